@@ -1,0 +1,2 @@
+//! Load generator for mail servers.
+fn main() {}
