@@ -2,6 +2,8 @@
 //!
 //! Grouped by room. A bound that an administrator may set has its default here and its key in the configuration.
 
+use std::time::Duration;
+
 // What a connection may do before authentication.
 
 /// One command line before authentication: a user name and a password of 255 octets each as quoted strings, and room.
@@ -59,3 +61,35 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 pub const KEYWORDS_MAX: usize = 64;
 /// A keyword in octets.
 pub const KEYWORD_BYTES_MAX: usize = 128;
+
+// The ring of one shard.
+
+/// Filled receive buffers that one socket may have waiting before its receive is ended: two of a TLS record's size.
+pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
+/// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
+pub const OUTPUT_BYTES: usize = 32 * 1024;
+/// Output buffers that a shard keeps for later: 8 MiB.
+pub const PARCELS_POOLED_MAX: usize = 256;
+
+// Connections.
+
+/// Connections that the kernel keeps until they are accepted.
+pub const BACKLOG: i32 = 4096;
+/// One flush must be through by then: at least 2 KiB/s of [`SEND_BYTES`].
+pub const SEND_TIME_MAX: Duration = Duration::from_secs(120);
+/// Octets after which output is flushed rather than gathered further.
+pub const SEND_BYTES: usize = 256 * 1024;
+/// How long a closing connection waits for the client's end.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Octets that it reads meanwhile.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// A copied input buffer larger than this is freed as soon as it is empty.
+pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
+/// First chunk of a command's arena.
+pub const ARENA_BYTES: usize = 8 * 1024;
+/// What a command may make of its input: a sequence set takes 8 octets for 2 of input, and there is room for the rest.
+pub const ARENA_BYTES_MAX: usize = 32 * LINE_BYTES_MAX;
+/// An arena that grew larger is freed.
+pub const ARENA_BYTES_KEPT: usize = 64 * 1024;
+/// Arenas that a shard keeps.
+pub const ARENAS_POOLED_MAX: usize = 64;
