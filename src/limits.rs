@@ -93,3 +93,8 @@ pub const ARENA_BYTES_MAX: usize = 32 * LINE_BYTES_MAX;
 pub const ARENA_BYTES_KEPT: usize = 64 * 1024;
 /// Arenas that a shard keeps.
 pub const ARENAS_POOLED_MAX: usize = 64;
+
+// Shards.
+
+/// A shard that makes no turn for this long has the process ended.
+pub const STALL_MAX: Duration = Duration::from_secs(30);

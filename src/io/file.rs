@@ -138,7 +138,8 @@ impl Descriptor {
             let left = (bytes.len() - written).min(TRANSFER_BYTES_MAX);
             let from = bytes[written..].as_ptr();
             let last = sync && left == bytes.len() - written;
-            let mut entry = opcode::Write::new(self.number(), from, left as u32).offset(offset + written as u64).build();
+            let mut entry =
+                opcode::Write::new(self.number(), from, left as u32).offset(offset + written as u64).build();
             if last {
                 entry = entry.flags(squeue::Flags::IO_LINK);
             }

@@ -17,8 +17,13 @@ pub unsafe trait Lend {
 
 enum Piece {
     /// Up to this offset of `bytes`.
-    Own { end: usize },
-    Lent { start: *const u8, bytes: usize },
+    Own {
+        end: usize,
+    },
+    Lent {
+        start: *const u8,
+        bytes: usize,
+    },
 }
 
 /// A pooled output buffer with slices lent into it.
@@ -120,7 +125,8 @@ impl Parcel {
             let skipped = skip.min(bytes);
             skip -= skipped;
             if bytes > skipped && self.vectors.len() < libc::UIO_MAXIOV as usize {
-                self.vectors.push(libc::iovec { iov_base: start.wrapping_add(skipped) as *mut _, iov_len: bytes - skipped });
+                self.vectors
+                    .push(libc::iovec { iov_base: start.wrapping_add(skipped) as *mut _, iov_len: bytes - skipped });
             }
         }
         self.header.msg_iov = self.vectors.as_mut_ptr();

@@ -73,7 +73,10 @@ pub(super) enum Hold {
     Nothing,
     Bytes(Vec<u8>),
     Parcel(Box<Parcel>),
-    Paths(#[expect(dead_code, reason = "read by the kernel")] CString, #[expect(dead_code, reason = "likewise")] Option<CString>),
+    Paths(
+        #[expect(dead_code, reason = "read by the kernel")] CString,
+        #[expect(dead_code, reason = "likewise")] Option<CString>,
+    ),
 }
 
 enum State {
@@ -265,9 +268,8 @@ impl Ring {
             let queued = unsafe { uring.submission_shared() }.len() as u32;
             // DEFER_TASKRUN: completions are only made in an enter with GETEVENTS.
             // SAFETY: no signal mask is passed.
-            let entered = unsafe {
-                uring.submitter().enter::<libc::sigset_t>(queued, u32::from(wait), ENTER_GETEVENTS, None)
-            };
+            let entered =
+                unsafe { uring.submitter().enter::<libc::sigset_t>(queued, u32::from(wait), ENTER_GETEVENTS, None) };
             if let Err(error) = entered
                 && !is_transient(&error)
             {

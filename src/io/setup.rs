@@ -50,7 +50,10 @@ impl fmt::Display for Unavailable {
                  (Docker: --security-opt seccomp=PROFILE)"
             ),
             Unavailable::TooOld(release) => {
-                write!(f, "Linux {release} is too old: io_uring with DEFER_TASKRUN needs 6.1 or later; upgrade the kernel")
+                write!(
+                    f,
+                    "Linux {release} is too old: io_uring with DEFER_TASKRUN needs 6.1 or later; upgrade the kernel"
+                )
             }
             Unavailable::Other(error) => write!(f, "cannot set up io_uring: {error}"),
         }
@@ -113,7 +116,9 @@ mod tests {
 
     #[test]
     fn the_floor_is_6_1() {
-        for (release, before) in [("5.15.0-91-generic", true), ("6.0.19", true), ("6.1.0-18-amd64", false), ("6.18.44", false)] {
+        for (release, before) in
+            [("5.15.0-91-generic", true), ("6.0.19", true), ("6.1.0-18-amd64", false), ("6.18.44", false)]
+        {
             assert_eq!(is_before_floor(release), before, "{release}");
         }
     }

@@ -139,7 +139,13 @@ impl Ring {
         let sockets = self.sockets();
         let mut states = sockets.states.borrow_mut();
         let index = sockets.free.borrow_mut().pop().unwrap_or_else(|| {
-            states.push(State { generation: 0, descriptor: -1, receive: Receive::Idle, queue: Queue::EMPTY, waker: None });
+            states.push(State {
+                generation: 0,
+                descriptor: -1,
+                receive: Receive::Idle,
+                queue: Queue::EMPTY,
+                waker: None,
+            });
             states.len() as u32 - 1
         });
         let state = &mut states[index as usize];
@@ -218,7 +224,8 @@ impl Socket {
 
     /// Ends our half of the stream: the client sees the end after what was sent.
     pub fn shutdown_write(&self) {
-        let entry = opcode::Shutdown::new(types::Fd(self.descriptor()), libc::SHUT_WR).build().user_data(Tag::FORGOTTEN);
+        let entry =
+            opcode::Shutdown::new(types::Fd(self.descriptor()), libc::SHUT_WR).build().user_data(Tag::FORGOTTEN);
         // SAFETY: the entry points to nothing.
         unsafe { self.ring.push(&entry) };
     }

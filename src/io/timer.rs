@@ -64,7 +64,16 @@ impl Wheel {
     }
 
     fn add(&mut self) -> u32 {
-        let entry = Entry { generation: 0, slot: None, previous: NIL, next: NIL, deadline: 0, linked_for: 0, fired: false, waker: None };
+        let entry = Entry {
+            generation: 0,
+            slot: None,
+            previous: NIL,
+            next: NIL,
+            deadline: 0,
+            linked_for: 0,
+            fired: false,
+            waker: None,
+        };
         self.free.pop().unwrap_or_else(|| {
             self.entries.push(entry);
             self.entries.len() as u32 - 1

@@ -140,7 +140,9 @@ impl Connection {
     /// Makes the connection a TLS one from here on; whatever was received in the clear is thrown away.
     pub fn start_tls(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
         self.input.clear();
-        while let Poll::Ready(Ok(Some(octets))) = self.wire.socket.poll_receive(&mut Context::from_waker(std::task::Waker::noop())) {
+        while let Poll::Ready(Ok(Some(octets))) =
+            self.wire.socket.poll_receive(&mut Context::from_waker(std::task::Waker::noop()))
+        {
             drop(octets);
         }
         self.wire.tls = Some(Box::new(Tls::new(config.clone()).map_err(failed)?));
@@ -237,7 +239,11 @@ impl Input {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                if wire.timer.poll(context).is_ready() { Poll::Ready(Ok(Fill::Timeout)) } else { Poll::Pending }
+                if wire.timer.poll(context).is_ready() {
+                    Poll::Ready(Ok(Fill::Timeout))
+                } else {
+                    Poll::Pending
+                }
             }
         }
     }

@@ -119,12 +119,16 @@ impl Tls {
                         plain.extend_from_slice(record.payload);
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut self.outgoing, |into| match data.encode(into) {
-                    Ok(length) => Ok(length),
-                    Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => Err(required_size),
-                    // Nothing more to encode.
-                    Err(EncodeError::AlreadyEncoded) => Ok(0),
-                }),
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(&mut self.outgoing, |into| match data.encode(into) {
+                        Ok(length) => Ok(length),
+                        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                            Err(required_size)
+                        }
+                        // Nothing more to encode.
+                        Err(EncodeError::AlreadyEncoded) => Ok(0),
+                    })
+                }
                 // It is in `outgoing`, which is sent before anything else.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
@@ -185,7 +189,10 @@ impl Tls {
     fn write(
         &mut self,
         output: &mut Vec<u8>,
-        mut act: impl FnMut(&mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>, &mut [u8]) -> Result<usize, usize>,
+        mut act: impl FnMut(
+            &mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, usize>,
     ) -> Result<(), TlsError> {
         loop {
             match self.connection.process_tls_records(&mut []).state.map_err(TlsError)? {

@@ -1,1 +1,3 @@
-//! (room)
+//! A shard: one core, one thread, one executor, one ring.
+pub mod executor;
+pub mod watchdog;
