@@ -98,3 +98,25 @@ pub const ARENAS_POOLED_MAX: usize = 64;
 
 /// A shard that makes no turn for this long has the process ended.
 pub const STALL_MAX: Duration = Duration::from_secs(30);
+// Bytes into commands (proto).
+
+/// Literals of one IMAP command together, an APPEND's message apart: a full line of text as literals instead.
+pub const LITERALS_BYTES_MAX: usize = LINE_BYTES_MAX;
+/// The rest of a refused command line that is skipped to answer in step, before authentication: a few lines' worth.
+pub const SKIP_BYTES_BEFORE_AUTH_MAX: usize = 8 * LINE_BYTES_BEFORE_AUTH_MAX;
+/// The same after it: UID sets of a million messages that no client should send, one range each, 8 octets a range.
+pub const SKIP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Keys of one SEARCH, nested ones included: a client that looks for messages by Message-ID asks for some hundred at once.
+pub const SEARCH_KEYS_MAX: usize = 1024;
+/// Items of one FETCH: all of RFC 3501 once, and the parts of a message that a web client shows.
+pub const FETCH_ITEMS_MAX: usize = 128;
+/// Field names in one HEADER.FIELDS: Thunderbird asks for about 20.
+pub const HEADER_FIELDS_MAX: usize = 256;
+/// Part numbers in one section, as deep as MIME structures are read.
+pub const SECTION_PARTS_MAX: usize = 100;
+/// A string in a response that is written quoted; longer ones are literals, which clients read without scanning.
+pub const QUOTED_BYTES_MAX: usize = 1000;
+/// A path of SMTP with its brackets: local part and domain of RFC 5321 §4.5.3.1, `@`, `<` and `>`.
+pub const SMTP_PATH_BYTES_MAX: usize = USER_NAME_BYTES_MAX + 2;
+/// One line of an SMTP reply with its CRLF (RFC 5321 §4.5.3.1.5).
+pub const SMTP_REPLY_BYTES_MAX: usize = 512;
