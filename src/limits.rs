@@ -120,3 +120,27 @@ pub const QUOTED_BYTES_MAX: usize = 1000;
 pub const SMTP_PATH_BYTES_MAX: usize = USER_NAME_BYTES_MAX + 2;
 /// One line of an SMTP reply with its CRLF (RFC 5321 §4.5.3.1.5).
 pub const SMTP_REPLY_BYTES_MAX: usize = 512;
+// MIME: what is computed once at delivery.
+
+/// One header, of the message or of a part, in octets: 25 times Postfix's limit of a field; what follows is body.
+pub const MIME_HEADER_BYTES_MAX: usize = 25 * 40 * 1024;
+/// Parts of one message, nested ones included; the last that fits is opaque and takes the rest of the message.
+pub const MIME_PARTS_MAX: usize = 1000;
+/// Levels of multipart and message/rfc822 inside each other: a chain of 25 forwards as attachment has 50.
+pub const MIME_DEPTH_MAX: usize = 50;
+/// A boundary in octets: RFC 2046 §5.1.1 allows 70, and some send more.
+pub const MIME_BOUNDARY_BYTES_MAX: usize = 256;
+/// Parameters of one field: a file name of 8 KiB in RFC 2231 continuations of 64 octets.
+pub const MIME_PARAMETERS_MAX: usize = 128;
+/// Languages of one Content-Language field.
+pub const MIME_LANGUAGES_MAX: usize = 32;
+/// Addresses of one kind in an ENVELOPE: four times [`RECIPIENTS_MAX`], as To is written for more than one transaction.
+pub const MIME_ADDRESSES_MAX: usize = 4 * RECIPIENTS_MAX;
+/// Message identifiers kept of References and In-Reply-To: the first, that began the thread, and the last ones.
+pub const MIME_REFERENCES_MAX: usize = 100;
+/// One message identifier in octets: a line of RFC 5322 §2.1.1.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
+/// A folded subject or From for search, in octets: 64 lines of RFC 5322 §2.1.1.
+pub const MIME_FIELD_TEXT_BYTES_MAX: usize = 64 * 1000;
+/// The folded search text of one message in octets: a long novel is 3 MB.
+pub const MIME_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
