@@ -144,3 +144,43 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 998;
 pub const MIME_FIELD_TEXT_BYTES_MAX: usize = 64 * 1000;
 /// The folded search text of one message in octets: a long novel is 3 MB.
 pub const MIME_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+// Directory, control socket and configuration.
+
+/// Accounts of one embedded directory: at 400 octets each in memory, 400 MB; more belong into LDAP or SQL.
+pub const ACCOUNTS_MAX: usize = 1_000_000;
+/// Aliases of one account: with [`USER_NAME_BYTES_MAX`] each, a record stays under 32 KiB.
+pub const ALIASES_MAX: usize = 100;
+/// Memory that one stored Argon2 hash may ask for: 1 GiB, fifty times what we write, for accounts brought from elsewhere.
+pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
+/// Passwords that wait for their hash: at 30 ms each (19 MiB, two passes, a slow core) 2,000 take [`LOGIN_SECONDS_MAX`].
+pub const AUTH_PENDING_MAX: usize = 2000;
+/// Of those, how many one client network may hold: half, so that no network can shut the others out.
+pub const AUTH_PENDING_NETWORK_MAX: usize = AUTH_PENDING_MAX / 2;
+/// Verified credentials that are remembered: a 32 octet digest and 24 octets beside it, so less than 8 MB with the tree.
+pub const CREDENTIALS_MAX: usize = 65_536;
+/// How long a verified credential is believed without a new hash. Seconds.
+pub const CREDENTIAL_SECONDS_MAX: u64 = 3600;
+/// Failures that lock a client out: of one name from one network, or of as many different names from one network.
+pub const LOCKOUT_TRIES: usize = 10;
+/// The time within which those failures count. Seconds.
+pub const LOCKOUT_WINDOW_SECONDS: u64 = 600;
+/// How long the lockout holds. Seconds.
+pub const LOCKOUT_SECONDS: u64 = 900;
+/// Pairs, and networks, whose failures are remembered: 65,536 of each, about 150 octets, 20 MB in all under attack.
+pub const LOCKOUT_ENTRIES_MAX: usize = 65_536;
+/// One record of the directory's file: an account with all its aliases as JSON, and two of them at the first start.
+pub const DIRECTORY_RECORD_BYTES_MAX: usize = 128 * 1024;
+/// Dead octets of the directory's file that are not worth a compaction.
+pub const DIRECTORY_DEAD_BYTES_MIN: u64 = 64 * 1024;
+/// One request on the control socket: a name, a password of [`PASSWORD_BYTES_MAX`] all in `\u0000` escapes, the aliases.
+pub const CONTROL_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// One reply on the control socket, as the tools read it: the list of [`ACCOUNTS_MAX`] accounts at 100 octets each, and room.
+pub const CONTROL_REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Connections of the control socket at once: tools run by hand and by scripts.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// How long the control socket waits for a request's octets, or for room to write a reply. Seconds.
+pub const CONTROL_SECONDS_MAX: u64 = 30;
+/// A configuration file in octets: the whole contract is under 6 KB; a thousand sites and routes fit.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Listeners of one service.
+pub const LISTENERS_MAX: usize = 64;

@@ -1,1 +1,2 @@
-//! (room)
+//! Configuration.
+pub mod data;
