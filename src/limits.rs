@@ -184,3 +184,22 @@ pub const CONTROL_SECONDS_MAX: u64 = 30;
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Listeners of one service.
 pub const LISTENERS_MAX: usize = 64;
+
+// Sessions.
+
+/// Until a client must have authenticated; a listener's own time-out begins after it.
+pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(LOGIN_SECONDS_MAX);
+/// For a TLS handshake.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
+/// R-IMAP-5: `* OK Still here` in IDLE, before NAT tables and firewalls forget the connection.
+pub const IDLE_KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// The line that ends an IDLE: `DONE` and CRLF, and room for what clients get wrong.
+pub const IDLE_LINE_BYTES_MAX: usize = 64;
+/// A message up to this size is taken apart on the shard (measured at some 1 GB/s: a quarter of a millisecond); a larger one on
+/// a service thread.
+pub const STRUCTURE_INLINE_BYTES: usize = 256 * 1024;
+/// A body section of more octets is lent to the kernel rather than copied into the output: below it a copy costs less than
+/// one more element of a vectored send.
+pub const LEND_BYTES_MIN: usize = 4096;
+/// Messages that one command looks at before the shard's other sessions run.
+pub const MESSAGES_A_SLICE: u32 = 256;
