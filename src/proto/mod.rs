@@ -11,3 +11,6 @@ pub mod imap;
 pub mod line;
 pub mod sasl;
 pub mod smtp;
+
+#[cfg(test)]
+mod mutation_tests;

@@ -125,10 +125,11 @@ impl ParseError {
 
 /// `command = verb [SP argument] CRLF`; spaces before the CRLF are forgiven, the CRLF itself may be gone.
 pub fn parse(line: &[u8]) -> Result<Command<'_>, ParseError> {
-    let line = line.strip_suffix(b"\r\n").unwrap_or(line).trim_ascii_end();
-    if line.iter().any(|byte| byte.is_ascii_control()) {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    if line.iter().any(u8::is_ascii_control) {
         return Err(ParseError::Unreadable);
     }
+    let line = line.trim_ascii_end();
     let space = memchr(b' ', line).unwrap_or(line.len());
     let (verb, argument) = (&line[..space], line[space..].trim_ascii_start());
     let mut upper = [0; 8];
