@@ -57,6 +57,16 @@ impl Flags {
         Flags(self.0 & !flags.0)
     }
 
+    /// One bit a flag, in the order of [`Flags::NAMED`] from the lowest.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The flags of those bits; others are passed over.
+    pub const fn from_bits(bits: u8) -> Flags {
+        Flags(bits & 63)
+    }
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

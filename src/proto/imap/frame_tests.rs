@@ -95,7 +95,7 @@ const SMALL: Limits =
 
 #[test]
 fn commands_and_literals() {
-    let stream = b"a1 NOOP\r\n\r\na2 LOGIN {3}\r\njoe {2+}\r\n\r\n {0}\r\n\r\nA3 LOGIN \"a{5}\" \"b\\\" {3}\"\r\na4 SEARCH SUBJECT foo}\r\na5 X {3} y\r\na6 X ({1+}\r\n()\r\n";
+    let stream = b"a1 NOOP\r\n\r\na2 LOGIN {3}\r\njoe {2+}\r\n\r\n {0}\r\n\r\nA3 LOGIN \"a{5}\" \"b\\\" {3}\"\r\na4 SEARCH SUBJECT foo}\r\na5 X {3} y\r\na6 X ({1+}\r\n()\r\na7 X \"y \\\\\" {1}\r\nz\r\n";
     assert_eq!(
         all_ways(stream, &SMALL),
         [
@@ -108,6 +108,8 @@ fn commands_and_literals() {
             command("a4 SEARCH SUBJECT foo}\r\n"),
             command("a5 X {3} y\r\n"),
             command("a6 X ({1+}\r\n()\r\n"),
+            Event::Continue,
+            command("a7 X \"y \\\\\" {1}\r\nz\r\n"),
         ]
     );
 }

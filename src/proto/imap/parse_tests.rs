@@ -432,3 +432,32 @@ fn uid_commands() {
     is_refused("a UID", ErrorKind::Space);
     is_refused("a UID EXPUNGE", ErrorKind::Space);
 }
+
+#[test]
+fn names_and_bits() {
+    for (item, name) in StatusItem::NAMED {
+        assert_eq!(item.name(), name);
+    }
+    for (index, (flag, name)) in Flags::NAMED.into_iter().enumerate() {
+        assert_eq!((flag.bits(), Flags::named(name.as_bytes())), (1 << index, Some(flag)));
+        assert_eq!(Flags::from_bits(flag.bits() | 0xC0), flag);
+    }
+    for (text, seen) in [
+        ("RFC822", true),
+        ("RFC822.TEXT", true),
+        ("BODY[]", true),
+        ("BODY[1.MIME]<0.1>", true),
+        ("RFC822.PEEK", false),
+        ("RFC822.HEADER", false),
+        ("BODY.PEEK[TEXT]", false),
+        ("BODY", false),
+        ("FLAGS", false),
+    ] {
+        with(format!("a FETCH 1 {text}").as_bytes(), |parsed| match parsed {
+            Ok(Tagged { command: Command::Fetch { items, .. }, .. }) => {
+                assert_eq!(items[0].sets_seen(), seen, "{text}")
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+}
