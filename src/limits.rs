@@ -68,7 +68,7 @@ pub const LITERALS_BYTES_MAX: usize = LINE_BYTES_MAX;
 pub const SKIP_BYTES_BEFORE_AUTH_MAX: usize = 8 * LINE_BYTES_BEFORE_AUTH_MAX;
 /// The same after it: UID sets of a million messages that no client should send, one range each, 8 octets a range.
 pub const SKIP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Keys of one SEARCH, nested ones included: a client that looks for messages by Message-ID asks for some hundred at once.
+/// Keys of one SEARCH, nested ones included: a client that looks for Message-IDs asks for some hundred at once.
 pub const SEARCH_KEYS_MAX: usize = 1024;
 /// Items of one FETCH: all of RFC 3501 once, and the parts of a message that a web client shows.
 pub const FETCH_ITEMS_MAX: usize = 128;

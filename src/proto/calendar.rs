@@ -1,7 +1,7 @@
 //! Days and dates of the proleptic Gregorian calendar, as IMAP and mail headers write them.
 //!
-//! Times are seconds since 1970-01-01 00:00 UTC with an offset in minutes, dates are days since then. Nothing here knows
-//! what time it is. RFC 3501 §9 (date, date-time), RFC 5322 §3.3.
+//! Times are seconds since 1970-01-01 00:00 UTC with an offset in minutes, dates are days since then. Nothing here
+//! knows what time it is. RFC 3501 §9 (date, date-time), RFC 5322 §3.3.
 
 const SECONDS_A_DAY: i64 = 86_400;
 const MONTHS: [&[u8; 3]; 12] =
@@ -46,7 +46,8 @@ impl Date {
         let since = days.saturating_add(719_468);
         let era = since.div_euclid(146_097);
         let in_era = since.rem_euclid(146_097);
-        // A century of the era has 36,524 days, the last one 36,525; four years have 1,461, the last of a century fewer.
+        // A century of the era has 36,524 days, the last one 36,525; four years have 1,461, the last of a century
+        // fewer.
         let century = (in_era / 36_524).min(3);
         let in_century = in_era - century * 36_524;
         let four = in_century / 1_461;

@@ -26,7 +26,8 @@ const IMAP: &[&[u8]] = &[
     b"a6 FETCH 1:3,*:5 (FULL BODY.PEEK[1.2.HEADER.FIELDS.NOT (A \"b\" {1+}\r\nc)]<0.9> RFC822.PEEK)\r\n",
     b"a7 UID STORE 9:1 -FLAGS.SILENT (\\Deleted \\Answered k)\r\n",
     b"a8 STORE 2 +FLAGS \\Seen x\r\n",
-    b"a9 SEARCH CHARSET UTF-8 OR (SEEN NOT 1:*) HEADER a \"b\" SINCE \"1-Feb-1994\" LARGER 9 TEXT {2+}\r\n\xc3\xbc UID 4\r\n",
+    b"a9 SEARCH CHARSET UTF-8 OR (SEEN NOT 1:*) HEADER a \"b\" SINCE \"1-Feb-1994\" \
+      LARGER 9 TEXT {2+}\r\n\xc3\xbc UID 4\r\n",
     b"b1 UID EXPUNGE 1,2,3:*\r\n",
     b"b2 CREATE Entw\xc3\xbcrfe\r\n",
     b"b3 APPEND x UTF8 (~{2+}\r\n\0\n)\r\n",

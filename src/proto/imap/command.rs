@@ -1,7 +1,7 @@
 //! A parsed IMAP command: what the client asked, with nothing looked up.
 //!
-//! Everything borrows the command's bytes or its arena and nothing here has a destructor, so that an arena's reset frees it.
-//! RFC 3501 §6 and §9.
+//! Everything borrows the command's bytes or its arena and nothing here has a destructor, so that an arena's reset
+//! frees it. RFC 3501 §6 and §9.
 
 use super::flags::{FlagList, Flags};
 use super::sequence::SequenceSet;

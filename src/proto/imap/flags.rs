@@ -1,6 +1,7 @@
 //! Message flags as the protocol names them: the system flags in a byte, keywords as atoms.
 //!
-//! `\Recent` is written and never read: a client can't set it (RFC 3501 §2.3.2). How the store keeps flags is its business.
+//! `\Recent` is written and never read: a client can't set it (RFC 3501 §2.3.2). How the store keeps flags is its
+//! business.
 
 /// A set of system flags (RFC 3501 §2.3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -95,7 +95,9 @@ const SMALL: Limits =
 
 #[test]
 fn commands_and_literals() {
-    let stream = b"a1 NOOP\r\n\r\na2 LOGIN {3}\r\njoe {2+}\r\n\r\n {0}\r\n\r\nA3 LOGIN \"a{5}\" \"b\\\" {3}\"\r\na4 SEARCH SUBJECT foo}\r\na5 X {3} y\r\na6 X ({1+}\r\n()\r\na7 X \"y \\\\\" {1}\r\nz\r\n";
+    let stream = b"a1 NOOP\r\n\r\na2 LOGIN {3}\r\njoe {2+}\r\n\r\n {0}\r\n\r\n\
+            A3 LOGIN \"a{5}\" \"b\\\" {3}\"\r\na4 SEARCH SUBJECT foo}\r\n\
+            a5 X {3} y\r\na6 X ({1+}\r\n()\r\na7 X \"y \\\\\" {1}\r\nz\r\n";
     assert_eq!(
         all_ways(stream, &SMALL),
         [
@@ -133,7 +135,9 @@ fn appends() {
         [append(head, &[b'\n'; 310], true, false), command("\r\n")]
     );
 
-    let stream = b"a append {5}\r\nINBOX () {2+}\r\n\r\n\r\nb APPEND INBOX ~{3}\r\nx\0y\r\nc APPEND x UTF8 (~{1+}\r\n\n)\r\nd NOOP\r\n";
+    let stream = b"a append {5}\r\nINBOX () {2+}\r\n\r\n\r\n\
+            b APPEND INBOX ~{3}\r\nx\0y\r\nc APPEND x UTF8 (~{1+}\r\n\n)\r\n\
+            d NOOP\r\n";
     assert_eq!(
         all_ways(stream, &SMALL),
         [

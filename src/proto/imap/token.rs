@@ -1,7 +1,7 @@
 //! The tokens that IMAP commands are made of: atoms, strings, numbers, sets, flags, mailbox names.
 //!
-//! Invariants: a token borrows the command, unless it has escapes or modified UTF-7 to undo, which goes into the arena; a
-//! string ends within the command whatever its literal's number says. Taken beyond the grammar: 8-bit octets in a
+//! Invariants: a token borrows the command, unless it has escapes or modified UTF-7 to undo, which goes into the arena;
+//! a string ends within the command whatever its literal's number says. Taken beyond the grammar: 8-bit octets in a
 //! bare astring, and spaces before the last CRLF. RFC 3501 §9.
 
 use std::str::from_utf8;
