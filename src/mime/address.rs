@@ -105,7 +105,8 @@ impl Reading<'_> {
         while let Some(octet) = self.cursor.peek() {
             match octet {
                 _ if stops.contains(&octet) => break,
-                b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'>' | b')' | b',' | b':' | b';' => self.cursor.advance(),
+                b'<' | b'>' | b')' | b',' | b':' | b';' => self.cursor.advance(),
+                _ if octet.is_ascii_whitespace() => self.cursor.advance(),
                 b'(' => self.comment = Some(self.cursor.comment()),
                 b'"' => {
                     let text = self.cursor.quoted_string();
@@ -300,6 +301,11 @@ mod tests {
         assert_eq!(wire("X <a@b, c@d"), r#"(("X" NIL "a" "b")(NIL NIL "c" "d"))"#);
         assert_eq!(wire("g: a@b"), r#"((NIL NIL "g" NIL)(NIL NIL "a" "b")(NIL NIL NIL NIL))"#);
         assert_eq!(wire(" ,(only) ,\t"), "NIL");
+        // Every octet is either passed over or part of a word.
+        for octet in 0..=u8::MAX {
+            addresses(&[octet, b'a', octet, b'@', octet]);
+            addresses(&[b'<', octet, octet, b'>', octet]);
+        }
     }
 
     #[test]
