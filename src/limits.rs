@@ -62,8 +62,8 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 
 // MIME: what is computed once at delivery.
 
-/// One header, of the message or of a part, in octets: 25 times Postfix's limit of a field; what follows is body.
-pub const MIME_HEADER_BYTES_MAX: usize = 25 * 40 * 1024;
+/// One header, of the message or of a part, in octets: ten fields as long as Postfix lets one be; what follows is body.
+pub const MIME_HEADER_BYTES_MAX: usize = 10 * 102_400;
 /// Parts of one message, nested ones included; the last that fits is opaque and takes the rest of the message.
 pub const MIME_PARTS_MAX: usize = 1000;
 /// Levels of multipart and message/rfc822 inside each other: a chain of 25 forwards as attachment has 50.
