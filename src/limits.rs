@@ -106,7 +106,7 @@ pub const LITERALS_BYTES_MAX: usize = LINE_BYTES_MAX;
 pub const SKIP_BYTES_BEFORE_AUTH_MAX: usize = 8 * LINE_BYTES_BEFORE_AUTH_MAX;
 /// The same after it: UID sets of a million messages that no client should send, one range each, 8 octets a range.
 pub const SKIP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Keys of one SEARCH, nested ones included: a client that looks for messages by Message-ID asks for some hundred at once.
+/// Keys of one SEARCH, nested ones included: a client that looks for Message-IDs asks for some hundred at once.
 pub const SEARCH_KEYS_MAX: usize = 1024;
 /// Items of one FETCH: all of RFC 3501 once, and the parts of a message that a web client shows.
 pub const FETCH_ITEMS_MAX: usize = 128;
@@ -122,8 +122,8 @@ pub const SMTP_PATH_BYTES_MAX: usize = USER_NAME_BYTES_MAX + 2;
 pub const SMTP_REPLY_BYTES_MAX: usize = 512;
 // MIME: what is computed once at delivery.
 
-/// One header, of the message or of a part, in octets: 25 times Postfix's limit of a field; what follows is body.
-pub const MIME_HEADER_BYTES_MAX: usize = 25 * 40 * 1024;
+/// One header, of the message or of a part, in octets: ten fields as long as Postfix lets one be; what follows is body.
+pub const MIME_HEADER_BYTES_MAX: usize = 10 * 102_400;
 /// Parts of one message, nested ones included; the last that fits is opaque and takes the rest of the message.
 pub const MIME_PARTS_MAX: usize = 1000;
 /// Levels of multipart and message/rfc822 inside each other: a chain of 25 forwards as attachment has 50.

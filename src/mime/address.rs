@@ -86,26 +86,27 @@ pub(super) fn write(out: &mut Vec<u8>, list: &[Address]) {
 }
 
 #[derive(Debug)]
-enum Word {
-    Atom(Vec<u8>),
+enum Word<'a> {
+    Atom(&'a [u8]),
     Quoted(Vec<u8>),
     At,
 }
 
 struct Reading<'a> {
     cursor: Cursor<'a>,
-    words: Vec<Word>,
+    words: Vec<Word<'a>>,
     /// The last comment since the address began.
     comment: Option<Vec<u8>>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     /// Gathers words up to one of `stops` or the end, which stays; other specials are passed over.
     fn words(&mut self, stops: &[u8]) {
         while let Some(octet) = self.cursor.peek() {
             match octet {
                 _ if stops.contains(&octet) => break,
-                b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'>' | b')' | b',' | b':' | b';' => self.cursor.advance(),
+                b'<' | b'>' | b')' | b',' | b':' | b';' => self.cursor.advance(),
+                _ if octet.is_ascii_whitespace() => self.cursor.advance(),
                 b'(' => self.comment = Some(self.cursor.comment()),
                 b'"' => {
                     let text = self.cursor.quoted_string();
@@ -124,15 +125,15 @@ impl Reading<'_> {
     }
 
     /// `atom / "." / domain-literal`: the dot is taken as text, as in obs-phrase; brackets hold colons together.
-    fn atom(&mut self) -> Vec<u8> {
+    fn atom(&mut self) -> &'a [u8] {
         let ends = |octet: u8| octet.is_ascii_whitespace() || b"()<>@,\"".contains(&octet);
-        let mut text = Vec::new();
+        let start = self.cursor.place();
         loop {
-            text.extend_from_slice(self.cursor.until(|octet| ends(octet) || b";:[".contains(&octet)));
+            self.cursor.until(|octet| ends(octet) || b";:[".contains(&octet));
             if self.cursor.peek() != Some(b'[') {
-                return text;
+                return self.cursor.since(start);
             }
-            text.extend_from_slice(self.cursor.until(|octet| ends(octet) || octet == b']'));
+            self.cursor.until(|octet| ends(octet) || octet == b']');
         }
     }
 
@@ -152,7 +153,7 @@ impl Reading<'_> {
                 route = Some(domains.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect());
             } else {
                 self.words.push(Word::At);
-                self.words.push(Word::Atom(domains[1..].to_vec()));
+                self.words.push(Word::Atom(&domains[1..]));
             }
         }
         // A comma: the bracket was never closed.
@@ -192,7 +193,7 @@ impl Reading<'_> {
 }
 
 /// Whether two words are one local part or domain: `obs-local-part = word *("." word)`.
-fn dotted(left: &Word, right: &Word) -> bool {
+fn dotted(left: &Word<'_>, right: &Word<'_>) -> bool {
     match (left, right) {
         (Word::At, _) | (_, Word::At) => false,
         (Word::Atom(left), _) if left.ends_with(b".") => true,
@@ -201,19 +202,20 @@ fn dotted(left: &Word, right: &Word) -> bool {
     }
 }
 
-fn text(word: &Word) -> &[u8] {
+fn text<'w>(word: &'w Word<'_>) -> &'w [u8] {
     match word {
-        Word::Atom(text) | Word::Quoted(text) => text,
+        Word::Atom(text) => text,
+        Word::Quoted(text) => text,
         Word::At => b"@",
     }
 }
 
-fn joined(words: &[Word]) -> Vec<u8> {
-    words.iter().flat_map(text).copied().collect()
+fn joined(words: &[Word<'_>]) -> Vec<u8> {
+    words.iter().map(text).collect::<Vec<_>>().concat()
 }
 
 /// `phrase = 1*word / obs-phrase`, a space between the words.
-fn phrase(words: &[Word]) -> Option<Vec<u8>> {
+fn phrase(words: &[Word<'_>]) -> Option<Vec<u8>> {
     let texts: Vec<&[u8]> = words.iter().map(text).collect();
     (!words.is_empty()).then(|| texts.join(&b' '))
 }
@@ -300,6 +302,11 @@ mod tests {
         assert_eq!(wire("X <a@b, c@d"), r#"(("X" NIL "a" "b")(NIL NIL "c" "d"))"#);
         assert_eq!(wire("g: a@b"), r#"((NIL NIL "g" NIL)(NIL NIL "a" "b")(NIL NIL NIL NIL))"#);
         assert_eq!(wire(" ,(only) ,\t"), "NIL");
+        // Every octet is either passed over or part of a word.
+        for octet in 0..=u8::MAX {
+            addresses(&[octet, b'a', octet, b'@', octet]);
+            addresses(&[b'<', octet, octet, b'>', octet]);
+        }
     }
 
     #[test]

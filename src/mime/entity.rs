@@ -142,16 +142,16 @@ impl<'a> Parameters<'a> {
     /// parameter := attribute "=" value
     /// value     := token / quoted-string
     /// ```
-    /// A value without quotes goes up to the next semicolon, comment or line, blanks and all; what is no parameter is left
-    /// out, and so is what comes after [`MIME_PARAMETERS_MAX`].
+    /// A value without quotes goes up to the next semicolon, comment or line, blanks and all; a semicolon may be missing.
+    /// What is no parameter is left out, and so is what comes after [`MIME_PARAMETERS_MAX`].
     fn read(cursor: &mut Cursor<'a>) -> Parameters<'a> {
         let mut list = Vec::new();
-        loop {
-            cursor.until(|octet| octet == b';');
-            if !cursor.eat(b';') || list.len() == MIME_PARAMETERS_MAX {
-                return Parameters(list);
-            }
-            let Some(name) = token(cursor) else { continue };
+        while list.len() < MIME_PARAMETERS_MAX && cursor.peek().is_some() {
+            cursor.eat(b';');
+            let Some(name) = token(cursor) else {
+                cursor.until(|octet| octet == b';');
+                continue;
+            };
             cursor.skip_cfws();
             if !cursor.eat(b'=') {
                 continue;
@@ -163,6 +163,7 @@ impl<'a> Parameters<'a> {
             };
             list.push(Parameter { name, value });
         }
+        Parameters(list)
     }
 
     /// The value of `name`, put together where it comes in sections, its charset mark taken off.
@@ -267,7 +268,8 @@ mod tests {
     #[test]
     fn malformed_parameters_are_left_out() {
         let value = b"a/b;; x; =y; c=d e ;f=\"g;\\\"h\"z;i = j\r\n k=l; \xff=m; boundary==_a/b";
-        let expected = [pair("c", "d e"), pair("f", "g;\"h"), pair("i", "j"), pair("boundary", "=_a/b")];
+        let pairs = [("c", "d e"), ("f", "g;\"h"), ("i", "j"), ("k", "l"), ("boundary", "=_a/b")];
+        let expected = pairs.map(|(name, value)| pair(name, value));
         assert_eq!(parameters(value), expected);
         let many = b"a/b".iter().copied().chain(b";c=d".repeat(100_000)).collect::<Vec<_>>();
         assert_eq!(parameters(&many).len(), MIME_PARAMETERS_MAX);

@@ -38,6 +38,16 @@ impl<'a> Cursor<'a> {
         taken
     }
 
+    /// Where it stands, for [`since`](Cursor::since).
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What was passed over since it stood at `place`.
+    pub(super) fn since(&self, place: usize) -> &'a [u8] {
+        self.bytes.get(place..self.at).unwrap_or_default()
+    }
+
     /// `CFWS = (1*([FWS] comment) [FWS]) / FWS`, passed over.
     pub(super) fn skip_cfws(&mut self) {
         while let Some(octet) = self.peek() {

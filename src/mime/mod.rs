@@ -12,6 +12,7 @@ pub mod header;
 
 mod address;
 mod bodystructure;
+mod boundaries;
 mod entity;
 mod envelope;
 mod identifiers;

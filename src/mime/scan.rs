@@ -1,12 +1,12 @@
 //! Takes a message apart: one pass over its octets with a stack of what is open.
 //!
 //! Invariants: parts are in the order in which they begin, a part follows its parent; a part lies inside its parent's body;
-//! no more than `MIME_PARTS_MAX` parts, none deeper than `MIME_DEPTH_MAX`. A line is compared with the open boundaries,
-//! innermost first, and with the whole line, so that of two boundaries the one may begin the other. Every octet is looked
-//! at a bounded number of times, whatever the boundaries are. RFC 2046 §5.1, §5.2.1.
+//! no more than `MIME_PARTS_MAX` parts, none deeper than `MIME_DEPTH_MAX`. Every octet is looked at a bounded
+//! number of times, whatever the boundaries are. RFC 2046 §5.1, §5.2.1.
 
 use memchr::{memchr_iter, memmem};
 
+use super::boundaries::Boundaries;
 use super::entity::Entity;
 use super::header::{self, line_length};
 use super::{Encoding, Kind, Part};
@@ -14,13 +14,21 @@ use crate::limits::{MIME_DEPTH_MAX, MIME_PARTS_MAX};
 
 /// The parts of `raw`, whose length fits 32 bits; there is always a root.
 pub(super) fn parts(raw: &[u8]) -> Vec<Part> {
-    let mut scan = Scan { raw, at: 0, counted: 0, line_ends: 0, parts: Vec::new(), open: Vec::new() };
+    let mut scan = Scan {
+        raw,
+        at: 0,
+        counted: 0,
+        line_ends: 0,
+        parts: Vec::new(),
+        open: Vec::new(),
+        boundaries: Boundaries::default(),
+    };
     scan.begin();
     while let Some(delimiter) = scan.next_delimiter() {
         scan.close(delimiter.level + 1, delimiter.start, delimiter.cut);
         if delimiter.is_closing {
             // What follows is epilogue, up to the boundary of an outer multipart.
-            scan.open[delimiter.level].boundary.clear();
+            scan.boundaries.end(delimiter.level);
         } else {
             scan.begin();
         }
@@ -32,8 +40,6 @@ pub(super) fn parts(raw: &[u8]) -> Vec<Part> {
 /// A part whose end was not seen yet.
 struct Open {
     part: usize,
-    /// What delimits its parts; empty where there is nothing, or nothing more.
-    boundary: Vec<u8>,
     is_digest: bool,
 }
 
@@ -56,6 +62,7 @@ struct Scan<'a> {
     line_ends: u32,
     parts: Vec<Part>,
     open: Vec<Open>,
+    boundaries: Boundaries,
 }
 
 impl Scan<'_> {
@@ -68,8 +75,8 @@ impl Scan<'_> {
             let start = self.at;
             let is_rest = index + 1 == MIME_PARTS_MAX;
             if !is_rest {
-                let open = &self.open;
-                self.at += header::length_before(&self.raw[start..], |line| delimits(open, line).is_some());
+                let boundaries = &self.boundaries;
+                self.at += header::length_before(&self.raw[start..], |line| boundaries.delimited_by(line).is_some());
             }
             let entity = Entity::of(&self.raw[start..self.at], in_digest);
             let encoding = entity.encoding();
@@ -90,8 +97,10 @@ impl Scan<'_> {
             let parent = parent as u32;
             self.parts.push(Part { parent, kind, header_start, body_start, end: body_start, lines, encoding, opaque });
             let is_digest = kind == Kind::Multipart && entity.is(b"MULTIPART", b"DIGEST");
-            let boundary = boundary.filter(|_| kind == Kind::Multipart).unwrap_or_default();
-            self.open.push(Open { part: index, boundary, is_digest });
+            if let Some(boundary) = boundary.filter(|_| kind == Kind::Multipart) {
+                self.boundaries.add(boundary, self.open.len());
+            }
+            self.open.push(Open { part: index, is_digest });
             if is_rest {
                 self.at = self.raw.len();
             }
@@ -103,7 +112,7 @@ impl Scan<'_> {
 
     /// The next line that delimits parts of an open multipart; stands behind it then.
     fn next_delimiter(&mut self) -> Option<Delimiter> {
-        if self.open.iter().all(|open| open.boundary.is_empty()) {
+        if self.boundaries.is_empty() {
             return None;
         }
         let finder = memmem::Finder::new(b"\n--");
@@ -113,7 +122,7 @@ impl Scan<'_> {
                 start += finder.find(&self.raw[start..])? + 1;
             }
             let end = start + line_length(&self.raw[start..]);
-            if let Some((level, is_closing)) = delimits(&self.open, &self.raw[start..end]) {
+            if let Some((level, is_closing)) = self.boundaries.delimited_by(&self.raw[start..end]) {
                 self.at = end;
                 let before = &self.raw[..start];
                 let before = before.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -125,6 +134,7 @@ impl Scan<'_> {
 
     /// Ends all that is open above the first `keep`, before the line at `start`.
     fn close(&mut self, keep: usize, start: usize, cut: usize) {
+        self.boundaries.end(keep);
         let lines = self.lines_before(start);
         let mut end = cut as u32;
         while self.open.len() > keep {
@@ -151,27 +161,6 @@ impl Scan<'_> {
         }
         self.line_ends
     }
-}
-
-/// ```text
-/// dash-boundary     := "--" boundary
-/// delimiter         := CRLF dash-boundary
-/// close-delimiter   := delimiter "--"
-/// transport-padding := *LWSP-char
-/// ```
-/// The open multipart that `line` delimits, and whether it closes it.
-fn delimits(open: &[Open], line: &[u8]) -> Option<(usize, bool)> {
-    let text = line.strip_prefix(b"--")?.trim_ascii_end();
-    open.iter().enumerate().rev().find_map(|(level, open)| {
-        if open.boundary.is_empty() {
-            return None;
-        }
-        match text.strip_prefix(open.boundary.as_slice())? {
-            b"" => Some((level, false)),
-            b"--" => Some((level, true)),
-            _ => None,
-        }
-    })
 }
 
 impl Encoding {

@@ -19,11 +19,13 @@ pub fn fold(text: &str) -> String {
 pub(super) struct Text {
     pub(super) out: String,
     bytes_max: usize,
+    /// Octets of fields that were read.
+    header_bytes: usize,
 }
 
 impl Text {
     pub(super) fn new(bytes_max: usize) -> Text {
-        Text { out: String::new(), bytes_max }
+        Text { out: String::new(), bytes_max, header_bytes: 0 }
     }
 
     fn room(&self) -> usize {
@@ -52,7 +54,9 @@ impl Text {
     /// The fields of a header.
     pub(super) fn fields(&mut self, header: &[u8]) {
         for field in header::fields(header) {
-            if self.room() == 0 {
+            // Encoded words of nothing leave room for ever.
+            self.header_bytes += field.raw.len();
+            if self.room() == 0 || self.header_bytes > self.bytes_max {
                 return;
             }
             self.push(&String::from_utf8_lossy(field.name));

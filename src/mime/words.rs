@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use encoding_rs::{REPLACEMENT, WINDOWS_1252};
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 use super::transfer;
 
@@ -34,10 +34,10 @@ pub(super) fn decode(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
     let mut run = Run::default();
     let (mut rest, mut from) = (value, 0);
-    while let Some(found) = memmem::find(&rest[from..], b"=?") {
+    while let Some(found) = memchr(b'=', &rest[from..]) {
         let start = from + found;
         let Some((word, length)) = encoded_word(&rest[start..]) else {
-            from = start + 2;
+            from = start + 1;
             continue;
         };
         let between = &rest[..start];
@@ -61,10 +61,10 @@ struct EncodedWord<'a> {
     text: &'a [u8],
 }
 
-/// The encoded word that `text` begins with, and its length. Both the charset and the text end at the next "?", so that
+/// The encoded word that `text` begins with, if it does, and its length. Both the charset and the text end at the next "?", so that
 /// a chain of beginnings is read once.
 fn encoded_word(text: &[u8]) -> Option<(EncodedWord<'_>, usize)> {
-    let rest = &text[2..];
+    let rest = text.strip_prefix(b"=?")?;
     let charset = memchr(b'?', rest.get(..rest.len().min(CHARSET_BYTES_MAX))?)?;
     let encoding = *rest.get(charset + 1)?;
     if rest.get(charset + 2) != Some(&b'?') {

@@ -157,9 +157,9 @@ pub struct LineFramer {
 }
 
 impl LineFramer {
-    /// Looks at `input`, all unconsumed bytes from the line's first one. A line may have `max` bytes with its CRLF; of a
-    /// longer one 16 times as much is skipped, then the framer asks to close. So it does at a bare CR, LF or NUL: a peer
-    /// that sends those doesn't agree with us on what a line is.
+    /// Looks at `input`, all unconsumed bytes from the line's first one. A line may have `max` bytes with its CRLF; of
+    /// a longer one 16 times as much is skipped, then the framer asks to close. So it does at a bare CR, LF or NUL: a
+    /// peer that sends those doesn't agree with us on what a line is.
     pub fn next(&mut self, input: &[u8], max: usize) -> Line {
         if let Some(skip) = &mut self.skip {
             return match skip.next(input) {

@@ -1,8 +1,8 @@
 //! SASL messages: base64, PLAIN and LOGIN.
 //!
-//! Invariants: secrets are decoded into the caller's buffer and borrowed from there, nowhere else, so that the caller can
-//! [`wipe`] them; an encoding that is not exactly base64 with its padding is refused. Whether a password is right is
-//! not known here. RFC 4422, RFC 4616 (PLAIN), RFC 4648 §4, RFC 4954 §4.
+//! Invariants: secrets are decoded into the caller's buffer and borrowed from there, nowhere else, so that the caller
+//! can [`wipe`] them; an encoding that is not exactly base64 with its padding is refused. Whether a password is right
+//! is not known here. RFC 4422, RFC 4616 (PLAIN), RFC 4648 §4, RFC 4954 §4.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeSliceError, Engine};
@@ -63,8 +63,8 @@ impl SaslError {
     }
 }
 
-/// Decodes a client's response (its line without the CRLF) into `out`: the number of octets. `initial`: it came with the
-/// command, where `=` stands for an empty one (RFC 4954 §4, RFC 4959 §3).
+/// Decodes a client's response (its line without the CRLF) into `out`: the number of octets. `initial`: it came with
+/// the command, where `=` stands for an empty one (RFC 4954 §4, RFC 4959 §3).
 pub fn decode(response: &[u8], initial: bool, out: &mut [u8]) -> Result<usize, SaslError> {
     match response {
         b"*" if !initial => Err(SaslError::Cancelled),

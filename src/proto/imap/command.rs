@@ -1,7 +1,7 @@
 //! A parsed IMAP command: what the client asked, with nothing looked up.
 //!
-//! Everything borrows the command's bytes or its arena and nothing here has a destructor, so that an arena's reset frees it.
-//! RFC 3501 §6 and §9.
+//! Everything borrows the command's bytes or its arena and nothing here has a destructor, so that an arena's reset
+//! frees it. RFC 3501 §6 and §9.
 
 use super::flags::{FlagList, Flags};
 use super::sequence::SequenceSet;
@@ -111,6 +111,11 @@ impl StatusItem {
         (StatusItem::UidValidity, "UIDVALIDITY"),
         (StatusItem::Unseen, "UNSEEN"),
     ];
+
+    /// The item's name.
+    pub const fn name(self) -> &'static str {
+        StatusItem::NAMED[self as usize].1
+    }
 }
 
 /// What FETCH asks for.
@@ -135,6 +140,17 @@ pub enum FetchItem<'a> {
     Rfc822Text,
     /// `BODY[…]`, `BODY.PEEK[…]`.
     Section(Section<'a>),
+}
+
+impl FetchItem<'_> {
+    /// Whether to fetch it sets `\Seen` (RFC 3501 §6.4.5).
+    pub const fn sets_seen(&self) -> bool {
+        match self {
+            FetchItem::Rfc822 { peek } | FetchItem::Section(Section { peek, .. }) => !*peek,
+            FetchItem::Rfc822Text => true,
+            _ => false,
+        }
+    }
 }
 
 /// A section of a message: `BODY[part.text]<partial>`.

@@ -1,6 +1,7 @@
 //! Message flags as the protocol names them: the system flags in a byte, keywords as atoms.
 //!
-//! `\Recent` is written and never read: a client can't set it (RFC 3501 §2.3.2). How the store keeps flags is its business.
+//! `\Recent` is written and never read: a client can't set it (RFC 3501 §2.3.2). How the store keeps flags is its
+//! business.
 
 /// A set of system flags (RFC 3501 §2.3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,6 +56,16 @@ impl Flags {
     #[must_use]
     pub const fn without(self, flags: Flags) -> Flags {
         Flags(self.0 & !flags.0)
+    }
+
+    /// One bit a flag, in the order of [`Flags::NAMED`] from the lowest.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The flags of those bits; others are passed over.
+    pub const fn from_bits(bits: u8) -> Flags {
+        Flags(bits & 63)
     }
 
     /// Whether there is none.

@@ -1,9 +1,9 @@
 //! Finds whole IMAP commands in a stream of bytes: lines, and the literals that they announce.
 //!
-//! Invariants: each byte is scanned once, whatever the chunking (literals are not scanned at all); a literal is judged by
-//! its number, before any of it is read; after a refusal the framer knows where the next command begins, or asks to close.
-//! The message of an APPEND is not collected: it is reported, and the session streams it itself.
-//! It does not know what a command means. RFC 3501 §4.3 and §9, RFC 7888.
+//! Invariants: each byte is scanned once, whatever the chunking (literals are not scanned at all); a literal is judged
+//! by its number, before any of it is read; after a refusal the framer knows where the next command begins, or asks to
+//! close. The message of an APPEND is not collected: it is reported, and the session streams it itself. It does not
+//! know what a command means. RFC 3501 §4.3 and §9, RFC 7888.
 
 use memchr::{memchr, memrchr};
 
@@ -60,10 +60,10 @@ pub enum Frame {
         /// Bytes, literals and the last CRLF included.
         length: usize,
     },
-    /// An APPEND up to its message. Parse and drop `head` bytes; where the message is wanted, send `+ ` if `synchronising`,
-    /// take `size` bytes from the stream, then call [`Framer::resume_after_append`]: the rest of the line comes as a
-    /// [`Frame::Command`]. Where it is not wanted and `synchronising`, answer and go on with the next command; else
-    /// throw away `size` bytes and resume just so, or close.
+    /// An APPEND up to its message. Parse and drop `head` bytes; where the message is wanted, send `+ ` if
+    /// `synchronising`, take `size` bytes from the stream, then call [`Framer::resume_after_append`]: the rest of the
+    /// line comes as a [`Frame::Command`]. Where it is not wanted and `synchronising`, answer and go on with the next
+    /// command; else throw away `size` bytes and resume just so, or close.
     AppendLiteral {
         /// Bytes up to the end of `{n}CRLF`.
         head: usize,
@@ -74,8 +74,8 @@ pub enum Frame {
         /// Written as a literal8, `~{n}` (RFC 6855 §4).
         utf8: bool,
     },
-    /// The command is refused: drop `length` bytes, answer (tagged, where [`super::parse::tag`] finds one in them), and say BYE and close where
-    /// `close` says so. What may follow of the refused line comes as [`Frame::Skipped`].
+    /// The command is refused: drop `length` bytes, answer (tagged, where [`super::parse::tag`] finds one in them), and
+    /// say BYE and close where `close` says so. What may follow of the refused line comes as [`Frame::Skipped`].
     Refused {
         /// Why.
         kind: Refusal,
@@ -265,8 +265,8 @@ enum Marker {
     Literal(Announced),
 }
 
-/// `literal = ["~"] "{" number ["+"] "}" CRLF` at the end of a line, after a space or a parenthesis. The number has 32 bits
-/// (RFC 3501 §9). A quoted string can't be open there, since none holds a CRLF.
+/// `literal = ["~"] "{" number ["+"] "}" CRLF` at the end of a line, after a space or a parenthesis. The number has 32
+/// bits (RFC 3501 §9). A quoted string can't be open there, since none holds a CRLF.
 fn marker(line: &[u8]) -> Marker {
     let [before_brace @ .., b'}'] = line else { return Marker::Absent };
     let Some(open) = memrchr(b'{', before_brace) else { return Marker::Absent };

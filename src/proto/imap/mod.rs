@@ -1,8 +1,8 @@
 //! IMAP4rev1 on the wire: commands framed and parsed, responses written.
 //!
-//! A session calls [`frame::Framer::next`] until it has a whole command, [`parse::parse`] to read it into an arena, and the
-//! writers of [`respond`] to answer. RFC 3501 with RFC 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 3691 (UNSELECT) and
-//! 4315 (UID EXPUNGE).
+//! A session calls [`frame::Framer::next`] until it has a whole command, [`parse::parse`] to read it into an arena, and
+//! the writers of [`respond`] to answer. RFC 3501 with RFC 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 3691
+//! (UNSELECT) and 4315 (UID EXPUNGE).
 
 pub mod command;
 pub mod flags;

@@ -92,8 +92,8 @@ impl ErrorKind {
     }
 }
 
-/// The tag at the beginning of `input`, however broken the rest: `1*<any ASTRING-CHAR except "+">`, then a space or the end
-/// of the line.
+/// The tag at the beginning of `input`, however broken the rest: `1*<any ASTRING-CHAR except "+">`, then a space or the
+/// end of the line.
 pub fn tag(input: &[u8]) -> Option<&str> {
     let length = input.iter().position(|&byte| !is(byte, TAG)).unwrap_or(input.len());
     if length == 0 || !matches!(input.get(length), None | Some(b' ' | b'\r' | b'\n')) {
@@ -254,8 +254,8 @@ fn status<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
     }
 }
 
-/// `append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP (literal / "UTF8" SP "(" literal8)`, up to the CRLF of the
-/// literal.
+/// `append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP (literal / "UTF8" SP "(" literal8)`, up to the CRLF
+/// of the literal.
 fn append<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
     let mailbox = argument(cursor)?;
     cursor.space()?;

@@ -1,7 +1,7 @@
 //! The arguments of FETCH: macros, items, sections, partial ranges.
 //!
-//! Macros are spelled out, also where they stand among other items; an item is as often in the list as it was asked for.
-//! `RFC822.PEEK`, which no RFC has and Outlook sends, is taken. RFC 3501 §6.4.5 and §9 (fetch-att).
+//! Macros are spelled out, also where they stand among other items; an item is as often in the list as it was asked
+//! for. `RFC822.PEEK`, which no RFC has and Outlook sends, is taken. RFC 3501 §6.4.5 and §9 (fetch-att).
 
 use bumpalo::collections::Vec as ArenaVec;
 

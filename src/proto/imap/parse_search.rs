@@ -33,8 +33,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `search-key = sequence-set / "(" search-key *(SP search-key) ")" / name [SP arguments]`; `depth` more may nest in it,
-    /// `left` more may come.
+    /// `search-key = sequence-set / "(" search-key *(SP search-key) ")" / name [SP arguments]`; `depth` more may nest
+    /// in it, `left` more may come.
     fn search_key(&mut self, depth: usize, left: &mut usize) -> Parsed<'a, SearchKey<'a>> {
         if depth == 0 {
             return self.fail(ErrorKind::Nesting);

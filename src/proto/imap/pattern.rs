@@ -1,7 +1,8 @@
 //! LIST patterns: `*` matches anything, `%` anything within one level of the hierarchy.
 //!
-//! Invariant: the time is at most the product of both lengths, since what a wildcard took is only ever given up for
-//! the last `%` of a level and the last `*` of all. The separator is `/`. `INBOX` matches in any case (RFC 3501 §5.1, §6.3.8).
+//! Invariant: the time is at most the product of both lengths, since what a wildcard took is only ever given up for the
+//! last `%` of a level and the last `*` of all. The separator is `/`. `INBOX` matches in any case (RFC 3501 §5.1,
+//! §6.3.8).
 
 use bumpalo::Bump;
 use bumpalo::collections::String as ArenaString;

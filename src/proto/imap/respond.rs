@@ -1,7 +1,7 @@
 //! Writes the parts of IMAP responses into a buffer.
 //!
-//! Invariants: nothing is allocated beyond what the buffer may grow; whatever bytes a string has, the client reads it as that
-//! string; INBOX is in capitals. Which response is sent is the session's business. RFC 3501 §7 and §9.
+//! Invariants: nothing is allocated beyond what the buffer may grow; whatever bytes a string has, the client reads it
+//! as that string; INBOX is in capitals. Which response is sent is the session's business. RFC 3501 §7 and §9.
 
 use super::command::{Section, SectionText};
 use super::flags::Flags;
@@ -56,7 +56,8 @@ pub fn astring(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Writes a string: quoted where it may be, else a literal. NUL, which neither may hold, becomes 0x80 as in RFC 9051 §4.3.
+/// Writes a string: quoted where it may be, else a literal. NUL, which neither may hold (RFC 3501 §9, CHAR8), becomes
+/// 0x80, so that the size stays what was announced.
 pub fn string(out: &mut Vec<u8>, text: &[u8]) {
     if text.len() <= QUOTED_BYTES_MAX && text.iter().all(|&byte| byte < 0x80 && !matches!(byte, b'\r' | b'\n' | 0)) {
         return quoted(out, text);

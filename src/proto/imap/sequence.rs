@@ -1,8 +1,9 @@
 //! Sequence sets: of message numbers or of UIDs.
 //!
-//! A set is what the client wrote, ranges in any order and any direction; [`SequenceSet::resolve`] makes sorted, disjoint
-//! ranges of it. `*` is kept as [`Range::LAST`]; a client that writes 4294967295 for 'the end' gets 4294967294, since a
-//! range up to `*` always holds the last message and one up to a number doesn't. RFC 3501 §9 (sequence-set).
+//! A set is what the client wrote, ranges in any order and any direction; [`SequenceSet::resolve`] makes sorted,
+//! disjoint ranges of it. `*` is kept as [`Range::LAST`]; a client that writes 4294967295 for 'the end' gets
+//! 4294967294, since a range up to `*` always holds the last message and one up to a number doesn't. RFC 3501 §9
+//! (sequence-set).
 
 use bumpalo::Bump;
 
@@ -32,7 +33,8 @@ impl Range {
 pub struct SequenceSet<'a>(pub &'a [Range]);
 
 impl SequenceSet<'_> {
-    /// Sorted ranges that neither overlap nor touch, none of them beyond `max`, the last number in use. None in use (0): none.
+    /// Sorted ranges that neither overlap nor touch, none of them beyond `max`, the last number in use. None in use
+    /// (0): none.
     pub fn resolve<'b>(&self, arena: &'b Bump, max: u32) -> &'b [Range] {
         if max == 0 {
             return &[];

@@ -1,14 +1,14 @@
 //! The tokens that IMAP commands are made of: atoms, strings, numbers, sets, flags, mailbox names.
 //!
-//! Invariants: a token borrows the command, unless it has escapes or modified UTF-7 to undo, which goes into the arena; a
-//! string ends within the command whatever its literal's number says. Taken beyond the grammar: 8-bit octets in a
+//! Invariants: a token borrows the command, unless it has escapes or modified UTF-7 to undo, which goes into the arena;
+//! a string ends within the command whatever its literal's number says. Taken beyond the grammar: 8-bit octets in a
 //! bare astring, and spaces before the last CRLF. RFC 3501 §9.
 
 use std::str::from_utf8;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 use super::flags::{FlagList, Flags};
 use super::parse::{ErrorKind, ParseError};
@@ -230,7 +230,11 @@ impl<'a> Cursor<'a> {
     /// seq-number   = nz-number / "*"
     /// ```
     pub(super) fn sequence_set(&mut self) -> Parsed<'a, SequenceSet<'a>> {
-        let mut ranges = ArenaVec::new_in(self.arena);
+        // Counted first, so that a long set takes its place in the arena once.
+        let rest = &self.input[self.at..];
+        let set = &rest[..memchr2(b' ', b'\r', rest).unwrap_or(rest.len())];
+        let count = memchr_iter(b',', set).count() + 1;
+        let mut ranges = ArenaVec::with_capacity_in(count.min(SEQUENCE_RANGES_MAX), self.arena);
         loop {
             let first = self.seq_number()?;
             let last = if self.eat(b':') { self.seq_number()? } else { first };

@@ -10,7 +10,8 @@ use memchr::memchr;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
-/// The name that `encoded` stands for; `None` where it is not exactly what [`encode`] writes. A name without `&` is not copied.
+/// The name that `encoded` stands for; `None` where it is not exactly what [`encode`] writes. A name without `&` is not
+/// copied.
 pub fn decode<'a>(arena: &'a Bump, encoded: &'a [u8]) -> Option<&'a str> {
     if !encoded.iter().all(|byte| (0x20..0x7f).contains(byte)) {
         return None;

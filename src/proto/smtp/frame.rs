@@ -1,9 +1,9 @@
 //! Takes the text of a message out of DATA: unstuffed, up to the final dot and not a byte further.
 //!
-//! Invariants: only CRLF ends a line and only CRLF "." CRLF ends the text (the first line may be the dot at once); a bare CR,
-//! a bare LF or a NUL is never an end of anything, spoils the message for good, and the text is read to its real end,
-//! so that the answer comes in step (SMTP smuggling). Pieces are as large as the input allows and the same for every
-//! chunking once joined. It stores nothing and knows no limit of size. RFC 5321 §4.5.2, §2.3.8, §6.3.
+//! Invariants: only CRLF ends a line and only CRLF "." CRLF ends the text (the first line may be the dot at once); a
+//! bare CR, a bare LF or a NUL is never an end of anything, spoils the message for good, and the text is read to its
+//! real end, so that the answer comes in step (SMTP smuggling). Pieces are as large as the input allows and the same
+//! for every chunking once joined. It stores nothing and knows no limit of size. RFC 5321 §4.5.2, §2.3.8, §6.3.
 
 use memchr::memchr3;
 
@@ -341,7 +341,9 @@ mod tests {
     #[test]
     fn counts_received_lines_of_the_header() {
         let taken = all_ways(
-            b"Received: a\r\nRECEIVED:b\r\n.received: stuffed\r\nX-Received: no\r\nReceived\r\nReceive d:\r\n received:\r\n\r\nReceived: body\r\n.\r\n",
+            b"Received: a\r\nRECEIVED:b\r\n.received: stuffed\r\nX-Received: no\r\n\
+            Received\r\nReceive d:\r\n received:\r\n\r\n\
+            Received: body\r\n.\r\n",
             1000,
         );
         assert_eq!(taken.received, 3);

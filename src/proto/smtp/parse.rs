@@ -1,8 +1,8 @@
 //! Reads one SMTP or LMTP command line.
 //!
-//! Invariants: the result borrows the line; what it holds is ASCII without control characters; a parameter that we don't
-//! offer is refused, never passed over. An error is a whole reply. Whether a command fits the moment is the session's
-//! business. RFC 5321 §4.1, RFC 4954 §4 and §5, RFC 1870, RFC 6152.
+//! Invariants: the result borrows the line; what it holds is ASCII without control characters; a parameter that we
+//! don't offer is refused, never passed over. An error is a whole reply. Whether a command fits the moment is the
+//! session's business. RFC 5321 §4.1, RFC 4954 §4 and §5, RFC 1870, RFC 6152.
 
 use std::str::from_utf8;
 
@@ -125,10 +125,11 @@ impl ParseError {
 
 /// `command = verb [SP argument] CRLF`; spaces before the CRLF are forgiven, the CRLF itself may be gone.
 pub fn parse(line: &[u8]) -> Result<Command<'_>, ParseError> {
-    let line = line.strip_suffix(b"\r\n").unwrap_or(line).trim_ascii_end();
-    if line.iter().any(|byte| byte.is_ascii_control()) {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    if line.iter().any(u8::is_ascii_control) {
         return Err(ParseError::Unreadable);
     }
+    let line = line.trim_ascii_end();
     let space = memchr(b' ', line).unwrap_or(line.len());
     let (verb, argument) = (&line[..space], line[space..].trim_ascii_start());
     let mut upper = [0; 8];
@@ -254,7 +255,8 @@ fn body_value(value: Option<&[u8]>) -> Option<Body> {
     }
 }
 
-/// `xtext = *( %d33-42 / %d44-60 / %d62-126 / "+" 2HEXDIG )` (RFC 3461 §4), or `<>`; what it hides must be printable too.
+/// `xtext = *( %d33-42 / %d44-60 / %d62-126 / "+" 2HEXDIG )` (RFC 3461 §4), or `<>`; what it hides must be printable
+/// too.
 fn auth_value(value: Option<&[u8]>) -> Option<&str> {
     let value = value.filter(|value| !value.is_empty())?;
     let mut rest = value;

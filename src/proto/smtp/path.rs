@@ -1,8 +1,8 @@
 //! Paths of SMTP: `<local-part@domain>`, the null reverse-path and the domainless postmaster.
 //!
-//! Invariant: what is taken is plain ASCII without control characters, so that it may be written into a header or a log as
-//! it is. Source routes, empty quoted local parts and 8-bit addresses are refused (there is no SMTPUTF8 yet).
-//! RFC 5321 §4.1.2, §4.1.3.
+//! Invariant: what is taken is plain ASCII without control characters, so that it may be written into a header or a log
+//! as it is. Source routes, empty quoted local parts and 8-bit addresses are refused (there is no SMTPUTF8 yet). RFC
+//! 5321 §4.1.2, §4.1.3.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;
@@ -41,8 +41,8 @@ impl<'a> Mailbox<'a> {
     }
 }
 
-/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` at the beginning of `text`: what is within the brackets, and what is behind them.
-/// A `>` in a quoted local part is none.
+/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` at the beginning of `text`: what is within the brackets, and what is behind
+/// them. A `>` in a quoted local part is none.
 pub(super) fn brackets(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let [b'<', rest @ ..] = text else { return None };
     let mut at = 0;
@@ -103,7 +103,8 @@ fn is_atom(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(byte))
 }
 
-/// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`; an underscore is taken, for hosts have it.
+/// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`; an underscore is taken, for hosts have
+/// it.
 pub(super) fn is_domain(text: &[u8]) -> bool {
     text.len() <= 255
         && text.split(|&byte| byte == b'.').all(|label| {
