@@ -198,6 +198,8 @@ pub const IDLE_LINE_BYTES_MAX: usize = 64;
 /// A message up to this size is taken apart on the shard (measured at some 1 GB/s: a quarter of a millisecond); a larger one on
 /// a service thread.
 pub const STRUCTURE_INLINE_BYTES: usize = 256 * 1024;
+/// FETCH flushes when so much output of its own has gathered: what a pooled output buffer holds, less one usual answer.
+pub const OUTPUT_BYTES_FULL: usize = OUTPUT_BYTES - 4096;
 /// A body section of more octets is lent to the kernel rather than copied into the output: below it a copy costs less than
 /// one more element of a vectored send.
 pub const LEND_BYTES_MIN: usize = 4096;

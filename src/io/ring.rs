@@ -464,6 +464,19 @@ pub fn block_on<T>(ring: &Ring, future: impl Future<Output = T>) -> io::Result<T
     }
 }
 
+/// Lets the other tasks of the same queue run, whatever the executor.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Ring({} in flight)", self.in_flight())

@@ -136,31 +136,6 @@ impl Connection {
             }
         }
     }
-
-    /// Makes the connection a TLS one from here on; whatever was received in the clear is thrown away.
-    pub fn start_tls(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
-        self.input.clear();
-        while let Poll::Ready(Ok(Some(octets))) =
-            self.wire.socket.poll_receive(&mut Context::from_waker(std::task::Waker::noop()))
-        {
-            drop(octets);
-        }
-        self.wire.tls = Some(Box::new(Tls::new(config.clone()).map_err(failed)?));
-        Ok(())
-    }
-
-    /// Does the TLS handshake, within `time`.
-    pub async fn handshake(&mut self, time: Duration) -> io::Result<()> {
-        self.wire.set_deadline(time);
-        while !self.wire.tls.as_ref().is_none_or(|tls| tls.established()) {
-            match self.input.wait(&mut self.wire).await? {
-                Fill::More => {}
-                Fill::End => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Fill::Timeout => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Input {
@@ -170,6 +145,11 @@ impl Input {
             Some(held) => &held[self.consumed..],
             None => &self.copied[self.consumed..],
         }
+    }
+
+    /// The client has ended its stream: nothing comes behind [`Input::octets`].
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Consumes `count` octets; what holds them is given back when they are all.
@@ -271,6 +251,30 @@ impl Wire {
     /// The client's address and ours.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         self.socket.addresses()
+    }
+
+    /// Makes the connection a TLS one from here on; whatever was received in the clear is thrown away.
+    pub fn start_tls(&mut self, input: &mut Input, config: &Arc<ServerConfig>) -> io::Result<()> {
+        input.clear();
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Ok(Some(octets))) = self.socket.poll_receive(&mut context) {
+            drop(octets);
+        }
+        self.tls = Some(Box::new(Tls::new(config.clone()).map_err(failed)?));
+        Ok(())
+    }
+
+    /// Does the TLS handshake, within `time`.
+    pub async fn handshake(&mut self, input: &mut Input, time: Duration) -> io::Result<()> {
+        while !self.tls.as_ref().is_none_or(|tls| tls.established()) {
+            self.set_deadline(time);
+            match input.wait(self).await? {
+                Fill::More => {}
+                Fill::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Fill::Timeout => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+        Ok(())
     }
 
     /// TLS is on.

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 
 use crate::hop::{Doorbell, Post};
-use crate::io::Ring;
+use crate::io::{Ring, yield_now};
 use crate::metrics;
 
 /// After this long the driver lets background tasks run.
@@ -118,19 +118,6 @@ impl<F: Future> Future for Contained<F> {
             }
         }
     }
-}
-
-/// Lets the other tasks of the same queue run.
-pub async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Where background work takes breath: call [`Breath::take`] every few microseconds of work.

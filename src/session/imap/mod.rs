@@ -341,7 +341,7 @@ impl Dialogue {
     fn bad(&mut self, error: &ParseError<'_>) {
         let out = self.wire.output();
         out.extend_from_slice(error.tag.unwrap_or("*").as_bytes());
-        out.extend_from_slice(b" BAD ");
+        out.push(b' ');
         out.extend_from_slice(error.kind.text().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
