@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn made_once_private_and_reused() {
-        let folder = scratch("certificate").join("tls");
+        let scratch = scratch("certificate");
+        let folder = scratch.join("tls");
         let (certificate, key) = self_signed(&folder, NAMES).unwrap();
         let before = (std::fs::read(&certificate).unwrap(), std::fs::read(&key).unwrap());
         assert!(before.0.starts_with(b"-----BEGIN CERTIFICATE-----"));
@@ -104,7 +105,8 @@ mod tests {
 
     #[test]
     fn where_it_can_not_be_written_the_error_names_the_path() {
-        let file = scratch("certificate-refused").join("file");
+        let scratch = scratch("certificate-refused");
+        let file = scratch.join("file");
         std::fs::write(&file, b"").unwrap();
         assert!(self_signed(&file, NAMES).unwrap_err().contains("file/cert.pem"));
     }

@@ -9,8 +9,10 @@ pub mod certificate;
 mod contract;
 pub mod cpus;
 pub mod data;
+mod later;
 mod mistake;
 mod reader;
+mod services;
 
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -24,6 +26,8 @@ pub use mistake::{Fault, Mistake};
 /// A server's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Whether it is the default without a file: the first start then makes accounts and a certificate.
+    pub embedded: bool,
     /// The name that the server gives itself in greetings and `Received` lines.
     pub hostname: String,
     /// The data folder.
@@ -210,6 +214,7 @@ impl Config {
         let between_servers = Listener { password: false, anonymous: true, ..listener(25, false) };
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Ok(Config {
+            embedded: true,
             hostname: "localhost".into(),
             data,
             cpus,

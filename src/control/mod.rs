@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_socket_left_by_a_crash_is_replaced_and_a_long_path_works() {
-        let folder = scratch("control-long").join("d".repeat(100)).join("e".repeat(100));
+        let scratch = scratch("control-long");
+        let folder = scratch.join("d".repeat(100)).join("e".repeat(100));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("control.sock"), b"").unwrap();
         let (control, socket) = server(&folder);

@@ -18,7 +18,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::data::Problem;
 use crate::config::{Config, Mistake, cpus};
-use crate::{control, directory, serve};
+use crate::control;
+use crate::directory;
+use crate::serve;
 
 /// Where the data is when nothing is said.
 const DATA: &str = "ringpost-data";
@@ -244,6 +246,7 @@ fn check_config(file: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::data::scratch;
 
     fn parse(line: &str) -> Result<Command, String> {
         let arguments = std::iter::once("ringpost").chain(line.split_whitespace());
@@ -292,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_configuration_is_checked() {
-        let folder = crate::config::data::scratch("tools-check");
+        let folder = scratch("tools-check");
         let file = folder.join("r.toml");
         std::fs::write(&file, "drain_seconds = 3\n").unwrap();
         assert!(check_config(&file).is_ok());

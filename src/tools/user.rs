@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn without_a_server_under_the_lock_and_beside_one_through_it() {
-        let data = scratch("tools-user").join("data");
+        let scratch = scratch("tools-user");
+        let data = scratch.join("data");
         let missing = Accounts::open(place(&data), false).err().unwrap();
         assert!(missing.to_string().ends_with("does not exist"), "{missing}");
         assert!(!data.exists());
