@@ -134,8 +134,8 @@ pub const MIME_BOUNDARY_BYTES_MAX: usize = 256;
 pub const MIME_PARAMETERS_MAX: usize = 128;
 /// Languages of one Content-Language field.
 pub const MIME_LANGUAGES_MAX: usize = 32;
-/// Addresses of one kind in an ENVELOPE: four times [`RECIPIENTS_MAX`], as To is written for more than one transaction.
-pub const MIME_ADDRESSES_MAX: usize = 4 * RECIPIENTS_MAX;
+/// Addresses in an ENVELOPE, and in all those of a BODYSTRUCTURE: ten times [`RECIPIENTS_MAX`], 500 KB of the shortest.
+pub const MIME_ADDRESSES_MAX: usize = 10 * RECIPIENTS_MAX;
 /// Message identifiers kept of References and In-Reply-To: the first, that began the thread, and the last ones.
 pub const MIME_REFERENCES_MAX: usize = 100;
 /// One message identifier in octets: a line of RFC 5322 §2.1.1.

@@ -70,6 +70,8 @@ impl DataFolder {
             Ok(()) => Self::lock_existing(path),
             // Something is there already, or on the way there.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::lock_existing(path),
+            // There is no "missing" where it was to be made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Problem::Io(path.to_path_buf(), error)),
             Err(error) => Err(problem(path, error)),
         }
     }
@@ -147,13 +149,32 @@ pub fn replace_file(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -
     File::open(folder)?.sync_all()
 }
 
-/// An empty folder for the test called `name`.
+/// An empty folder for the test called `name`, gone when it is dropped.
 #[cfg(test)]
-pub(crate) fn scratch(name: &str) -> PathBuf {
+pub(crate) fn scratch(name: &str) -> Scratch {
     let path = std::env::temp_dir().join(format!("ringpost-test-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).unwrap();
-    path
+    Scratch(path)
+}
+
+#[cfg(test)]
+pub(crate) struct Scratch(PathBuf);
+
+#[cfg(test)]
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +184,8 @@ mod tests {
 
     #[test]
     fn one_holder_at_a_time_and_the_second_is_told_who() {
-        let path = scratch("lock").join("deep/data");
+        let scratch = scratch("lock");
+        let path = scratch.join("deep/data");
         let held = DataFolder::lock(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let refused = DataFolder::lock(&path).unwrap_err().to_string();
@@ -198,6 +220,6 @@ mod tests {
         });
         assert!(refused.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no leftover");
+        assert_eq!(std::fs::read_dir(&*folder).unwrap().count(), 1, "no leftover");
     }
 }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::config::is_domain;
+
 /// Why a text can't be the name of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NameFault {
@@ -59,17 +61,6 @@ pub fn key(name: &str) -> String {
 fn is_atom(atom: &str) -> bool {
     !atom.is_empty()
         && atom.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet))
-}
-
-/// Whether `domain` is a `Domain` of RFC 5321 §4.1.2: `sub-domain = Let-dig [Ldh-str]`, at most 63 octets each.
-pub fn is_domain(domain: &str) -> bool {
-    domain.len() <= 255
-        && domain.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
-        })
 }
 
 #[cfg(test)]

@@ -28,11 +28,16 @@ pub struct Address {
 /// group        = display-name ":" [group-list] ";" [CFWS]
 /// ```
 pub fn addresses(value: &[u8]) -> Vec<Address> {
+    read(value, MIME_ADDRESSES_MAX)
+}
+
+/// As [`addresses`], the first `members_max` members at most.
+pub(super) fn read(value: &[u8], members_max: usize) -> Vec<Address> {
     let mut reading = Reading { cursor: Cursor::new(value), words: Vec::new(), comment: None };
     let mut list = Vec::new();
     let mut in_group = false;
     // A turn adds two members at most, and the mark that closes the group follows.
-    while list.len() + 2 < MIME_ADDRESSES_MAX {
+    while list.len() + 2 < members_max {
         // Groups don't nest: inside one a colon is no more than a blank.
         reading.words(if in_group { b"<,;" } else { b"<,;:" });
         let stop = reading.cursor.peek();

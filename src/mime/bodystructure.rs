@@ -7,11 +7,12 @@
 use super::entity::{Entity, Parameters};
 use super::envelope::{self, unfolded};
 use super::{Kind, Part, wire};
+use crate::limits::MIME_ADDRESSES_MAX;
 
 /// Writes the structure of all `parts`; `extended` is BODYSTRUCTURE, otherwise BODY.
 pub(super) fn write(out: &mut Vec<u8>, raw: &[u8], parts: &[Part], extended: bool) {
     if !parts.is_empty() {
-        Writer { out, raw, parts, extended }.body(0, false);
+        Writer { out, raw, parts, extended, room: MIME_ADDRESSES_MAX }.body(0, false);
     }
 }
 
@@ -20,6 +21,8 @@ struct Writer<'a> {
     raw: &'a [u8],
     parts: &'a [Part],
     extended: bool,
+    /// Addresses that the envelopes may still have.
+    room: usize,
 }
 
 impl Writer<'_> {
@@ -40,7 +43,7 @@ impl Writer<'_> {
             if part.kind == Kind::Message && next < self.parts.len() {
                 // body-type-msg = media-message SP body-fields SP envelope SP body SP body-fld-lines
                 self.out.push(b' ');
-                envelope::write(self.out, self.parts[next].header(self.raw));
+                envelope::write(self.out, self.parts[next].header(self.raw), &mut self.room);
                 self.out.push(b' ');
                 next = self.body(next, false);
             }

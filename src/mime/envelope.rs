@@ -1,18 +1,19 @@
 //! The ENVELOPE of a message, ready for the wire. RFC 3501 §7.4.2, RFC 9051 §7.5.2.
 //!
 //! Values are unfolded and otherwise as they came: encoded words stay. To, Cc and Bcc that come in several fields are one
-//! list; of the others the first field counts.
+//! list; of the others the first field counts. All lists of one answer share `MIME_ADDRESSES_MAX`, nested messages'
+//! too: an address of two octets takes fifty in an answer.
 
-use super::address::{self, Address, addresses};
+use super::address;
 use super::header::{self, unfold};
 use super::wire;
-use crate::limits::MIME_ADDRESSES_MAX;
 
 /// ```text
 /// envelope = "(" env-date SP env-subject SP env-from SP env-sender SP env-reply-to SP env-to SP env-cc SP env-bcc SP
 ///            env-in-reply-to SP env-message-id ")"
 /// ```
-pub(super) fn write(out: &mut Vec<u8>, header: &[u8]) {
+/// Takes the addresses that it writes from `room`, which begins with `MIME_ADDRESSES_MAX`.
+pub(super) fn write(out: &mut Vec<u8>, header: &[u8], room: &mut usize) {
     let [mut date, mut subject, mut in_reply_to, mut message_id] = [None; 4];
     let [mut from, mut sender, mut reply_to] = [None; 3];
     let [mut to, mut cc, mut bcc] = [const { Vec::new() }; 3];
@@ -26,9 +27,9 @@ pub(super) fn write(out: &mut Vec<u8>, header: &[u8]) {
             b"from" => keep(&mut from, value),
             b"sender" => keep(&mut sender, value),
             b"reply-to" => keep(&mut reply_to, value),
-            b"to" => join(&mut to, value),
-            b"cc" => join(&mut cc, value),
-            b"bcc" => join(&mut bcc, value),
+            b"to" => to.push(value),
+            b"cc" => cc.push(value),
+            b"bcc" => bcc.push(value),
             _ => {}
         }
     }
@@ -36,16 +37,25 @@ pub(super) fn write(out: &mut Vec<u8>, header: &[u8]) {
     unfolded(out, date);
     out.push(b' ');
     unfolded(out, subject);
+    let mut addresses = |values: &[&[u8]]| {
+        let mut list = Vec::new();
+        for value in values {
+            let before = list.len();
+            list.extend(address::read(value, *room));
+            *room -= list.len() - before;
+        }
+        list
+    };
     // Absent or empty, Sender and Reply-To are as From.
-    let from = addresses(from.unwrap_or_default());
+    let from = addresses(from.as_slice());
     for list in [None, sender, reply_to] {
         out.push(b' ');
-        let list = addresses(list.unwrap_or_default());
+        let list = addresses(list.as_slice());
         address::write(out, if list.is_empty() { &from } else { &list });
     }
     for list in [to, cc, bcc] {
         out.push(b' ');
-        address::write(out, &list);
+        address::write(out, &addresses(&list));
     }
     out.push(b' ');
     unfolded(out, in_reply_to);
@@ -58,12 +68,6 @@ fn keep<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
     place.get_or_insert(value);
 }
 
-fn join(list: &mut Vec<Address>, value: &[u8]) {
-    if list.len() < MIME_ADDRESSES_MAX {
-        list.extend(addresses(value));
-    }
-}
-
 /// NIL where the field is absent, `""` where it is empty.
 pub(super) fn unfolded(out: &mut Vec<u8>, value: Option<&[u8]>) {
     wire::nstring(out, value.map(unfold).as_deref());
@@ -72,10 +76,12 @@ pub(super) fn unfolded(out: &mut Vec<u8>, value: Option<&[u8]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MIME_ADDRESSES_MAX;
 
     fn envelope(header: &str) -> String {
         let mut out = Vec::new();
-        write(&mut out, header.as_bytes());
+        let mut room = MIME_ADDRESSES_MAX;
+        write(&mut out, header.as_bytes(), &mut room);
         String::from_utf8(out).unwrap()
     }
 

@@ -35,7 +35,7 @@ pub use section::{Content, Parts, range, section};
 pub use text::fold;
 pub use transfer::decode;
 
-use crate::limits::MIME_TEXT_BYTES_MAX;
+use crate::limits::{MIME_ADDRESSES_MAX, MIME_TEXT_BYTES_MAX};
 use entity::Entity;
 
 /// What is told of a message.
@@ -135,7 +135,8 @@ pub fn structure(raw: &[u8]) -> Structure {
     let parts = scan::parts(raw);
     let header = parts[0].header(raw);
     let mut structure = Structure::default();
-    envelope::write(&mut structure.envelope, header);
+    let mut room = MIME_ADDRESSES_MAX;
+    envelope::write(&mut structure.envelope, header, &mut room);
     bodystructure::write(&mut structure.bodystructure, raw, &parts, true);
 
     let value = |name: &[u8]| header::field(header, name).unwrap_or_default();

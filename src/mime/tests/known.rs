@@ -253,6 +253,16 @@ fn depth_over_the_limit_is_opaque() {
 }
 
 #[test]
+fn nested_envelopes_share_their_addresses() {
+    let addresses = "a,".repeat(4000);
+    let part = format!("--b\nContent-Type: message/rfc822\n\nFrom: {addresses}\nTo: {addresses}\n\n\n");
+    let raw = "Content-Type: multipart/mixed; boundary=b\n\n".to_owned() + &part.repeat(450);
+    let told = check(raw.as_bytes());
+    assert_eq!(told.parts.len(), 901);
+    assert!(told.bodystructure.len() < 1_000_000, "{}", told.bodystructure.len());
+}
+
+#[test]
 fn search_text_is_decoded_and_folded() {
     let raw = concat!(
         "From: =?iso-8859-1?Q?Andr=C9?= <A@X>\r\nSUBJECT: Re: =?utf-8?B?R3LDnMOfZQ==?=\r\n =?utf-8?Q?_Now?=\r\nX-Raw: \u{c4}\r\n",
