@@ -54,6 +54,8 @@ pub struct Context {
     pub counters: Arc<metrics::Shard>,
     /// The server is stopping: sessions say goodbye.
     pub stopping: Cell<bool>,
+    /// The drain's time is over: what is still under way ends too.
+    pub hurry: Cell<bool>,
     /// Messages taken by this shard, for their ids.
     pub taken: Cell<u64>,
     /// Unix time in seconds.
