@@ -205,3 +205,38 @@ pub const OUTPUT_BYTES_FULL: usize = OUTPUT_BYTES - 4096;
 pub const LEND_BYTES_MIN: usize = 4096;
 /// Messages that one command looks at before the shard's other sessions run.
 pub const MESSAGES_A_SLICE: u32 = 256;
+// The store.
+
+/// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.
+/// Four of them fill a batch of [`LOG_BATCH_BYTES_MAX`].
+pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
+/// One group of log records: what one write and one sync carry. An object of 1 MiB is what a remote log takes as well.
+pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// One log record: as long as a batch; what does not fit goes through a segment.
+pub const LOG_RECORD_BYTES_MAX: usize = LOG_BATCH_BYTES_MAX;
+/// A log segment, prewritten and recycled: sixteen full batches.
+pub const LOG_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// Trimmed log segments that are kept to be used again: one in preparation, one in reserve.
+pub const LOG_SEGMENTS_FREE_MAX: usize = 2;
+/// Records that were submitted and are not durable yet: sixteen batches, 0.5 s of a commit of 30 ms each.
+pub const LOG_QUEUED_BYTES_MAX: usize = 16 * LOG_BATCH_BYTES_MAX;
+/// The log that is not sealed yet, above which new changes are refused for a while: a start replays it in a second.
+pub const LOG_UNSEALED_BYTES_MAX: u64 = 16 * LOG_SEGMENT_BYTES;
+/// The log since the last checkpoint at which the next one begins: half a segment.
+pub const CHECKPOINT_LOG_BYTES: u64 = LOG_SEGMENT_BYTES / 2;
+/// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
+pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
+/// The unit of checksums in a sealed file: small enough to verify in the time of a page fault.
+pub const SEALED_BLOCK_BYTES: usize = 64 * 1024;
+/// One write of a sealed file, a spool file or a new log segment.
+pub const STORE_WRITE_BYTES: usize = 256 * 1024;
+/// What background work copies and hashes before it asks whether somebody waits: some 30 µs.
+pub const BREATH_BYTES: usize = 32 * 1024;
+/// Rows that background work goes over before it asks: some 30 µs.
+pub const BREATH_ROWS: usize = 512;
+/// Expunged rows that may stay in a mailbox's columns, however large it is: 32 KiB of indexes to search or to copy.
+pub const TOMBSTONES_MAX: usize = 8192;
+/// Flag changes that a mailbox remembers for views that were not told; a view further behind looks through its column.
+pub const FLAG_NOTICES_MAX: usize = 1024;
+/// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
+pub const VANISHED_MAX: usize = 1024 * 1024;

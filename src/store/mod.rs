@@ -1,1 +1,211 @@
-//! (room)
+//! The store: mail in a commit log and in sealed, mapped files.
+//!
+//! Invariants, each held by the module in brackets:
+//! 1. Nothing is visible before it is durable, and nothing that was acknowledged is ever lost or doubled (commit, log).
+//! 2. What was decided is in the log; a replay decides nothing, and takes all logs in the order of each account's own
+//!    sequence numbers, so that the number of shards may change between two starts (change, recovery).
+//! 3. A failed write or sync of the log is the end of the process; it is never retried (log).
+//! 4. Sealed files are written once, named by their content, checksummed, and named by a manifest before anything that
+//!    they replace is forgotten (sealed, segments, manifest, checkpoint).
+//! 5. A view means what it was told; what it can see can be read (mailbox_state, view).
+//! 6. All I/O goes through [`Disk`]; no clock, no randomness; no borrow is held across an `.await`.
+//!
+//! It knows nothing of protocols, names of users or quotas. The format on disk is FORMAT.md.
+
+mod account;
+mod change;
+mod checkpoint;
+mod columns;
+mod commit;
+mod disk;
+mod load;
+mod log;
+mod log_record;
+mod log_replay;
+mod mailbox;
+mod mailbox_state;
+mod manifest;
+mod map;
+#[cfg(test)]
+mod memory_disk;
+mod merge;
+mod message;
+mod record;
+mod recovery;
+mod sealed;
+mod seams;
+mod segments;
+mod spool;
+#[cfg(test)]
+mod tests;
+mod types;
+mod view;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::task::Waker;
+
+pub use account::{Account, CreateError};
+pub use change::SpecialUse;
+pub use disk::{AnyDisk, Disk, Open};
+pub use log::FileLog;
+pub use log_record::{Batch, Payload, RecordHeader};
+pub use mailbox::Mailbox;
+pub use mailbox_state::Counts;
+pub use map::{ColdBlocks, Map, WarmBlocks};
+pub use message::Message;
+pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
+pub use recovery::{Recovered, Replay, recover, remove_old_logs};
+pub use seams::{
+    Batches, CommitLog, LocalPlacement, Lost, Lsn, Opened, Owner, PartSet, Permit, Placement, Refusal, SegmentPut,
+    SegmentStore, StreamId,
+};
+pub use segments::FileSegments;
+pub use spool::{Body, Spool};
+pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
+pub use view::{Entry, Update, View};
+
+use account::AccountState;
+use commit::{Commits, Log};
+use recovery::ReplayRecord;
+
+/// What all handles of a store share.
+struct Core {
+    disk: AnyDisk,
+    segments: FileSegments<AnyDisk>,
+    commits: Commits,
+    placement: LocalPlacement,
+    epoch: u64,
+    stream: StreamId,
+    /// The lowest UIDVALIDITY to give out.
+    seed: u32,
+    accounts: RefCell<HashMap<AccountId, Slot>>,
+    /// What the logs of earlier epochs hold for accounts that have not sealed it yet.
+    replay: RefCell<HashMap<AccountId, Vec<ReplayRecord>>>,
+    /// Accounts of `replay` that a checkpoint could not open; not tried again before the next start.
+    stuck: RefCell<HashSet<AccountId>>,
+    on_sealed: RefCell<Option<Box<dyn FnOnce()>>>,
+    checkpoints: checkpoint::Gate,
+    numbers: Cell<u64>,
+}
+
+/// An account on its way into memory, or there.
+enum Slot {
+    Opening(Vec<Waker>),
+    Open(Rc<AccountState>),
+}
+
+impl Core {
+    /// A number that is not used twice in this epoch and stream.
+    fn next_number(&self) -> u64 {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        u64::from(self.stream.0) << 48 | number
+    }
+
+    /// Lets go of an account that nobody has open and that has nothing to seal; `holders`: who may still hold it.
+    fn close(&self, state: &Rc<AccountState>, holders: usize) {
+        if Rc::strong_count(state) > holders || state.is_unsealed() {
+            return;
+        }
+        let closed = {
+            let mut accounts = self.accounts.borrow_mut();
+            let ours = matches!(accounts.get(&state.id()), Some(Slot::Open(open)) if Rc::ptr_eq(open, state));
+            if ours { accounts.remove(&state.id()) } else { None }
+        };
+        drop(closed);
+    }
+
+    /// Makes the account's folder, once.
+    async fn ensure_folder(&self, state: &AccountState) -> Result<(), Error> {
+        if !state.inner.borrow().has_manifest {
+            self.segments.create_folder(state.id()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One shard's store. Clones are the same store.
+#[derive(Clone)]
+pub struct Store(Rc<Core>);
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store of stream {}", self.0.stream.0)
+    }
+}
+
+impl Store {
+    /// Opens a shard's store over what [`recover`] found for it. `on_sealed` is called when everything of that is in
+    /// sealed files, and the logs of earlier epochs are no longer needed by this shard. `seed`: Unix time in seconds,
+    /// the lowest UIDVALIDITY that is given out. Nothing moves before [`Store::writer`] is polled.
+    pub async fn open<D: Disk>(
+        disk: D,
+        replay: Replay,
+        on_sealed: Box<dyn FnOnce()>,
+        seed: u64,
+    ) -> Result<Store, Error> {
+        let disk = AnyDisk::new(disk);
+        let log: Log = FileLog::new(disk.clone(), replay.epoch, replay.closed, replay.segment_bytes);
+        let opened = log.open(replay.stream).await?;
+        let core = Core {
+            segments: FileSegments::new(disk.clone()),
+            disk,
+            commits: Commits::new(log),
+            placement: LocalPlacement { epoch: opened.epoch },
+            epoch: opened.epoch,
+            stream: replay.stream,
+            seed: u32::try_from(seed).unwrap_or(u32::MAX).max(1),
+            accounts: RefCell::default(),
+            replay: RefCell::new(replay.records),
+            stuck: RefCell::default(),
+            on_sealed: RefCell::new(Some(on_sealed)),
+            checkpoints: checkpoint::Gate::default(),
+            numbers: Cell::new(0),
+        };
+        Ok(Store(Rc::new(core)))
+    }
+
+    /// The future that writes what is submitted; it ends when the log is lost, and then the process must end. The shard
+    /// runs it before everything else.
+    pub fn writer(&self) -> impl Future<Output = Lost> + 'static {
+        let core = self.0.clone();
+        async move { core.commits.write(|| core.checkpoints.consider(core.commits.published().1)).await }
+    }
+
+    /// The future that seals what the log holds, in the background; it ends with the store's last handle gone or the log
+    /// lost. `breathe` is awaited every few dozen microseconds of work.
+    pub fn checkpointer(&self, breathe: impl AsyncFn() + 'static) -> impl Future<Output = ()> + 'static {
+        checkpoint::run(Rc::downgrade(&self.0), breathe)
+    }
+
+    /// Asks for a checkpoint although the log is short: a timer's word, some minutes after the last one.
+    pub fn ask_checkpoint(&self) {
+        self.0.checkpoints.ask();
+    }
+
+    /// Resolves when everything that was submitted is durable and sealed.
+    pub async fn seal_all(&self) -> Result<(), Error> {
+        self.flush().await?;
+        checkpoint::checkpoint(&self.0, &async || {}).await
+    }
+
+    /// Resolves when everything that was submitted is durable.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.0.commits.flush().await
+    }
+
+    /// Opens an account; a new one has its INBOX, durably, when this resolves.
+    pub async fn account(&self, id: AccountId) -> Result<Account, Error> {
+        load::account(&self.0, id).await
+    }
+
+    /// A place for a message to arrive in.
+    pub fn spool(&self) -> Spool {
+        let path = format!("spool/{:04x}-{:012x}", self.0.stream.0, self.0.next_number() & 0xffff_ffff_ffff);
+        Spool::new(self.0.disk.clone(), path)
+    }
+}

@@ -1,0 +1,280 @@
+//! From a change that was submitted to one that everybody sees: the queue before the log, the writer, publication.
+//!
+//! Invariants: a change is numbered when it is submitted and published in that order; nothing is published before the
+//! log said that it is durable; what arrives while a write is under way is one group, the next; a change that could not
+//! be handed to the log is failed together with everything behind it. No borrow is held while a change is applied or a
+//! waiter woken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::account::AccountState;
+use super::change::Change;
+use super::disk::AnyDisk;
+use super::log::FileLog;
+use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_HEADER_BYTES};
+use super::seams::{CommitLog, Lost, Lsn, Refusal};
+use super::types::Error;
+use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_QUEUED_BYTES_MAX, LOG_UNSEALED_BYTES_MAX};
+
+/// The log of this store.
+pub(super) type Log = FileLog<AnyDisk>;
+
+/// What a waiter waits on.
+#[derive(Default)]
+pub(super) struct Done {
+    outcome: RefCell<Option<Result<(), Error>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Done {
+    fn complete(&self, outcome: Result<(), Error>) {
+        *self.outcome.borrow_mut() = Some(outcome);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Resolves when the change is durable and published, or failed.
+    pub(super) async fn wait(self: Rc<Done>) -> Result<(), Error> {
+        poll_fn(|context| {
+            if let Some(outcome) = self.outcome.borrow_mut().take() {
+                return Poll::Ready(outcome);
+            }
+            self.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+struct Pending {
+    account: Rc<AccountState>,
+    seq: u64,
+    change: Change,
+    done: Option<Rc<Done>>,
+}
+
+/// Changes between submission and publication.
+pub(super) struct Commits {
+    log: Log,
+    queue: RefCell<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// In the order of their numbers; the first `in_flight` of them are with the log.
+    pending: VecDeque<Pending>,
+    in_flight: usize,
+    /// What the rest is encoded in; the last batch is still filled.
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    /// Bytes of the batch that is with the log.
+    writing_bytes: usize,
+    /// Somebody waits for what is in the queue.
+    urgent: bool,
+    published: Lsn,
+    /// Bytes in the log that are not sealed.
+    unsealed: u64,
+    lost: bool,
+    writer: Option<Waker>,
+    flushers: Vec<Rc<Done>>,
+}
+
+impl Commits {
+    pub(super) fn new(log: Log) -> Commits {
+        Commits { log, queue: RefCell::default() }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Whether a change of `bytes` may be submitted now.
+    pub(super) fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        let queue = self.queue.borrow();
+        if queue.lost {
+            return Err(Error::lost());
+        }
+        if queue.bytes + bytes > LOG_QUEUED_BYTES_MAX || queue.unsealed > LOG_UNSEALED_BYTES_MAX {
+            return Err(Error::Busy);
+        }
+        Ok(())
+    }
+
+    /// Takes a change that has its number. `urgent`: it goes to the log at once, otherwise with the next that is.
+    pub(super) fn submit(&self, account: &Rc<AccountState>, seq: u64, change: Change, urgent: bool) -> Rc<Done> {
+        let done = Rc::new(Done::default());
+        let queue = &mut *self.queue.borrow_mut();
+        if queue.lost {
+            done.complete(Err(Error::lost()));
+            return done;
+        }
+        let room = RECORD_HEADER_BYTES + change.encoded_bytes() + RECORD_ALIGNMENT;
+        let full = queue.batches.back().is_none_or(|batch| batch.len() + room > LOG_BATCH_BYTES_MAX);
+        if full {
+            queue.batches.push_back(self.log.batch());
+        }
+        if let Some(batch) = queue.batches.back_mut() {
+            let before = batch.len();
+            batch.push(account.id(), seq, change.kind(), |out| change.encode(out));
+            queue.bytes += batch.len() - before;
+        }
+        queue.pending.push_back(Pending { account: account.clone(), seq, change, done: Some(done.clone()) });
+        queue.urgent |= urgent;
+        if urgent && let Some(writer) = queue.writer.take() {
+            writer.wake();
+        }
+        done
+    }
+
+    /// Resolves when everything that was submitted is durable and published.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        let done = {
+            let queue = &mut *self.queue.borrow_mut();
+            if queue.lost {
+                return Err(Error::lost());
+            }
+            if queue.pending.is_empty() {
+                return Ok(());
+            }
+            let done = Rc::new(Done::default());
+            queue.flushers.push(done.clone());
+            queue.urgent = true;
+            if let Some(writer) = queue.writer.take() {
+                writer.wake();
+            }
+            done
+        };
+        done.wait().await
+    }
+
+    /// The last record that is published, and the bytes in the log that are not sealed.
+    pub(super) fn published(&self) -> (Lsn, u64) {
+        let queue = self.queue.borrow();
+        (queue.published, queue.unsealed)
+    }
+
+    /// A checkpoint sealed so many bytes.
+    pub(super) fn sealed(&self, bytes: u64) {
+        let mut queue = self.queue.borrow_mut();
+        queue.unsealed = queue.unsealed.saturating_sub(bytes);
+    }
+
+    /// What of large messages lies outside the log counts as well.
+    pub(super) fn count_unsealed(&self, bytes: u64) {
+        self.queue.borrow_mut().unsealed += bytes;
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.queue.borrow().lost
+    }
+
+    /// Writes what is submitted, for as long as the log lives. `published` is told after every group.
+    pub(super) async fn write(&self, published: impl Fn()) -> Lost {
+        poll_fn(|context| {
+            loop {
+                self.queue.borrow_mut().writer = Some(context.waker().clone());
+                self.feed();
+                match self.poll_durable(context) {
+                    Poll::Ready(Ok(())) => published(),
+                    Poll::Ready(Err(lost)) => return Poll::Ready(lost),
+                    // A spare segment may just have come, with a batch that waits for it.
+                    Poll::Pending if self.feed() => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands the next batch to the log where nothing is under way; true: it did.
+    fn feed(&self) -> bool {
+        let queue = &mut *self.queue.borrow_mut();
+        if queue.in_flight > 0 || queue.lost || !(queue.urgent || queue.batches.len() > 1) {
+            return false;
+        }
+        let Some(bytes) = queue.batches.front().map(Batch::len) else {
+            queue.urgent = false;
+            return false;
+        };
+        let Some(permit) = self.log.reserve(bytes) else {
+            if self.log.refusal() == Refusal::Full {
+                Self::fail_waiting(queue, &Error::Full);
+            }
+            return false;
+        };
+        if let Some(batch) = queue.batches.pop_front() {
+            queue.in_flight = batch.offsets().len();
+            queue.writing_bytes = bytes;
+            queue.urgent = !queue.batches.is_empty() || !queue.flushers.is_empty();
+            self.log.submit(permit, batch);
+        }
+        true
+    }
+
+    fn poll_durable(&self, context: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        match self.log.poll_durable(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(lsn)) => {
+                self.publish(lsn);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(lost)) => {
+                self.lose();
+                Poll::Ready(Err(lost))
+            }
+        }
+    }
+
+    /// Applies the group that became durable, change by change, and wakes who waits for it.
+    fn publish(&self, lsn: Lsn) {
+        loop {
+            let pending = {
+                let queue = &mut *self.queue.borrow_mut();
+                if queue.in_flight == 0 {
+                    break;
+                }
+                queue.in_flight -= 1;
+                queue.pending.pop_front()
+            };
+            if let Some(Pending { account, seq, change, done }) = pending {
+                account.apply(seq, change);
+                if let Some(done) = done {
+                    done.complete(Ok(()));
+                }
+            }
+        }
+        let flushed = {
+            let queue = &mut *self.queue.borrow_mut();
+            queue.published = lsn;
+            queue.bytes -= queue.writing_bytes;
+            queue.unsealed += std::mem::take(&mut queue.writing_bytes) as u64;
+            if queue.pending.is_empty() { std::mem::take(&mut queue.flushers) } else { Vec::new() }
+        };
+        flushed.iter().for_each(|done| done.complete(Ok(())));
+    }
+
+    /// Fails everything that is not with the log. Numbers that were given out stay unused.
+    fn fail_waiting(queue: &mut Queue, error: &Error) {
+        for pending in queue.pending.drain(queue.in_flight..).rev() {
+            pending.account.forget(&pending.change);
+            if let Some(done) = pending.done {
+                done.complete(Err(error.clone()));
+            }
+        }
+        queue.bytes -= queue.batches.drain(..).map(|batch| batch.len()).sum::<usize>();
+        queue.urgent = false;
+        std::mem::take(&mut queue.flushers).iter().for_each(|done| done.complete(Err(error.clone())));
+    }
+
+    fn lose(&self) {
+        let queue = &mut *self.queue.borrow_mut();
+        queue.lost = true;
+        queue.in_flight = 0;
+        Self::fail_waiting(queue, &Error::lost());
+    }
+}

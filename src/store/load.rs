@@ -1,0 +1,184 @@
+//! Opening an account: its manifest, its sealed files, and what the logs of earlier epochs have for it.
+//!
+//! Invariants: an account is opened once however many ask for it; what can't be read is an error of this account alone,
+//! and a damaged file is put aside under `….corrupt`, never read again and never deleted; files that neither the manifest
+//! nor the log names are removed. A new account has an INBOX, durably, before anyone gets to see it.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::account::{Account, AccountState};
+use super::change::Change;
+use super::disk::read_whole;
+use super::mailbox_state::MailboxState;
+use super::manifest::{self, Manifest};
+use super::map::Sealed;
+use super::message::Fresh;
+use super::seams::{Owner, Placement, SegmentStore};
+use super::segments::{account_folder, segment_path};
+use super::types::{AccountId, Error, Hash};
+use super::{Core, Slot};
+
+/// Opens account `id`, or joins those that are at it.
+pub(super) async fn account(core: &Rc<Core>, id: AccountId) -> Result<Account, Error> {
+    if let Owner::Elsewhere(_) = core.placement.owner(id.partition()) {
+        return Err(Error::Busy);
+    }
+    let open = poll_fn(|context| match core.accounts.borrow_mut().entry(id) {
+        std::collections::hash_map::Entry::Vacant(entry) => {
+            entry.insert(Slot::Opening(Vec::new()));
+            Poll::Ready(None)
+        }
+        std::collections::hash_map::Entry::Occupied(mut entry) => match entry.get_mut() {
+            Slot::Open(state) => Poll::Ready(Some(state.clone())),
+            Slot::Opening(waiting) => {
+                waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+        },
+    });
+    if let Some(state) = open.await {
+        return Ok(Account::new(core.clone(), state));
+    }
+    let mut opening = Opening { core, id, opened: None };
+    let account = Account::new(core.clone(), Rc::new(load(core, id).await?));
+    if account.mailbox("INBOX").is_none() {
+        // Its making is durable when this returns, and the log has it before anything else of the account.
+        account.create("INBOX").await.map_err(|error| match error {
+            super::CreateError::Store(error) => error,
+            other => Error::Io { kind: std::io::ErrorKind::Other, message: other.to_string() },
+        })?;
+    }
+    opening.opened = Some(account.state().clone());
+    drop(opening);
+    Ok(account)
+}
+
+/// The one who opens an account; dropped, those who wait go on, with the account or to try themselves.
+struct Opening<'a> {
+    core: &'a Core,
+    id: AccountId,
+    opened: Option<Rc<AccountState>>,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let slot = {
+            let mut accounts = self.core.accounts.borrow_mut();
+            match self.opened.take() {
+                Some(state) => accounts.insert(self.id, Slot::Open(state)),
+                None => accounts.remove(&self.id),
+            }
+        };
+        if let Some(Slot::Opening(waiting)) = slot {
+            waiting.into_iter().for_each(std::task::Waker::wake);
+        }
+    }
+}
+
+/// Reads a manifest; `None` where the account has none.
+pub(super) async fn read_manifest(disk: &impl super::Disk, account: AccountId) -> Result<Option<Manifest>, Error> {
+    let path = format!("{}/{}", account_folder(account), manifest::NAME);
+    let bytes = read_whole(disk, &path).await.map_err(|error| Error::io(&path, &error))?;
+    bytes.map(|bytes| Manifest::decode(&bytes, account)).transpose().map_err(|what| Error::corrupt(&path, 0, what))
+}
+
+async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
+    let state = AccountState::new(id);
+    let manifest = read_manifest(&core.disk, id).await?;
+    let known = manifest.is_some();
+    let manifest = manifest.unwrap_or_default();
+    {
+        let mut inner = state.inner.borrow_mut();
+        inner.has_manifest = known;
+        (inner.seq, inner.seq_assigned, inner.sealed_seq) = (manifest.seq, manifest.seq, manifest.seq);
+        inner.uid_validity_assigned = manifest.uid_validity;
+        inner.mailbox_id_assigned = manifest.mailbox_id;
+    }
+    for &(name, bytes) in &manifest.files {
+        let file = open_file(core, id, name).await?;
+        if file.len() != bytes {
+            return Err(Error::corrupt(file.path(), 0, "of another length than the manifest says"));
+        }
+        take_file(&state, &file).ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
+    }
+    for mailbox in state.inner.borrow().mailboxes.values() {
+        mailbox.data.borrow_mut().finish_load();
+    }
+    let replayed = replay(core, &state, manifest.seq).await?;
+    if known || replayed {
+        sweep(core, &state).await?;
+    }
+    Ok(state)
+}
+
+/// Maps and checks a segment; a damaged one is put aside.
+async fn open_file(core: &Core, account: AccountId, name: Hash) -> Result<Rc<Sealed>, Error> {
+    let path = segment_path(account, name);
+    let map = core.segments.map(account, name).await?;
+    match Sealed::open(map, path, name, account) {
+        Ok(sealed) => Ok(Rc::new(sealed)),
+        Err(error) => {
+            tracing::error!(account = account.0, "{error}; the file is put aside");
+            if let Err(error) = core.segments.quarantine(account, name).await {
+                tracing::error!(account = account.0, "it can't be put aside: {error}");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Adds what one sealed file says to what the older ones said.
+fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
+    let mut inner = state.inner.borrow_mut();
+    let index = file.index();
+    for meta in index.mailboxes.iter() {
+        let id = meta.id.to_native();
+        if !inner.mailboxes.contains_key(&id) {
+            let mailbox = MailboxState::new(id, &meta.name, meta.uid_validity.to_native(), meta.special_use);
+            inner.add_mailbox(Rc::new(mailbox));
+        }
+        inner.mailboxes.get(&id)?.data.borrow_mut().load_meta(meta);
+    }
+    for group in index.groups.iter() {
+        let mailbox = inner.mailboxes.get(&group.mailbox.to_native())?.clone();
+        if !mailbox.data.borrow_mut().load_group(group, file) {
+            return None;
+        }
+    }
+    inner.files.push(file.clone());
+    Some(())
+}
+
+/// Applies what earlier epochs' logs have after change `sealed`; false: they have nothing.
+async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, Error> {
+    let Some(records) = core.replay.borrow().get(&state.id()).cloned() else { return Ok(false) };
+    for record in records.into_iter().filter(|record| record.account_seq > sealed) {
+        let decoded = Change::decode(record.kind, &record.payload);
+        let change = decoded.ok_or_else(|| Error::corrupt("log", record.account_seq, "a change that can't be read"))?;
+        let change = match change {
+            Change::AppendedSegment { mailbox, uid, record, segment } => {
+                let message = Rc::new(Fresh::in_segment(record, open_file(core, state.id(), segment).await?)?);
+                Change::Appended { mailbox, uid, message }
+            }
+            other => other,
+        };
+        state.apply(record.account_seq, change);
+    }
+    Ok(true)
+}
+
+/// Removes what a crash left between a segment and the manifest or the record that was to name it.
+async fn sweep(core: &Core, state: &AccountState) -> Result<(), Error> {
+    let names = core.segments.list(state.id()).await?;
+    let orphans: Vec<Hash> = {
+        let inner = state.inner.borrow();
+        let named = |name: &Hash| inner.bodies.contains(name) || inner.files.iter().any(|file| file.name() == *name);
+        names.into_iter().filter(|name| !named(name)).collect()
+    };
+    for name in orphans {
+        core.segments.delete(state.id(), name).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! The commit log in files: one stream a shard, in prewritten segments, one write with its sync in flight at a time.
+//!
+//! Invariants: a segment is zeros (or an older incarnation's records) on the medium, under its final name, before the
+//! first record goes into it, so that a commit syncs data alone; what is submitted while a write is under way is written
+//! next, in order; a batch never crosses a segment's end; after a failed write nothing is written any more. A segment's
+//! incarnation is its number in its stream and epoch, which its name says and every record repeats: a recycled file
+//! has a new name, and its old records don't count. Reading back is [`super::log_replay`]'s. FORMAT.md, "Log".
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::disk::{Boxed, Disk, Open};
+use super::log_record::Batch;
+use super::log_replay::FileReplay;
+use super::sealed::RKYV_CONFIGURATION;
+use super::seams::{CommitLog, Lost, Lsn, Opened, PartSet, Permit, Refusal, StreamId};
+use super::types::Error;
+use crate::limits::{LOG_QUEUED_BYTES_MAX, LOG_SEGMENTS_FREE_MAX, STORE_WRITE_BYTES};
+
+/// Where the first record of a segment is.
+pub(super) const LOG_HEADER_BYTES: usize = 512;
+/// The first eight bytes of a segment.
+pub(super) const LOG_MAGIC: &[u8; 8] = b"RPCOMLOG";
+/// The version of segments and records.
+pub(super) const LOG_FORMAT: u16 = 1;
+
+/// The path of a segment.
+pub(super) fn segment_path(epoch: u64, stream: StreamId, number: u32) -> String {
+    format!("log/{epoch:016x}-{:04x}-{number:08x}", stream.0)
+}
+
+/// [`CommitLog`] over files. Clones are the same log.
+pub struct FileLog<D: Disk>(Rc<Inner<D>>);
+
+impl<D: Disk> Clone for FileLog<D> {
+    fn clone(&self) -> Self {
+        FileLog(self.0.clone())
+    }
+}
+
+struct Inner<D: Disk> {
+    disk: D,
+    epoch: u64,
+    segment_bytes: u64,
+    closed: Vec<Lsn>,
+    state: RefCell<State<D::File>>,
+    /// The write in flight. Never polled while `state` is borrowed.
+    write: RefCell<Option<Boxed<'static, (io::Result<()>, Vec<u8>)>>>,
+    /// The next segment in the making.
+    prepare: RefCell<Option<Boxed<'static, io::Result<Segment<D::File>>>>>,
+}
+
+struct Segment<F> {
+    number: u32,
+    file: F,
+}
+
+struct State<F> {
+    stream: StreamId,
+    next_seq: u64,
+    durable: u64,
+    /// The last record of the write in flight.
+    writing: u64,
+    reported: u64,
+    waiting: VecDeque<(Batch, u64)>,
+    waiting_bytes: usize,
+    reserved: usize,
+    current: Option<Segment<F>>,
+    position: u64,
+    spare: Option<Segment<F>>,
+    /// Segments that are full, each with its last record.
+    filled: VecDeque<(u32, u64)>,
+    /// Numbers of trimmed segments whose files wait to be used again.
+    free: Vec<u32>,
+    next_number: u32,
+    /// There was no room for a spare; tried again when somebody asks for it.
+    full: bool,
+    lost: bool,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl<D: Disk> FileLog<D> {
+    /// The log of this opening; `closed`: where earlier epochs end.
+    pub fn new(disk: D, epoch: u64, closed: Vec<Lsn>, segment_bytes: u64) -> FileLog<D> {
+        let state = State {
+            stream: StreamId(0),
+            next_seq: 1,
+            durable: 0,
+            writing: 0,
+            reported: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            reserved: 0,
+            current: None,
+            position: LOG_HEADER_BYTES as u64,
+            spare: None,
+            filled: VecDeque::new(),
+            free: Vec::new(),
+            next_number: 1,
+            full: false,
+            lost: false,
+            buffers: Vec::new(),
+        };
+        let (state, write, prepare) = (RefCell::new(state), RefCell::new(None), RefCell::new(None));
+        FileLog(Rc::new(Inner { disk, epoch, segment_bytes, closed, state, write, prepare }))
+    }
+
+    fn lsn(&self, seq: u64) -> Lsn {
+        Lsn { epoch: self.0.epoch, seq }
+    }
+
+    /// Drives the segment in the making, and begins one where there is no spare.
+    fn poll_prepare(&self, context: &mut Context<'_>) {
+        let inner = &*self.0;
+        let mut prepare = inner.prepare.borrow_mut();
+        loop {
+            if let Some(future) = prepare.as_mut() {
+                let Poll::Ready(made) = future.as_mut().poll(context) else { return };
+                *prepare = None;
+                let mut state = inner.state.borrow_mut();
+                match made {
+                    Ok(segment) => state.spare = Some(segment),
+                    Err(error) if matches!(Error::io("log", &error), Error::Full) => state.full = true,
+                    Err(error) => {
+                        tracing::error!("the next log segment can't be made: {error}");
+                        state.lost = true;
+                    }
+                }
+            }
+            let mut state = inner.state.borrow_mut();
+            if state.spare.is_some() || state.full || state.lost || state.current.is_none() {
+                return;
+            }
+            let (number, old) = state.take_number();
+            let made = make_segment(inner.disk.clone(), inner.epoch, (state.stream, number), old, inner.segment_bytes);
+            *prepare = Some(Box::pin(made));
+        }
+    }
+
+    /// Drives the write in flight; false: it is still under way, or there was none.
+    fn poll_write(&self, context: &mut Context<'_>) -> bool {
+        let mut write = self.0.write.borrow_mut();
+        let Some(future) = write.as_mut() else { return false };
+        let Poll::Ready((written, buffer)) = future.as_mut().poll(context) else { return false };
+        *write = None;
+        let mut state = self.0.state.borrow_mut();
+        match written {
+            Ok(()) => {
+                state.durable = state.writing;
+                if state.buffers.len() < 2 {
+                    state.buffers.push(buffer);
+                }
+            }
+            Err(error) => {
+                tracing::error!("the commit log can't be written: {error}");
+                state.lost = true;
+            }
+        }
+        true
+    }
+
+    /// Begins the next write where none is in flight; false: nothing to write, or no segment to write to yet.
+    fn begin_write(&self) -> bool {
+        let inner = &*self.0;
+        let mut write = inner.write.borrow_mut();
+        let state = &mut *inner.state.borrow_mut();
+        if write.is_some() || state.lost {
+            return false;
+        }
+        let Some(bytes) = state.waiting.front().map(|(batch, _)| batch.len()) else { return false };
+        if state.position + bytes as u64 > inner.segment_bytes {
+            let Some(spare) = state.spare.take() else { return false };
+            if let Some(old) = state.current.replace(spare) {
+                state.filled.push_back((old.number, state.writing));
+            }
+            state.position = LOG_HEADER_BYTES as u64;
+        }
+        let (Some(segment), Some((batch, first))) = (&state.current, state.waiting.pop_front()) else { return false };
+        state.waiting_bytes -= bytes;
+        state.writing = first + batch.offsets().len() as u64 - 1;
+        let (disk, file, offset) = (inner.disk.clone(), segment.file.clone(), state.position);
+        state.position += bytes as u64;
+        let bytes = batch.stamp(inner.epoch, u64::from(segment.number), first);
+        *write = Some(Box::pin(async move { disk.write_sync(&file, offset, bytes).await }));
+        true
+    }
+}
+
+impl<F> State<F> {
+    fn take_number(&mut self) -> (u32, Option<u32>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        (number, self.free.pop())
+    }
+}
+
+impl<D: Disk> CommitLog for FileLog<D> {
+    type Replay = FileReplay<D>;
+
+    async fn open(&self, stream: StreamId) -> Result<Opened, Error> {
+        let inner = &*self.0;
+        let (number, old) = {
+            let mut state = inner.state.borrow_mut();
+            state.stream = stream;
+            state.take_number()
+        };
+        let made = make_segment(inner.disk.clone(), inner.epoch, (stream, number), old, inner.segment_bytes).await;
+        let segment = made.map_err(|error| Error::io(&segment_path(inner.epoch, stream, number), &error))?;
+        inner.state.borrow_mut().current = Some(segment);
+        Ok(Opened { epoch: inner.epoch, closed: inner.closed.clone() })
+    }
+
+    fn reserve(&self, bytes: usize) -> Option<Permit> {
+        let mut state = self.0.state.borrow_mut();
+        let total = (state.waiting_bytes + state.reserved + bytes) as u64;
+        let fits = state.position + total <= self.0.segment_bytes
+            || state.spare.is_some() && LOG_HEADER_BYTES as u64 + total <= self.0.segment_bytes;
+        if !fits || total > LOG_QUEUED_BYTES_MAX as u64 {
+            return None;
+        }
+        state.reserved += bytes;
+        Some(Permit(bytes))
+    }
+
+    fn refusal(&self) -> Refusal {
+        // Whoever asks wants room: the next turn tries again to make some.
+        if std::mem::take(&mut self.0.state.borrow_mut().full) { Refusal::Full } else { Refusal::Busy }
+    }
+
+    fn submit(&self, permit: Permit, batch: Batch) -> Lsn {
+        let mut state = self.0.state.borrow_mut();
+        state.reserved -= permit.0;
+        let (first, records) = (state.next_seq, batch.offsets().len() as u64);
+        if records == 0 {
+            return self.lsn(first - 1);
+        }
+        state.next_seq += records;
+        state.waiting_bytes += batch.len();
+        state.waiting.push_back((batch, first));
+        self.lsn(first + records - 1)
+    }
+
+    fn poll_durable(&self, context: &mut Context<'_>) -> Poll<Result<Lsn, Lost>> {
+        loop {
+            self.poll_prepare(context);
+            let moved = self.poll_write(context);
+            let begun = self.begin_write();
+            let mut state = self.0.state.borrow_mut();
+            if state.lost {
+                return Poll::Ready(Err(Lost::Poisoned));
+            }
+            if state.durable > state.reported {
+                state.reported = state.durable;
+                return Poll::Ready(Ok(self.lsn(state.durable)));
+            }
+            if !moved && !begun {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn valid_until(&self) -> Option<Instant> {
+        None
+    }
+
+    fn replay(&self, from: Lsn, parts: &PartSet) -> FileReplay<D> {
+        let stream = self.0.state.borrow().stream;
+        FileReplay::new(self.0.disk.clone(), stream, self.0.epoch, from, parts.clone())
+    }
+
+    async fn trim(&self, upto: Lsn) -> Result<(), Error> {
+        let mut remove = Vec::new();
+        let stream = {
+            let state = &mut *self.0.state.borrow_mut();
+            while let Some(&(number, last)) = state.filled.front()
+                && self.lsn(last) <= upto
+            {
+                state.filled.pop_front();
+                if state.free.len() < LOG_SEGMENTS_FREE_MAX {
+                    state.free.push(number);
+                } else {
+                    remove.push(number);
+                }
+            }
+            state.stream
+        };
+        for number in remove {
+            let path = segment_path(self.0.epoch, stream, number);
+            self.0.disk.remove(&path).await.map_err(|error| Error::io(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::over(self.0.state.borrow_mut().buffers.pop().unwrap_or_default())
+    }
+}
+
+/// Makes segment `number`, out of the file of segment `old` where there is one, ready to be written: on the medium, with
+/// its name.
+async fn make_segment<D: Disk>(
+    disk: D,
+    epoch: u64,
+    (stream, number): (StreamId, u32),
+    old: Option<u32>,
+    bytes: u64,
+) -> io::Result<Segment<D::File>> {
+    let path = segment_path(epoch, stream, number);
+    let file = match old {
+        Some(old) => {
+            disk.rename(&segment_path(epoch, stream, old), &path).await?;
+            disk.open(&path, Open::Update).await?
+        }
+        None => {
+            let file = disk.open(&path, Open::Create).await?;
+            if let Err(error) = write_zeros(&disk, &file, bytes).await {
+                drop(file);
+                let _ = disk.remove(&path).await;
+                return Err(error);
+            }
+            file
+        }
+    };
+    disk.write_sync(&file, 0, segment_header(epoch, stream, number)).await.0?;
+    disk.sync_folder("log").await?;
+    Ok(Segment { number, file })
+}
+
+async fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Result<()> {
+    let mut zeros = vec![0; STORE_WRITE_BYTES.min(bytes as usize)];
+    let mut offset = 0;
+    while offset < bytes {
+        zeros.truncate((bytes - offset).min(STORE_WRITE_BYTES as u64) as usize);
+        let (written, back) = disk.write(file, offset, zeros).await;
+        written?;
+        zeros = back;
+        offset += zeros.len() as u64;
+    }
+    Ok(())
+}
+
+fn segment_header(epoch: u64, stream: StreamId, number: u32) -> Vec<u8> {
+    let mut header = vec![0; LOG_HEADER_BYTES];
+    header[0..8].copy_from_slice(LOG_MAGIC);
+    header[8..10].copy_from_slice(&LOG_FORMAT.to_le_bytes());
+    header[10..12].copy_from_slice(&stream.0.to_le_bytes());
+    header[12..16].copy_from_slice(&RKYV_CONFIGURATION.to_le_bytes());
+    header[16..24].copy_from_slice(&epoch.to_le_bytes());
+    header[24..32].copy_from_slice(&u64::from(number).to_le_bytes());
+    let crc = crc32c::crc32c(&header[..60]);
+    header[60..64].copy_from_slice(&crc.to_le_bytes());
+    header
+}

@@ -1,0 +1,171 @@
+//! Reading the commit log back: the segments of one stream over the epochs before this one.
+//!
+//! Invariants: what a torn write left at the end of a segment is cut, what was durable is not: a record that is missing
+//! although a later batch of the same segment (or the next segment's first record) is there is damage, and an error. One
+//! write was in flight at a time, so a batch that follows proves the one before. Segments of other epochs and
+//! incarnations in a recycled file don't count.
+
+use std::collections::VecDeque;
+
+use super::disk::Disk;
+use super::log::{LOG_FORMAT, LOG_HEADER_BYTES, LOG_MAGIC};
+use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader, padded, parse, peek};
+use super::map::Map;
+use super::seams::{Batches, Lsn, PartSet, StreamId};
+use super::types::{Error, Partition};
+
+/// A log segment's name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SegmentName {
+    pub epoch: u64,
+    pub stream: StreamId,
+    pub number: u32,
+}
+
+impl SegmentName {
+    /// The segment that the file `name` in `log/` is.
+    pub(super) fn parse(name: &str) -> Option<SegmentName> {
+        let mut fields = name.split('-');
+        let mut field = |digits: usize| fields.next().filter(|field| field.len() == digits);
+        let epoch = u64::from_str_radix(field(16)?, 16).ok()?;
+        let stream = StreamId(u16::from_str_radix(field(4)?, 16).ok()?);
+        let number = u32::from_str_radix(field(8)?, 16).ok()?;
+        fields.next().is_none().then_some(SegmentName { epoch, stream, number })
+    }
+
+    /// Whether a record belongs to this incarnation of the file.
+    fn wrote(self, header: &RecordHeader) -> bool {
+        header.epoch == self.epoch && header.incarnation == u64::from(self.number)
+    }
+
+    pub(super) fn path(self) -> String {
+        super::log::segment_path(self.epoch, self.stream, self.number)
+    }
+}
+
+/// A cursor over a stream's batches.
+pub struct FileReplay<D: Disk> {
+    disk: D,
+    stream: StreamId,
+    /// Epochs from this one on are not read: somebody may be writing them.
+    before: u64,
+    from: Lsn,
+    parts: PartSet,
+    segments: Option<VecDeque<SegmentName>>,
+    batches: VecDeque<Batch>,
+    last: Option<(SegmentName, u64)>,
+}
+
+impl<D: Disk> FileReplay<D> {
+    pub(super) fn new(disk: D, stream: StreamId, before: u64, from: Lsn, parts: PartSet) -> FileReplay<D> {
+        FileReplay { disk, stream, before, from, parts, segments: None, batches: VecDeque::new(), last: None }
+    }
+
+    /// Reads the next segment; false: there is none.
+    async fn read_segment(&mut self) -> Result<bool, Error> {
+        if self.segments.is_none() {
+            let names = self.disk.list("log").await.map_err(|error| Error::io("log", &error))?;
+            let segments = names.iter().filter_map(|name| SegmentName::parse(name));
+            let mut segments: Vec<_> =
+                segments.filter(|name| name.stream == self.stream && name.epoch < self.before).collect();
+            segments.sort();
+            self.segments = Some(segments.into());
+        }
+        let Some(name) = self.segments.as_mut().and_then(VecDeque::pop_front) else { return Ok(false) };
+        let path = name.path();
+        let map = self.disk.map(&path).await.map_err(|error| Error::io(&path, &error))?;
+        check_header(&map, &path)?;
+        let before = self.last.filter(|(last, _)| last.epoch == name.epoch);
+        let follows = before.filter(|(last, _)| last.number + 1 == name.number).map(|(_, seq)| seq);
+        let read = read_records(&map, name, follows)?;
+        if let Some(last) = read.last {
+            self.last = Some((name, last));
+        } else if let Some(before) = follows {
+            self.last = Some((name, before));
+        }
+        for offsets in read.batches {
+            let wanted = offsets.into_iter().filter(|&(partition, offset)| {
+                let seq = peek(&map[offset as usize..]).map_or(0, |header| header.seq);
+                self.parts.contains(partition) && Lsn { epoch: name.epoch, seq } > self.from
+            });
+            let batch = Batch::read(map.clone(), 0, wanted.collect());
+            if !batch.is_empty() {
+                self.batches.push_back(batch);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<D: Disk> Batches for FileReplay<D> {
+    async fn next(&mut self) -> Option<Result<Batch, Error>> {
+        loop {
+            if let Some(batch) = self.batches.pop_front() {
+                return Some(Ok(batch));
+            }
+            match self.read_segment().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// A header that is whole must be one that this version reads. One that is torn says nothing: the segment had no records.
+fn check_header(map: &Map, path: &str) -> Result<(), Error> {
+    let Some(header) = map.get(..LOG_HEADER_BYTES) else { return Ok(()) };
+    let whole = header[0..8] == *LOG_MAGIC && crc32c::crc32c(&header[..60]).to_le_bytes() == header[60..64];
+    if whole && header[8..10] != LOG_FORMAT.to_le_bytes() {
+        return Err(Error::corrupt(path, 8, "written in a format of another version"));
+    }
+    Ok(())
+}
+
+struct Read {
+    batches: Vec<Vec<(Partition, u32)>>,
+    last: Option<u64>,
+}
+
+/// The records of a segment, batch by batch, up to the cut. `follows`: the last record of the segment before.
+fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Read, Error> {
+    let mut read = Read { batches: Vec::new(), last: None };
+    let mut at = LOG_HEADER_BYTES;
+    while let Some(bytes) = map.get(at..)
+        && let Some(header) = parse(bytes)
+        && name.wrote(&header)
+    {
+        let expected = read.last.or(follows).map(|last| last + 1);
+        if expected.is_some_and(|expected| header.seq != expected) {
+            return Err(Error::corrupt(&name.path(), at as u64, "log records are missing before this one"));
+        }
+        if header.place == 0 || read.batches.is_empty() {
+            read.batches.push(Vec::new());
+        }
+        if let Some(batch) = read.batches.last_mut() {
+            batch.push((header.partition, at as u32));
+        }
+        read.last = Some(header.seq);
+        at += padded(header.length);
+    }
+    damage_after(map, name, at, read.last.or(follows)).map_or(Ok(read), Err)
+}
+
+/// Whether a batch lies beyond `cut` that was begun after the one that is cut.
+fn damage_after(map: &Map, name: SegmentName, cut: usize, last: Option<u64>) -> Option<Error> {
+    let mut at = cut + RECORD_ALIGNMENT;
+    while let Some(bytes) = map.get(at..).filter(|bytes| bytes.len() >= RECORD_HEADER_BYTES) {
+        // The checksum is looked at only where the rest fits: the end of a segment is megabytes of zeros or old records.
+        let ours = peek(bytes).is_some_and(|header| name.wrote(&header));
+        let Some(header) = ours.then(|| parse(bytes)).flatten() else {
+            at += RECORD_ALIGNMENT;
+            continue;
+        };
+        let batch_first = header.seq.saturating_sub(u64::from(header.place));
+        if header.place == 0 || last.is_some_and(|last| batch_first > last + 1) {
+            return Some(Error::corrupt(&name.path(), cut as u64, "a log record before durable ones"));
+        }
+        at += padded(header.length);
+    }
+    None
+}

@@ -1,0 +1,296 @@
+//! The handle of a mailbox: its numbers, APPEND, and the submission of what views ask for.
+//!
+//! Invariants: room in the log is checked before anything is assigned; UIDs, keyword bits and sequence numbers are
+//! assigned together with the submission, without a wait in between, so that their order is the log's; every `async`
+//! operation resolves when its change is durable and visible, and a dropped future changes nothing about that.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::account::Account;
+use super::change::{Change, SpecialUse, UidRanges};
+use super::commit::Done;
+use super::mailbox_state::{Counts, MailboxState, ranges_of};
+use super::map::{Encoded, Sealed};
+use super::message::{Fresh, Text};
+use super::record::{Details, NewMessage, Record};
+use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
+use super::seams::SegmentStore;
+use super::segments::segment_path;
+use super::types::{Error, FlagOp, Flags, MailboxId, ModSeq, Uid, UidValidity};
+use super::view::View;
+use crate::limits::{
+    BREATH_BYTES, INLINE_BODY_BYTES_MAX, KEYWORD_BYTES_MAX, KEYWORDS_MAX, LOG_RECORD_BYTES_MAX, UID_RANGES_A_RECORD_MAX,
+};
+
+/// Room for a log record's header and the lengths in it.
+const RECORD_MARGIN: usize = 256;
+
+/// A mailbox of an open account.
+#[derive(Clone)]
+pub struct Mailbox {
+    account: Account,
+    state: Rc<MailboxState>,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mailbox {} of {:?}", self.state.name.borrow(), self.account)
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(account: Account, state: Rc<MailboxState>) -> Mailbox {
+        Mailbox { account, state }
+    }
+
+    pub(super) fn state(&self) -> &Rc<MailboxState> {
+        &self.state
+    }
+
+    /// The account it belongs to.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Its name, levels between slashes.
+    pub fn name(&self) -> Rc<str> {
+        self.state.name.borrow().clone()
+    }
+
+    /// Its id, never used twice in the account.
+    pub fn id(&self) -> MailboxId {
+        self.state.id
+    }
+
+    /// Its special use.
+    pub fn special_use(&self) -> SpecialUse {
+        self.state.special_use
+    }
+
+    /// UIDVALIDITY.
+    pub fn uid_validity(&self) -> UidValidity {
+        UidValidity(self.state.uid_validity)
+    }
+
+    /// UIDNEXT.
+    pub fn uid_next(&self) -> u32 {
+        self.state.data.borrow().uid_next
+    }
+
+    /// HIGHESTMODSEQ.
+    pub fn highest_modseq(&self) -> ModSeq {
+        ModSeq(self.state.data.borrow().highest_modseq)
+    }
+
+    /// STATUS.
+    pub fn counts(&self) -> Counts {
+        self.state.data.borrow().counts()
+    }
+
+    /// The names of its keywords, by bit.
+    pub fn keywords(&self) -> Vec<Rc<str>> {
+        self.state.data.borrow().keywords.clone()
+    }
+
+    /// Calls `each` with the name of every keyword whose bit is set.
+    pub fn for_each_keyword(&self, mut bits: u64, mut each: impl FnMut(&str)) {
+        let data = self.state.data.borrow();
+        while bits != 0 {
+            if let Some(name) = data.keywords.get(bits.trailing_zeros() as usize) {
+                each(name);
+            }
+            bits &= bits - 1;
+        }
+    }
+
+    /// A session's view of it; a read-write one takes the `\Recent` messages.
+    pub fn view(&self, read_only: bool) -> View {
+        View::open(self.clone(), read_only)
+    }
+
+    /// Adds a message; resolves when it is durable and visible.
+    pub async fn append(&self, message: NewMessage) -> Result<Uid, Error> {
+        let details = Details::of(&message.structure).encode();
+        let details = details.and_then(Encoded::<Details>::new).ok_or_else(too_large)?;
+        let inline = details.bytes().len() + message.structure.text.len() + message.body.len();
+        // The delivery envelope and the keywords' names go into the record as well.
+        let delivery = message.delivery.as_ref().map_or(0, |envelope| {
+            let paths = envelope.recipients.iter().map(|path| path.len() + 16);
+            envelope.return_path.len() + paths.sum::<usize>()
+        });
+        let record_bytes = RECORD_MARGIN + delivery;
+        if record_bytes > LOG_RECORD_BYTES_MAX {
+            return Err(too_large());
+        }
+        let fits = message.body.len() <= INLINE_BODY_BYTES_MAX && inline + record_bytes <= LOG_RECORD_BYTES_MAX;
+        let (uid, done) = if fits {
+            let body = message.body.clone();
+            let text = Text::Shared(message.structure.clone());
+            let content = move |record| Ok(Fresh::inline(record, details, text, body));
+            self.submit_message(&message, inline + record_bytes, content)?
+        } else {
+            let segment = self.put_body(&message, &details).await?;
+            let content = move |record| Fresh::in_segment(record, segment);
+            self.submit_message(&message, record_bytes, content)?
+        };
+        done.wait().await?;
+        Ok(uid)
+    }
+
+    /// Numbers a message and submits it.
+    fn submit_message(
+        &self,
+        message: &NewMessage,
+        bytes: usize,
+        content: impl FnOnce(Encoded<Record>) -> Result<Fresh, Error>,
+    ) -> Result<(Uid, Rc<Done>), Error> {
+        let core = self.account.core();
+        core.commits.check_room(bytes)?;
+        let keywords = self.name_keywords(&message.keywords)?;
+        let uid = self.state.data.borrow().uid_next_assigned;
+        let uid_after = uid.checked_add(1).ok_or(Error::NoUids)?;
+        let record = Record {
+            uid,
+            flags: message.flags.0 & Flags::ALL.0,
+            keywords,
+            modseq: self.account.state().next_seq(),
+            email_id: message.email_id(),
+            thread_id: message.thread_id(),
+            internal_date: message.internal_date,
+            saved_at: message.saved_at,
+            size: message.body.len() as u64,
+            content_hash: message.body.hash().0,
+            delivery: message.delivery.clone(),
+        };
+        let record = record.encode().and_then(Encoded::new).ok_or_else(too_large)?;
+        let fresh = Rc::new(content(record)?);
+        self.state.data.borrow_mut().uid_next_assigned = uid_after;
+        let change = Change::Appended { mailbox: self.state.id.0, uid, message: fresh };
+        let (_, done) = self.account.state().submit(core, change, true);
+        Ok((Uid(uid), done))
+    }
+
+    /// Writes a large message's content to a body file of its own, durably.
+    async fn put_body(&self, message: &NewMessage, details: &Encoded<Details>) -> Result<Rc<Sealed>, Error> {
+        let (core, account) = (self.account.core(), self.account.id());
+        core.commits.check_room(0)?;
+        core.ensure_folder(self.account.state()).await?;
+        // Its numbers are never used twice, so that the same message twice has two names, and two lives.
+        let header = FileHeader { kind: FileKind::Body, account, from_seq: core.epoch, to_seq: core.next_number() };
+        let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
+        let mut place = Place { details_start: writer.position(), ..Place::default() };
+        place.details_bytes = details.bytes().len() as u32;
+        writer.write(details.bytes()).await?;
+        place.text_start = writer.position();
+        place.text_bytes = u32::try_from(message.structure.text.len()).map_err(|_| too_large())?;
+        writer.write(message.structure.text.as_bytes()).await?;
+        place.raw_start = writer.position();
+        place.raw_bytes = u32::try_from(message.body.len()).map_err(|_| too_large())?;
+        for piece in message.body.chunks(BREATH_BYTES) {
+            writer.write(piece).await?;
+        }
+        let index = Index { places: vec![place], ..Index::default() };
+        let (name, _) = writer.finish(&index, "body").await?;
+        let map = core.segments.map(account, name).await?;
+        let sealed = Sealed::open(map, segment_path(account, name), name, account)?;
+        Ok(Rc::new(sealed))
+    }
+
+    /// The bits of keywords, names for those that have none submitted on the way.
+    pub(super) fn name_keywords(&self, names: &[String]) -> Result<u64, Error> {
+        let mut bits = 0;
+        let mut new: Vec<&String> = Vec::new();
+        {
+            let data = self.state.data.borrow();
+            for name in names {
+                match data.keywords_named.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+                    Some(bit) => bits |= 1 << bit,
+                    None if new.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
+                    None => new.push(name),
+                }
+            }
+            let room = KEYWORDS_MAX - data.keywords_named.len();
+            if new.len() > room || new.iter().any(|name| name.len() > KEYWORD_BYTES_MAX) {
+                return Err(Error::TooManyKeywords);
+            }
+        }
+        for name in new {
+            let bit = {
+                let mut data = self.state.data.borrow_mut();
+                data.keywords_named.push(name.as_str().into());
+                data.keywords_named.len() - 1
+            };
+            bits |= 1 << bit;
+            let change = Change::KeywordNamed { mailbox: self.state.id.0, bit: bit as u8, name: name.clone() };
+            self.account.state().submit(self.account.core(), change, true);
+        }
+        Ok(bits)
+    }
+
+    /// Submits a change of flags in as many records as it takes; the last one's number.
+    pub(super) fn submit_flags(
+        &self,
+        uids: &UidRanges,
+        op: FlagOp,
+        flags: Flags,
+        keywords: &[String],
+    ) -> Result<Option<(ModSeq, Rc<Done>)>, Error> {
+        let core = self.account.core();
+        core.commits.check_room(8 * uids.len() + RECORD_MARGIN)?;
+        let bits = match op {
+            // Nobody has a keyword that has no name.
+            FlagOp::Remove => self.known_keywords(keywords),
+            FlagOp::Add | FlagOp::Replace => self.name_keywords(keywords)?,
+        };
+        let submitted = uids.chunks(UID_RANGES_A_RECORD_MAX).map(|uids| {
+            let (mailbox, uids) = (self.state.id.0, uids.to_vec());
+            let change = Change::Flags { mailbox, uids, op, flags: flags.0 & Flags::ALL.0, keywords: bits };
+            self.account.state().submit(core, change, true)
+        });
+        Ok(submitted.last().map(|(seq, done)| (ModSeq(seq), done)))
+    }
+
+    fn known_keywords(&self, names: &[String]) -> u64 {
+        let data = self.state.data.borrow();
+        let bits = names.iter().filter_map(|name| {
+            let bit = data.keywords_named.iter().position(|known| known.eq_ignore_ascii_case(name))?;
+            Some(1u64 << bit)
+        });
+        bits.fold(0, |all, bit| all | bit)
+    }
+
+    /// Submits the expunge of those of `uids` that are there, only those with `\Deleted` where so asked.
+    pub(super) fn submit_expunge(&self, uids: &UidRanges, only_deleted: bool) -> Result<Option<Rc<Done>>, Error> {
+        let core = self.account.core();
+        let gone = {
+            let data = self.state.data.borrow();
+            let rows = uids.iter().flat_map(|&(first, last)| data.columns.range(first, last));
+            let live = rows.filter(|&row| {
+                let deleted = data.columns.flags[row] & Flags::DELETED.0 != 0;
+                (deleted || !only_deleted) && !data.hidden.has(row)
+            });
+            ranges_of(live.map(|row| data.columns.uid[row]))
+        };
+        core.commits.check_room(8 * gone.len() + RECORD_MARGIN)?;
+        let submitted = gone.chunks(UID_RANGES_A_RECORD_MAX).map(|uids| {
+            let change = Change::Expunged { mailbox: self.state.id.0, uids: uids.to_vec() };
+            self.account.state().submit(core, change, true).1
+        });
+        Ok(submitted.last())
+    }
+
+    /// Says in the log that the messages below `upto` were shown to a read-write session. Nobody waits for it: it goes
+    /// with the next change, and is lost with a crash before that, when the messages are recent once more.
+    pub(super) fn submit_recent(&self, upto: u32) {
+        let core = self.account.core();
+        if core.commits.check_room(RECORD_MARGIN).is_ok() {
+            let change = Change::RecentSeen { mailbox: self.state.id.0, upto };
+            self.account.state().submit(core, change, false);
+        }
+    }
+}
+
+fn too_large() -> Error {
+    Error::Io { kind: std::io::ErrorKind::InvalidInput, message: "the message is too large to store".to_owned() }
+}

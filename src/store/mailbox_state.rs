@@ -1,0 +1,437 @@
+//! A mailbox in memory: its messages, what became of them, and what each open view was told.
+//!
+//! Invariants: only `apply_…` changes what can be seen, and only with changes that are durable; rows are appended
+//! ascending by UID; an expunged row keeps its place until every view was told, and its message can be read as long; an
+//! operation costs what it touches, not what the mailbox holds (compaction is amortised). What was assigned (the next UID,
+//! the names of keywords) runs ahead of what can be seen.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::change::{SpecialUse, UidRanges};
+use super::columns::{Columns, Hidden, Row};
+use super::map::Sealed;
+use super::message::{Fresh, Location};
+use super::record::Date;
+use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
+use super::types::{FlagOp, Flags, MailboxId};
+use crate::limits::{FLAG_NOTICES_MAX, TOMBSTONES_MAX};
+
+/// Numbers of a mailbox (STATUS, SELECT).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// MESSAGES
+    pub messages: u32,
+    /// RECENT: messages that no read-write session was told of.
+    pub recent: u32,
+    /// UNSEEN
+    pub unseen: u32,
+    /// DELETED: messages with `\Deleted`.
+    pub deleted: u32,
+    /// SIZE: the sum of RFC822.SIZE.
+    pub size: u64,
+}
+
+/// What a view was told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// Rows that exist for it, hidden ones included.
+    pub rows: usize,
+    /// Rows whose expunge it knows.
+    pub hidden: Hidden,
+    /// Flag changes up to this one.
+    pub flags_upto: u64,
+    /// Its own changes that it has told itself.
+    pub own: Vec<u64>,
+    /// UIDs that are recent for it.
+    pub recent: UidRanges,
+    pub read_only: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct MailboxState {
+    pub id: MailboxId,
+    pub uid_validity: u32,
+    pub special_use: SpecialUse,
+    pub name: RefCell<Rc<str>>,
+    pub data: RefCell<MailboxData>,
+    /// Views that wait for something to tell.
+    pub listeners: RefCell<Vec<(usize, Waker)>>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct MailboxData {
+    pub columns: Columns,
+    pub hidden: Hidden,
+    /// Expunged rows that not every view knows of; the others have no message any more.
+    unsettled: Vec<u32>,
+    views: Vec<Option<Told>>,
+    pub uid_next: u32,
+    pub uid_next_assigned: u32,
+    pub keywords: Vec<Rc<str>>,
+    pub keywords_named: Vec<Rc<str>>,
+    pub highest_modseq: u64,
+    /// The highest change of flags.
+    pub flags_modseq: u64,
+    /// The first UID that no read-write view was told of.
+    pub recent_from: u32,
+    unseen: u32,
+    deleted: u32,
+    size: u64,
+    /// Flag changes for views to tell: MODSEQ and UIDs, in order.
+    notices: VecDeque<(u64, UidRanges)>,
+    /// All changes after this one are in `notices`.
+    notices_after: u64,
+    /// What is not sealed.
+    pub unsealed: Unsealed,
+}
+
+/// What changed since the last checkpoint.
+#[derive(Default, Debug)]
+pub(super) struct Unsealed {
+    /// The mailbox itself.
+    pub meta: bool,
+    /// The first UID that is not in a file.
+    pub from_uid: u32,
+    /// What the new messages take in a file, about.
+    pub size: u64,
+    /// Messages whose flags changed.
+    pub flags: UidRanges,
+    pub vanished: Vec<Vanished>,
+}
+
+impl MailboxState {
+    pub(super) fn new(id: u32, name: &str, uid_validity: u32, special_use: u8) -> MailboxState {
+        let unsealed = Unsealed { meta: true, from_uid: 1, ..Unsealed::default() };
+        let data =
+            MailboxData { uid_next: 1, uid_next_assigned: 1, recent_from: 1, unsealed, ..MailboxData::default() };
+        MailboxState {
+            id: MailboxId(id),
+            uid_validity,
+            special_use: SpecialUse::from_number(special_use),
+            name: RefCell::new(name.into()),
+            data: RefCell::new(data),
+            listeners: RefCell::default(),
+        }
+    }
+
+    /// The mailbox as it goes into a sealed file, but for its messages.
+    pub(super) fn meta(&self) -> MailboxMeta {
+        let data = self.data.borrow();
+        MailboxMeta {
+            id: self.id.0,
+            name: self.name.borrow().to_string(),
+            uid_validity: self.uid_validity,
+            uid_next: data.uid_next,
+            special_use: self.special_use as u8,
+            subscribed: false,
+            deleted: false,
+            keywords: data.keywords.iter().map(|name| name.to_string()).collect(),
+            highest_modseq: data.highest_modseq,
+            recent_from: data.recent_from,
+        }
+    }
+
+    /// Wakes the views that wait.
+    pub(super) fn notify(&self) {
+        let listeners = std::mem::take(&mut *self.listeners.borrow_mut());
+        listeners.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+impl MailboxData {
+    pub(super) fn counts(&self) -> Counts {
+        let recent = self.columns.lower_bound(self.recent_from);
+        let hidden_recent = self.hidden.len() - self.hidden.before(recent);
+        Counts {
+            messages: (self.columns.len() - self.hidden.len()) as u32,
+            recent: (self.columns.len() - recent - hidden_recent) as u32,
+            unseen: self.unseen,
+            deleted: self.deleted,
+            size: self.size,
+        }
+    }
+
+    /// A message came.
+    pub(super) fn apply_append(&mut self, row: Row, message: Rc<Fresh>) {
+        // UIDs come in order; a replay that meets what is sealed already has nothing to add.
+        if row.uid < self.uid_next {
+            return;
+        }
+        self.highest_modseq = self.highest_modseq.max(row.modseq);
+        self.unsealed.meta = true;
+        self.unsealed.size += message.piece_lengths().map(u64::from).iter().sum::<u64>();
+        self.add_row(row, Location::Fresh(message));
+    }
+
+    /// Adds a row to columns and counts.
+    pub(super) fn add_row(&mut self, row: Row, location: Location) {
+        self.uid_next = self.uid_next.max(row.uid.saturating_add(1));
+        self.uid_next_assigned = self.uid_next_assigned.max(self.uid_next);
+        self.count(row, true);
+        self.columns.push(row, location);
+    }
+
+    fn count(&mut self, row: Row, add: bool) {
+        let unseen = u32::from(row.flags & Flags::SEEN.0 == 0);
+        let deleted = u32::from(row.flags & Flags::DELETED.0 != 0);
+        if add {
+            (self.unseen, self.deleted) = (self.unseen + unseen, self.deleted + deleted);
+            self.size += u64::from(row.size);
+        } else {
+            (self.unseen, self.deleted) = (self.unseen - unseen, self.deleted - deleted);
+            self.size -= u64::from(row.size);
+        }
+    }
+
+    /// Flags were changed.
+    pub(super) fn apply_flags(&mut self, modseq: u64, uids: UidRanges, op: FlagOp, operand: (u16, u64)) {
+        let mut any = false;
+        for &(first, last) in &uids {
+            for index in self.columns.range(first, last) {
+                any |= self.set_flags(index, modseq, |old| op.apply(old, operand));
+            }
+        }
+        if !any {
+            return;
+        }
+        self.highest_modseq = self.highest_modseq.max(modseq);
+        self.flags_modseq = self.flags_modseq.max(modseq);
+        self.unsealed.meta = true;
+        if self.unsealed.flags != uids {
+            self.unsealed.flags.extend_from_slice(&uids);
+            if self.unsealed.flags.len() > 2 * FLAG_NOTICES_MAX.max(uids.len()) {
+                merge_ranges(&mut self.unsealed.flags);
+            }
+        }
+        if self.views.iter().any(Option::is_some) {
+            self.notices.push_back((modseq, uids));
+            if self.notices.len() > FLAG_NOTICES_MAX {
+                self.notices_after = self.notices.pop_front().map_or(modseq, |(old, _)| old);
+            }
+        } else {
+            self.notices.clear();
+            self.notices_after = modseq;
+        }
+    }
+
+    /// Sets one row's flags; false: it is expunged, or has them.
+    pub(super) fn set_flags(&mut self, index: usize, modseq: u64, change: impl Fn((u16, u64)) -> (u16, u64)) -> bool {
+        let row = self.columns.row(index);
+        let new = change((row.flags, row.keywords));
+        if new == (row.flags, row.keywords) || self.hidden.has(index) {
+            return false;
+        }
+        self.count(row, false);
+        (self.columns.flags[index], self.columns.keywords[index]) = new;
+        self.columns.modseq[index] = modseq;
+        self.count(self.columns.row(index), true);
+        true
+    }
+
+    /// Takes over what a sealed file says of the mailbox itself.
+    pub(super) fn load_meta(&mut self, meta: &ArchivedMailboxMeta) {
+        self.uid_next = self.uid_next.max(meta.uid_next.to_native());
+        self.uid_next_assigned = self.uid_next;
+        self.keywords = meta.keywords.iter().map(|name| name.as_str().into()).collect();
+        self.keywords_named.clone_from(&self.keywords);
+        self.highest_modseq = meta.highest_modseq.to_native();
+        self.recent_from = meta.recent_from.to_native();
+    }
+
+    /// Takes over a sealed file's changes of older files' messages, and its own messages; false: they don't fit.
+    pub(super) fn load_group(&mut self, group: &ArchivedGroup, file: &Rc<Sealed>) -> bool {
+        let gone = group.vanished.iter().filter_map(|gone| self.columns.index_of(gone.uid.to_native()));
+        let mut gone: Vec<u32> = gone.filter(|&row| !self.hidden.has(row)).map(|row| row as u32).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        for &row in &gone {
+            self.count(self.columns.row(row as usize), false);
+        }
+        self.hidden.add(&gone);
+        for changed in group.changed.iter() {
+            if let Some(row) = self.columns.index_of(changed.uid.to_native()) {
+                let flags = (changed.flags.to_native(), changed.keywords.to_native());
+                self.set_flags(row, changed.modseq.to_native(), |_| flags);
+            }
+        }
+        for index in 0..group.uid.len() {
+            let row = Row {
+                uid: group.uid[index].to_native(),
+                modseq: group.modseq[index].to_native(),
+                flags: group.flags[index].to_native(),
+                keywords: group.keywords[index].to_native(),
+                size: group.size[index].to_native(),
+                date: Date {
+                    seconds: group.date_seconds[index].to_native(),
+                    offset_minutes: group.date_offset[index].to_native(),
+                },
+            };
+            if self.columns.uid.last().is_some_and(|&last| last >= row.uid) {
+                return false;
+            }
+            self.add_row(row, Location::Sealed(file.clone(), group.first.to_native() + index as u32));
+        }
+        true
+    }
+
+    /// The files are all read: what was expunged goes, and nothing is unsealed.
+    pub(super) fn finish_load(&mut self) {
+        if self.hidden.len() > 0 {
+            self.compact();
+        }
+        self.flags_modseq = self.highest_modseq;
+        self.notices_after = self.highest_modseq;
+        self.unsealed = Unsealed { from_uid: self.uid_next, ..Unsealed::default() };
+    }
+
+    /// Messages were expunged.
+    pub(super) fn apply_expunge(&mut self, modseq: u64, uids: &UidRanges) {
+        let mut rows = Vec::new();
+        for &(first, last) in uids {
+            let range = self.columns.range(first, last);
+            rows.extend(range.filter(|&index| !self.hidden.has(index)).map(|index| index as u32));
+            // Also what has no row: a replay may meet the expunge of a message that a checkpoint left out already.
+            let missing = |uid: &u32| self.columns.index_of(*uid).is_none_or(|index| !self.hidden.has(index));
+            self.unsealed.vanished.extend((first..=last).filter(missing).map(|uid| Vanished { uid, modseq }));
+        }
+        self.highest_modseq = self.highest_modseq.max(modseq);
+        self.unsealed.meta = true;
+        for &row in &rows {
+            self.count(self.columns.row(row as usize), false);
+        }
+        if !rows.is_empty() {
+            rows.sort_unstable();
+            self.hidden.add(&rows);
+            self.unsettled.extend_from_slice(&rows);
+        }
+        self.settle();
+    }
+
+    /// A keyword got its bit.
+    pub(super) fn apply_keyword(&mut self, bit: u8, name: &str) {
+        if self.keywords.len() == usize::from(bit) {
+            self.keywords.push(name.into());
+            self.unsealed.meta = true;
+        }
+        if self.keywords_named.len() < self.keywords.len() {
+            self.keywords_named.push(name.into());
+        }
+    }
+
+    /// A read-write session was told of the messages below `upto`.
+    pub(super) fn apply_recent(&mut self, upto: u32) {
+        self.recent_from = self.recent_from.max(upto);
+        self.unsealed.meta = true;
+    }
+
+    pub(super) fn told(&self, view: usize) -> Option<&Told> {
+        self.views.get(view)?.as_ref()
+    }
+
+    pub(super) fn told_mut(&mut self, view: usize) -> Option<&mut Told> {
+        self.views.get_mut(view)?.as_mut()
+    }
+
+    /// A view that knows everything there is, but for what is recent.
+    pub(super) fn open_view(&mut self, read_only: bool) -> usize {
+        let told = Told {
+            rows: self.columns.len(),
+            hidden: self.hidden.clone(),
+            flags_upto: self.flags_modseq,
+            read_only,
+            ..Told::default()
+        };
+        let view = self.views.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.views.push(None);
+            self.views.len() - 1
+        });
+        self.views[view] = Some(told);
+        view
+    }
+
+    pub(super) fn close_view(&mut self, view: usize) {
+        self.views[view] = None;
+        while self.views.last().is_some_and(Option::is_none) {
+            self.views.pop();
+        }
+        self.settle();
+    }
+
+    /// UIDs of flag changes after `modseq` that a view has to look at; `None`: it has to look at all rows.
+    pub(super) fn notices_since(&self, modseq: u64) -> Option<impl Iterator<Item = &(u64, UidRanges)> + '_> {
+        if modseq < self.notices_after {
+            return None;
+        }
+        let start = self.notices.partition_point(|&(notice, _)| notice <= modseq);
+        Some(self.notices.range(start..))
+    }
+
+    /// Forgets what every view was told.
+    pub(super) fn settle(&mut self) {
+        let told_flags = self.views.iter().flatten().map(|told| told.flags_upto).min().unwrap_or(u64::MAX);
+        while self.notices.front().is_some_and(|&(modseq, _)| modseq <= told_flags) {
+            self.notices_after = self.notices.pop_front().map_or(0, |(modseq, _)| modseq);
+        }
+        if !self.views.iter().flatten().all(|told| told.hidden.same(&self.hidden)) {
+            return;
+        }
+        for row in std::mem::take(&mut self.unsettled) {
+            self.columns.location[row as usize] = Location::Gone;
+        }
+        let enough = (self.columns.len() / 8).clamp(64, TOMBSTONES_MAX);
+        if self.hidden.len() >= enough {
+            self.compact();
+        }
+    }
+
+    /// Removes the rows of expunged messages. Every view knows them all.
+    fn compact(&mut self) {
+        let hidden = std::mem::take(&mut self.hidden);
+        self.columns.remove(hidden.rows());
+        for told in self.views.iter_mut().flatten() {
+            told.rows -= hidden.before(told.rows);
+            told.hidden = self.hidden.clone();
+        }
+    }
+}
+
+/// Sorts ranges and joins those that touch.
+pub(super) fn merge_ranges(ranges: &mut UidRanges) {
+    ranges.sort_unstable();
+    let mut merged: UidRanges = Vec::with_capacity(ranges.len());
+    for &(first, last) in ranges.iter() {
+        match merged.last_mut() {
+            Some(previous) if first <= previous.1.saturating_add(1) => previous.1 = previous.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    *ranges = merged;
+}
+
+/// Joins ascending UIDs to ranges.
+pub(super) fn ranges_of(uids: impl Iterator<Item = u32>) -> UidRanges {
+    let mut ranges: UidRanges = Vec::new();
+    for uid in uids {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+            _ => ranges.push((uid, uid)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_joined() {
+        let mut ranges = vec![(9, 9), (1, 3), (2, 5), (6, 6), (20, u32::MAX)];
+        merge_ranges(&mut ranges);
+        assert_eq!(ranges, [(1, 6), (9, 9), (20, u32::MAX)]);
+        assert_eq!(ranges_of([1, 2, 3, 5, 8, 9].into_iter()), [(1, 3), (5, 5), (8, 9)]);
+    }
+}

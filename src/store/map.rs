@@ -1,0 +1,459 @@
+//! Maps: immutable files in memory, and the sealed files in them. The store's only `unsafe`.
+//!
+//! Invariants: a mapped file is never written or truncated (it was renamed into place whole, and is only ever unlinked);
+//! an archive is read unchecked only after its blocks' checksums and its own validation passed once; no reference
+//! outlives its map. What is touched first is verified first: the header, the footer and the index when a file is opened,
+//! a message when it is asked for. A page that the disk can't give is a SIGBUS, which is not handled here.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use rkyv::api::high::HighValidator;
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::Error as RkyvError;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Portable};
+
+use super::record::{ArchivedDetails, ArchivedRecord};
+use super::sealed::{ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index};
+use super::types::{AccountId, Error, Hash};
+use crate::limits::SEALED_BLOCK_BYTES;
+
+/// A whole file, read in place. Cheap to clone, and may go to other threads.
+#[derive(Clone, Debug)]
+pub struct Map(Arc<Bytes>);
+
+#[derive(Debug)]
+enum Bytes {
+    File(memmap2::Mmap),
+    Memory(AlignedVec),
+}
+
+impl Map {
+    /// Maps `file`, which nobody may change from now on.
+    pub fn of_file(file: &File) -> io::Result<Map> {
+        if file.metadata()?.len() == 0 {
+            return Ok(Map::of_bytes(&[]));
+        }
+        // SAFETY: the store maps only files that it has finished (sealed files, body segments, spool files after their
+        // last write, log segments of closed epochs) in a folder that it locks against other servers.
+        let map = unsafe { memmap2::Mmap::map(file) }?;
+        Ok(Map(Arc::new(Bytes::File(map))))
+    }
+
+    /// A copy of `bytes` that reads like a mapped file: what a simulated disk answers.
+    pub fn of_bytes(bytes: &[u8]) -> Map {
+        let mut copy = AlignedVec::with_capacity(bytes.len());
+        copy.extend_from_slice(bytes);
+        Map(Arc::new(Bytes::Memory(copy)))
+    }
+
+    /// Reads the pages of `range` in, so that touching them later does not wait for the disk. Blocks.
+    pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
+        match &*self.0 {
+            Bytes::File(map) => {
+                map.advise_range(memmap2::Advice::PopulateRead, range.start, range.end.saturating_sub(range.start))
+            }
+            Bytes::Memory(_) => Ok(()),
+        }
+    }
+
+    fn same(&self, other: &Map) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &*self.0 {
+            Bytes::File(map) => map,
+            Bytes::Memory(bytes) => bytes,
+        }
+    }
+}
+
+/// An archive in memory, validated when it was made.
+pub(super) struct Encoded<T: Archive> {
+    bytes: AlignedVec,
+    kind: PhantomData<T>,
+}
+
+impl<T: Archive> Encoded<T>
+where
+    T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, RkyvError>>,
+{
+    /// Takes the bytes of an archive; `None` where they are not one.
+    pub(super) fn new(bytes: AlignedVec) -> Option<Encoded<T>> {
+        rkyv::access::<T::Archived, RkyvError>(&bytes).ok()?;
+        Some(Encoded { bytes, kind: PhantomData })
+    }
+
+    /// The same from bytes of any alignment.
+    pub(super) fn copy(bytes: &[u8]) -> Option<Encoded<T>> {
+        let mut copy = AlignedVec::with_capacity(bytes.len());
+        copy.extend_from_slice(bytes);
+        Encoded::new(copy)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<T: Archive> Deref for Encoded<T>
+where
+    T::Archived: Portable,
+{
+    type Target = T::Archived;
+
+    fn deref(&self) -> &T::Archived {
+        // SAFETY: `new` validated these very bytes as this type, and nothing changes them after it.
+        unsafe { rkyv::access_unchecked::<T::Archived>(&self.bytes) }
+    }
+}
+
+impl<T: Archive> std::fmt::Debug for Encoded<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "archive of {} bytes", self.bytes.len())
+    }
+}
+
+/// A set of numbers below a bound, changed through a shared reference.
+#[derive(Debug)]
+struct Bits(Box<[Cell<u64>]>);
+
+impl Bits {
+    fn new(count: usize) -> Bits {
+        Bits(vec![Cell::new(0); count.div_ceil(64)].into_boxed_slice())
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        self.0[bit / 64].get() & (1 << (bit % 64)) != 0
+    }
+
+    fn set(&self, bit: usize) {
+        self.0[bit / 64].set(self.0[bit / 64].get() | (1 << (bit % 64)));
+    }
+}
+
+/// A sealed file that is open for reading.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    path: String,
+    map: Map,
+    name: Hash,
+    header: FileHeader,
+    footer: Footer,
+    /// Blocks whose checksum was compared.
+    verified: Bits,
+    /// Two bits a message: its archives were validated; its text is UTF-8.
+    validated: Bits,
+}
+
+impl Sealed {
+    /// Checks header, footer, table and index of the file that lies at `path`.
+    pub(super) fn open(map: Map, path: String, name: Hash, account: AccountId) -> Result<Sealed, Error> {
+        let length = map.len();
+        let wrong = |offset: usize, what| Error::corrupt(&path, offset as u64, what);
+        let header = FileHeader::decode(&map).map_err(|what| wrong(0, what))?;
+        if header.account != account {
+            return Err(wrong(16, "another account's file"));
+        }
+        let footer_start = length.checked_sub(FRAME_BYTES).ok_or_else(|| wrong(0, "too short for a footer"))?;
+        let footer = Footer::decode(&map[footer_start..], length as u64).map_err(|what| wrong(footer_start, what))?;
+        let table_start = footer.table_start as usize;
+        if crc32c::crc32c(&map[table_start..footer_start]) != footer.table_crc {
+            return Err(wrong(table_start, "checksum table"));
+        }
+        let mut sealed = Sealed {
+            verified: Bits::new(footer.blocks as usize),
+            validated: Bits::new(0),
+            path,
+            map,
+            name,
+            header,
+            footer,
+        };
+        let places = sealed.validate_index()?;
+        sealed.validated = Bits::new(2 * places);
+        Ok(sealed)
+    }
+
+    /// Validates the index as an archive, and that its columns fit each other; the number of messages.
+    fn validate_index(&self) -> Result<usize, Error> {
+        let start = self.footer.index_start;
+        let wrong = |what| Error::corrupt(&self.path, start, what);
+        let range = start as usize..(start + self.footer.index_bytes) as usize;
+        self.verify(start, self.footer.index_bytes)?;
+        let index =
+            rkyv::access::<ArchivedIndex, RkyvError>(&self.map[range]).map_err(|_| wrong("the index is no archive"))?;
+        let mut next = 0;
+        for group in index.groups.iter() {
+            let count = group.uid.len();
+            let columns = [group.modseq.len(), group.flags.len(), group.keywords.len(), group.size.len()];
+            let dates = [group.date_seconds.len(), group.date_offset.len()];
+            if columns.iter().chain(&dates).any(|&column| column != count) || group.first.to_native() as usize != next {
+                return Err(wrong("columns of different lengths"));
+            }
+            next += count;
+        }
+        let places = index.places.len();
+        let expected = if self.header.kind == FileKind::Body { 1 } else { next };
+        if places != expected || places > u32::MAX as usize {
+            return Err(wrong("as many places as messages"));
+        }
+        Ok(places)
+    }
+
+    /// Everything but the messages.
+    pub(super) fn index(&self) -> &ArchivedIndex {
+        let range = self.footer.index_start as usize..(self.footer.index_start + self.footer.index_bytes) as usize;
+        // SAFETY: `open` validated these very bytes as this type; a mapped file does not change.
+        unsafe { rkyv::access_unchecked::<<Index as Archive>::Archived>(&self.map[range]) }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn name(&self) -> Hash {
+        self.name
+    }
+
+    pub(super) fn header(&self) -> &FileHeader {
+        &self.header
+    }
+
+    /// The file's length.
+    pub(super) fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    /// Verifies what is needed to read record and details of message `row` without a check from then on.
+    pub(super) fn check_message(&self, row: u32) -> Result<(), Error> {
+        if self.validated.has(2 * row as usize) {
+            return Ok(());
+        }
+        let place = self.place(row);
+        if place.record_bytes != 0 {
+            let record = self.slice(place.record_start.to_native(), place.record_bytes.to_native())?;
+            rkyv::access::<ArchivedRecord, RkyvError>(record)
+                .map_err(|_| Error::corrupt(&self.path, place.record_start.to_native(), "record"))?;
+        }
+        let details = self.slice(place.details_start.to_native(), place.details_bytes.to_native())?;
+        rkyv::access::<ArchivedDetails, RkyvError>(details)
+            .map_err(|_| Error::corrupt(&self.path, place.details_start.to_native(), "details"))?;
+        self.validated.set(2 * row as usize);
+        Ok(())
+    }
+
+    /// The record of message `row`; `None` before [`Sealed::check_message`], and in a body file.
+    pub(super) fn record(&self, row: u32) -> Option<&ArchivedRecord> {
+        let place = self.place(row);
+        if !self.validated.has(2 * row as usize) || place.record_bytes == 0 {
+            return None;
+        }
+        let bytes = self.unverified(place.record_start.to_native(), place.record_bytes.to_native())?;
+        // SAFETY: the bit says that these very bytes were validated as this type.
+        Some(unsafe { rkyv::access_unchecked::<ArchivedRecord>(bytes) })
+    }
+
+    /// The details of message `row`; `None` before [`Sealed::check_message`].
+    pub(super) fn details(&self, row: u32) -> Option<&ArchivedDetails> {
+        if !self.validated.has(2 * row as usize) {
+            return None;
+        }
+        let place = self.place(row);
+        let bytes = self.unverified(place.details_start.to_native(), place.details_bytes.to_native())?;
+        // SAFETY: the bit says that these very bytes were validated as this type.
+        Some(unsafe { rkyv::access_unchecked::<ArchivedDetails>(bytes) })
+    }
+
+    /// The folded text of message `row`.
+    pub(super) fn text(&self, row: u32) -> Result<&str, Error> {
+        let place = self.place(row);
+        let start = place.text_start.to_native();
+        let bytes = self.slice(start, place.text_bytes.to_native())?;
+        if !self.validated.has(2 * row as usize + 1) {
+            std::str::from_utf8(bytes).map_err(|_| Error::corrupt(&self.path, start, "text is not UTF-8"))?;
+            self.validated.set(2 * row as usize + 1);
+        }
+        // SAFETY: the bit says that these very bytes were found to be UTF-8.
+        Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
+    }
+
+    /// The raw message `row`.
+    pub(super) fn raw(&self, row: u32) -> Result<&[u8], Error> {
+        let place = self.place(row);
+        self.slice(place.raw_start.to_native(), place.raw_bytes.to_native())
+    }
+
+    /// A piece of message `row` as it lies in the file, verified: 0 the record, 1 the details, 2 the text.
+    pub(super) fn piece(&self, row: u32, piece: usize) -> Result<&[u8], Error> {
+        let place = self.place(row);
+        let (start, bytes) = match piece {
+            0 => (place.record_start, place.record_bytes),
+            1 => (place.details_start, place.details_bytes),
+            _ => (place.text_start, place.text_bytes),
+        };
+        self.slice(start.to_native(), bytes.to_native())
+    }
+
+    /// The lengths of record, details, text and raw message `row`.
+    pub(super) fn piece_lengths(&self, row: u32) -> [u32; 4] {
+        let place = self.place(row);
+        [
+            place.record_bytes.to_native(),
+            place.details_bytes.to_native(),
+            place.text_bytes.to_native(),
+            place.raw_bytes.to_native(),
+        ]
+    }
+
+    /// The blocks of message `row` that nobody verified yet.
+    pub(super) fn cold(&self, row: u32) -> Option<ColdBlocks> {
+        let place = self.place(row);
+        let ranges = [
+            (place.record_start.to_native(), place.record_bytes.to_native()),
+            (place.details_start.to_native(), place.details_bytes.to_native()),
+            (place.text_start.to_native(), place.text_bytes.to_native()),
+            (place.raw_start.to_native(), place.raw_bytes.to_native()),
+        ];
+        let mut blocks = Vec::new();
+        for (start, bytes) in ranges {
+            let cold = self.blocks(start, u64::from(bytes)).filter(|&block| !self.verified.has(block));
+            blocks.extend(cold.map(|block| (block as u32, self.checksum(block))));
+        }
+        blocks.dedup();
+        if blocks.is_empty() {
+            return None;
+        }
+        Some(ColdBlocks { map: self.map.clone(), path: self.path.clone(), end: self.footer.table_start, blocks })
+    }
+
+    /// Takes the word of [`ColdBlocks::verify`] for blocks of this file.
+    pub(super) fn warmed(&self, warm: &WarmBlocks) {
+        if warm.0.map.same(&self.map) {
+            warm.0.blocks.iter().for_each(|&(block, _)| self.verified.set(block as usize));
+        }
+    }
+
+    fn place(&self, row: u32) -> &ArchivedPlace {
+        &self.index().places[row as usize]
+    }
+
+    /// Bytes that lie before the index; verified.
+    fn slice(&self, start: u64, bytes: u32) -> Result<&[u8], Error> {
+        self.verify(start, u64::from(bytes))?;
+        self.unverified(start, bytes).ok_or_else(|| Error::corrupt(&self.path, start, "outside the file"))
+    }
+
+    fn unverified(&self, start: u64, bytes: u32) -> Option<&[u8]> {
+        let end = start.checked_add(u64::from(bytes))?;
+        self.map[..self.footer.index_start as usize].get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    fn blocks(&self, start: u64, bytes: u64) -> Range<usize> {
+        let end = start.saturating_add(bytes).min(self.footer.table_start);
+        if start >= end {
+            return 0..0;
+        }
+        (start / SEALED_BLOCK_BYTES as u64) as usize..end.div_ceil(SEALED_BLOCK_BYTES as u64) as usize
+    }
+
+    fn verify(&self, start: u64, bytes: u64) -> Result<(), Error> {
+        for block in self.blocks(start, bytes) {
+            if !self.verified.has(block) {
+                check_block(&self.map, &self.path, self.footer.table_start, (block as u32, self.checksum(block)))?;
+                self.verified.set(block);
+            }
+        }
+        Ok(())
+    }
+
+    fn checksum(&self, block: usize) -> u32 {
+        let at = self.footer.table_start as usize + 4 * block;
+        u32::from_le_bytes(self.map[at..at + 4].try_into().expect("four bytes"))
+    }
+}
+
+fn check_block(map: &Map, path: &str, end: u64, (block, crc): (u32, u32)) -> Result<(), Error> {
+    let start = block as usize * SEALED_BLOCK_BYTES;
+    let bytes = &map[start..(start + SEALED_BLOCK_BYTES).min(end as usize)];
+    if crc32c::crc32c(bytes) == crc { Ok(()) } else { Err(Error::corrupt(path, start as u64, "block checksum")) }
+}
+
+/// Blocks of a map that may have to come from the disk, for a helper thread to read in and verify.
+#[derive(Debug)]
+pub struct ColdBlocks {
+    map: Map,
+    path: String,
+    end: u64,
+    blocks: Vec<(u32, u32)>,
+}
+
+/// Blocks that were verified.
+#[derive(Debug)]
+pub struct WarmBlocks(ColdBlocks);
+
+impl ColdBlocks {
+    /// Reads the blocks in and compares their checksums. Blocks.
+    pub fn verify(self) -> Result<WarmBlocks, Error> {
+        for &(block, crc) in &self.blocks {
+            let start = block as usize * SEALED_BLOCK_BYTES;
+            let end = (start + SEALED_BLOCK_BYTES).min(self.end as usize);
+            match self.map.populate(start..end) {
+                // Before Linux 5.14 there is no such advice: then the checksum reads the pages in.
+                Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(Error::io(&self.path, &error)),
+                _ => check_block(&self.map, &self.path, self.end, (block, crc))?,
+            }
+        }
+        Ok(WarmBlocks(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record::Record;
+
+    #[test]
+    fn only_archives_are_encoded() {
+        let record = Record {
+            uid: 4,
+            flags: 1,
+            keywords: 0,
+            modseq: 9,
+            email_id: 1,
+            thread_id: 2,
+            internal_date: Default::default(),
+            saved_at: 3,
+            size: 5,
+            content_hash: [0; 32],
+            delivery: None,
+        };
+        let bytes = record.encode().unwrap();
+        let encoded = Encoded::<Record>::copy(&bytes).unwrap();
+        assert_eq!((encoded.uid.to_native(), encoded.modseq.to_native()), (4, 9));
+        assert!(Encoded::<Record>::copy(&bytes[..20]).is_none());
+        assert!(Encoded::<Record>::copy(&[0xff; 160]).is_none());
+    }
+
+    #[test]
+    fn maps_of_files_read_and_populate() {
+        let path = std::env::temp_dir().join(format!("ringpost-map-{}", std::process::id()));
+        std::fs::write(&path, b"mapped").unwrap();
+        let map = Map::of_file(&File::open(&path).unwrap()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        map.populate(0..6).unwrap();
+        assert_eq!(&*map, b"mapped");
+        let empty = Map::of_bytes(&[]);
+        assert!(empty.is_empty());
+    }
+}

@@ -1,0 +1,365 @@
+//! Sealing one account: what the log has of it, and the sealed files that are due to be merged, become one new file.
+//!
+//! Invariants: the new file and the older ones that stay hold the account as it was at [`Plan::seq`], or with changes after
+//! it that a replay makes once more to the same end; files that are merged are removed after the manifest stopped naming
+//! them; rows, changes and expunges are looked at a few at a time, so the state may move on meanwhile, and nothing here
+//! assumes otherwise. A file is merged when what is new is at least half its size, so that a message is rewritten a
+//! logarithmic number of times.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::Core;
+use super::account::AccountState;
+use super::change::UidRanges;
+use super::columns::Row;
+use super::disk::replace;
+use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
+use super::manifest::{self, Manifest};
+use super::map::Sealed;
+use super::message::Location;
+use super::sealed::{Changed, FileHeader, FileKind, Group, Index, MailboxMeta, Place, SealedWriter, Vanished};
+use super::seams::{SegmentPut, SegmentStore};
+use super::segments::{account_folder, segment_path};
+use super::types::{Error, Hash};
+use crate::limits::{BREATH_BYTES, BREATH_ROWS, VANISHED_MAX};
+
+/// What a new file will hold.
+struct Plan {
+    /// The account's last change that is in it.
+    seq: u64,
+    from_seq: u64,
+    /// Files before these stay, these are merged.
+    kept: Vec<Rc<Sealed>>,
+    merged: Vec<Rc<Sealed>>,
+    mailboxes: BTreeMap<u32, MailboxPlan>,
+    /// Body files whose messages will be in the new file.
+    bodies: Vec<Hash>,
+    uid_validity: u32,
+    mailbox_id: u32,
+}
+
+struct MailboxPlan {
+    state: Rc<MailboxState>,
+    meta: MailboxMeta,
+    /// What was unsealed, to be put back if this fails.
+    unsealed: Unsealed,
+    rows: Vec<(Row, Location)>,
+    changed: Vec<Changed>,
+    vanished: Vec<Vanished>,
+}
+
+/// Seals what of the account is unsealed.
+pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, breathe: &B) -> Result<(), Error> {
+    if !state.is_unsealed() {
+        core.replay.borrow_mut().remove(&state.id());
+        return Ok(());
+    }
+    let mut plan = begin(state);
+    let sealed = match fill(&mut plan, breathe).await {
+        Ok(()) => write(core, state, &mut plan, breathe).await,
+        Err(error) => Err(error),
+    };
+    let file = match sealed {
+        Ok(file) => file,
+        Err(error) => {
+            give_back(state, plan);
+            return Err(error);
+        }
+    };
+    install(state, &plan, &file, breathe).await;
+    core.replay.borrow_mut().remove(&state.id());
+    for name in plan.merged.iter().map(|file| file.name()).chain(plan.bodies.iter().copied()) {
+        // What stays behind is swept when the account is opened the next time.
+        if let Err(error) = core.segments.delete(state.id(), name).await {
+            tracing::warn!(account = state.id().0, "a file that is no longer used stays: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Takes what is unsealed, in one moment.
+fn begin(state: &AccountState) -> Plan {
+    let mut inner = state.inner.borrow_mut();
+    let bodies = std::mem::take(&mut inner.bodies);
+    let mut new_bytes: u64 = 0;
+    let mut mailboxes = BTreeMap::new();
+    for (&id, mailbox) in inner.mailboxes.iter().filter(|(_, mailbox)| mailbox.data.borrow().unsealed.meta) {
+        let plan = MailboxPlan::of(mailbox);
+        new_bytes += plan.unsealed.size;
+        mailboxes.insert(id, plan);
+    }
+    let mut kept = inner.files.clone();
+    let mut merged = Vec::new();
+    while let Some(last) = kept.pop_if(|last| new_bytes >= last.len() / 2) {
+        new_bytes += last.len();
+        merged.insert(0, last);
+    }
+    for file in &merged {
+        let index = file.index();
+        let named = index.mailboxes.iter().map(|meta| meta.id.to_native());
+        for id in named.chain(index.groups.iter().map(|group| group.mailbox.to_native())) {
+            if let Some(mailbox) = inner.mailboxes.get(&id) {
+                mailboxes.entry(id).or_insert_with(|| MailboxPlan::of(mailbox));
+            }
+        }
+    }
+    Plan {
+        seq: inner.seq,
+        from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
+        kept,
+        merged,
+        mailboxes,
+        bodies,
+        uid_validity: inner.uid_validity_assigned,
+        mailbox_id: inner.mailbox_id_assigned,
+    }
+}
+
+impl MailboxPlan {
+    fn of(state: &Rc<MailboxState>) -> MailboxPlan {
+        let meta = state.meta();
+        let mut data = state.data.borrow_mut();
+        let fresh = Unsealed { from_uid: data.uid_next, ..Unsealed::default() };
+        let unsealed = std::mem::replace(&mut data.unsealed, fresh);
+        let state = state.clone();
+        MailboxPlan { state, meta, unsealed, rows: Vec::new(), changed: Vec::new(), vanished: Vec::new() }
+    }
+}
+
+/// Puts back what [`begin`] took.
+fn give_back(state: &AccountState, plan: Plan) {
+    state.inner.borrow_mut().bodies.extend(plan.bodies);
+    for mailbox in plan.mailboxes.into_values() {
+        let mut data = mailbox.state.data.borrow_mut();
+        let (now, before) = (&mut data.unsealed, mailbox.unsealed);
+        now.meta |= before.meta;
+        now.from_uid = now.from_uid.min(before.from_uid);
+        now.size += before.size;
+        now.flags.extend(before.flags);
+        merge_ranges(&mut now.flags);
+        now.vanished.extend(before.vanished);
+    }
+}
+
+/// Collects rows, changes and expunges.
+async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) -> Result<(), Error> {
+    let merged = plan.merged.clone();
+    for mailbox in plan.mailboxes.values_mut() {
+        let id = mailbox.meta.id;
+        let mut candidates: UidRanges = mailbox.unsealed.flags.clone();
+        for file in &merged {
+            let groups = file.index().groups.iter();
+            for group in groups.filter(|group| group.mailbox.to_native() == id) {
+                let vanished = group.vanished.iter();
+                let vanished =
+                    vanished.map(|gone| Vanished { uid: gone.uid.to_native(), modseq: gone.modseq.to_native() });
+                mailbox.vanished.extend(vanished);
+                candidates.extend(group.changed.iter().map(|row| (row.uid.to_native(), row.uid.to_native())));
+                for range in pieces(0..group.uid.len()) {
+                    let uids = range.map(|index| group.uid[index].to_native());
+                    mailbox.take_rows(uids);
+                    breathe().await;
+                }
+            }
+        }
+        mailbox.take_new(breathe).await;
+        merge_ranges(&mut candidates);
+        mailbox.take_changed(&candidates, &merged, breathe).await;
+        mailbox.vanished.extend_from_slice(&mailbox.unsealed.vanished);
+        mailbox.vanished.sort_unstable();
+        mailbox.vanished.dedup_by_key(|gone| gone.uid);
+        if plan.kept.is_empty() && mailbox.vanished.len() > VANISHED_MAX {
+            // No older file has these messages any more: the list is for clients that were away, and they can be too long.
+            mailbox.vanished.sort_unstable_by_key(|gone| std::cmp::Reverse(gone.modseq));
+            mailbox.vanished.truncate(VANISHED_MAX);
+            mailbox.vanished.sort_unstable();
+        }
+    }
+    Ok(())
+}
+
+fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(BREATH_ROWS).map(move |start| start..(start + BREATH_ROWS).min(end))
+}
+
+impl MailboxPlan {
+    /// Takes the rows of these UIDs that are there.
+    fn take_rows(&mut self, uids: impl Iterator<Item = u32>) {
+        let data = self.state.data.borrow();
+        for uid in uids {
+            if let Some(row) = data.columns.index_of(uid).filter(|&row| !data.hidden.has(row)) {
+                self.rows.push((data.columns.row(row), data.columns.location[row].clone()));
+            }
+        }
+    }
+
+    /// Takes the rows that no file has, up to where the mailbox was when the plan was begun.
+    async fn take_new<B: AsyncFn()>(&mut self, breathe: &B) {
+        let mut next = self.unsealed.from_uid;
+        while next < self.meta.uid_next {
+            let uids: Vec<u32> = {
+                let data = self.state.data.borrow();
+                let rows = data.columns.range(next, self.meta.uid_next - 1);
+                data.columns.uid[rows].iter().copied().take(BREATH_ROWS).collect()
+            };
+            let Some(&last) = uids.last() else { return };
+            self.take_rows(uids.into_iter());
+            next = last + 1;
+            breathe().await;
+        }
+    }
+
+    /// Takes the flags of messages in files that are not merged.
+    async fn take_changed<B: AsyncFn()>(&mut self, uids: &UidRanges, merged: &[Rc<Sealed>], breathe: &B) {
+        for &(first, last) in uids {
+            let mut next = first;
+            loop {
+                let taken = {
+                    let data = self.state.data.borrow();
+                    let rows = data.columns.range(next, last);
+                    let taken = rows.start..rows.end.min(rows.start + BREATH_ROWS);
+                    for row in taken.clone().filter(|&row| !data.hidden.has(row)) {
+                        if let Location::Sealed(file, _) = &data.columns.location[row]
+                            && !merged.iter().any(|merged| Rc::ptr_eq(merged, file))
+                        {
+                            let Row { uid, modseq, flags, keywords, .. } = data.columns.row(row);
+                            self.changed.push(Changed { uid, flags, keywords, modseq });
+                        }
+                    }
+                    taken.last().map(|row| data.columns.uid[row])
+                };
+                match taken.and_then(|last| last.checked_add(1)) {
+                    Some(after) if after <= last => next = after,
+                    _ => break,
+                }
+                breathe().await;
+            }
+        }
+    }
+}
+
+/// Writes the new file and the manifest that names it.
+async fn write<B: AsyncFn()>(
+    core: &Core,
+    state: &AccountState,
+    plan: &mut Plan,
+    breathe: &B,
+) -> Result<Rc<Sealed>, Error> {
+    let account = state.id();
+    core.ensure_folder(state).await?;
+    let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.seq };
+    let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
+    let places = write_messages(&mut writer, plan, breathe).await?;
+    let index = index_of(plan, places);
+    breathe().await;
+    let (name, bytes) = writer.finish(&index, &account_folder(account)).await?;
+    let map = core.segments.map(account, name).await?;
+    let file = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
+
+    let kept = plan.kept.iter().map(|file| (file.name(), file.len()));
+    let files = kept.chain([(name, bytes)]).collect();
+    let manifest = Manifest { seq: plan.seq, uid_validity: plan.uid_validity, mailbox_id: plan.mailbox_id, files };
+    let folder = account_folder(account);
+    let replaced = replace(&core.disk, &folder, manifest::NAME, manifest.encode(account)).await;
+    replaced.map_err(|error| Error::io(&folder, &error))?;
+    Ok(file)
+}
+
+/// Writes records, details, texts and raw messages, each kind together: a list of envelopes touches no raw message.
+async fn write_messages<P: SegmentPut, B: AsyncFn()>(
+    writer: &mut SealedWriter<P>,
+    plan: &Plan,
+    breathe: &B,
+) -> Result<Vec<Place>, Error> {
+    let rows: Vec<&Location> =
+        plan.mailboxes.values().flat_map(|mailbox| mailbox.rows.iter().map(|(_, location)| location)).collect();
+    let mut places = vec![Place::default(); rows.len()];
+    let mut breath = 0;
+    for piece in 0..4 {
+        for (place, location) in places.iter_mut().zip(&rows) {
+            let bytes = piece_of(location, piece)?;
+            // Archives are read in place, aligned; record and details are.
+            if piece < 2 {
+                writer.align().await?;
+            }
+            let (start, length) = (writer.position(), bytes.len() as u32);
+            match piece {
+                0 => (place.record_start, place.record_bytes) = (start, length),
+                1 => (place.details_start, place.details_bytes) = (start, length),
+                2 => (place.text_start, place.text_bytes) = (start, length),
+                _ => (place.raw_start, place.raw_bytes) = (start, length),
+            }
+            for part in bytes.chunks(BREATH_BYTES) {
+                writer.write(part).await?;
+                breath += part.len();
+                if breath >= BREATH_BYTES {
+                    breath = 0;
+                    breathe().await;
+                }
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn piece_of(location: &Location, piece: usize) -> Result<&[u8], Error> {
+    match (location, piece) {
+        (Location::Fresh(fresh), 3) => fresh.raw(),
+        (Location::Fresh(fresh), piece) => Ok(fresh.pieces()?[piece]),
+        (Location::Sealed(sealed, row), 3) => sealed.raw(*row),
+        (Location::Sealed(sealed, row), piece) => sealed.piece(*row, piece),
+        (Location::Gone, _) => Ok(&[]),
+    }
+}
+
+fn index_of(plan: &mut Plan, places: Vec<Place>) -> Index {
+    let mut index = Index { places, ..Index::default() };
+    let mut first = 0;
+    for (&mailbox, part) in &mut plan.mailboxes {
+        index.mailboxes.push(part.meta.clone());
+        let mut group = Group { mailbox, first, ..Group::default() };
+        for (row, _) in &part.rows {
+            group.uid.push(row.uid);
+            group.modseq.push(row.modseq);
+            group.flags.push(row.flags);
+            group.keywords.push(row.keywords);
+            group.size.push(row.size);
+            group.date_seconds.push(row.date.seconds);
+            group.date_offset.push(row.date.offset_minutes);
+        }
+        group.changed = std::mem::take(&mut part.changed);
+        group.vanished = std::mem::take(&mut part.vanished);
+        first += part.rows.len() as u32;
+        index.groups.push(group);
+    }
+    index
+}
+
+/// Rows that were in the log or in merged files are in the new one from now on.
+async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Sealed>, breathe: &B) {
+    {
+        let mut inner = state.inner.borrow_mut();
+        inner.sealed_seq = plan.seq;
+        inner.has_manifest = true;
+        inner.files = plan.kept.iter().chain([file]).cloned().collect();
+    }
+    let mut index = 0u32;
+    for mailbox in plan.mailboxes.values() {
+        for piece in pieces(0..mailbox.rows.len()) {
+            {
+                let mut data = mailbox.state.data.borrow_mut();
+                for (row, _) in &mailbox.rows[piece] {
+                    // An expunged row stays with what it was read from: somebody may be reading it.
+                    if let Some(at) = data.columns.index_of(row.uid).filter(|&at| !data.hidden.has(at)) {
+                        data.columns.location[at] = Location::Sealed(file.clone(), index);
+                    }
+                    index += 1;
+                }
+            }
+            breathe().await;
+        }
+    }
+}

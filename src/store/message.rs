@@ -1,0 +1,302 @@
+//! One message as it is read: in memory while it is only in the log, in a mapped file once it is sealed.
+//!
+//! Invariants: a [`Message`] pins what it reads (the memory or the map) and so stays readable when the message is
+//! expunged, merged into another file, or the file is removed; making one and reading it allocate nothing. Record and
+//! details are checked when the message is made, raw bytes and text block by block when they are first read.
+
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rkyv::rancor::Error as RkyvError;
+
+use super::map::{ColdBlocks, Encoded, Sealed, WarmBlocks};
+use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
+use super::spool::Body;
+use super::types::{Error, Hash, ModSeq, Uid};
+use crate::mime;
+
+/// Folded text of a message in memory.
+#[derive(Debug)]
+pub(super) enum Text {
+    Shared(Arc<mime::Structure>),
+    Owned(Box<str>),
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Shared(structure) => &structure.text,
+            Text::Owned(text) => text,
+        }
+    }
+}
+
+/// Where the content of an unsealed message is.
+#[derive(Debug)]
+pub(super) enum Content {
+    Inline {
+        details: Encoded<Details>,
+        text: Text,
+        body: Body,
+    },
+    /// A body file with this one message.
+    Segment(Rc<Sealed>),
+}
+
+/// A message that is not sealed yet.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    record: Encoded<Record>,
+    content: Content,
+}
+
+impl Fresh {
+    pub(super) fn inline(record: Encoded<Record>, details: Encoded<Details>, text: Text, body: Body) -> Fresh {
+        Fresh { record, content: Content::Inline { details, text, body } }
+    }
+
+    /// A message whose content is in the body file `segment`.
+    pub(super) fn in_segment(record: Encoded<Record>, segment: Rc<Sealed>) -> Result<Fresh, Error> {
+        segment.check_message(0)?;
+        Ok(Fresh { record, content: Content::Segment(segment) })
+    }
+
+    pub(super) fn record(&self) -> &Encoded<Record> {
+        &self.record
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// What it takes in a log record.
+    pub(super) fn inline_bytes(&self) -> usize {
+        let content = match &self.content {
+            Content::Inline { details, text, body } => details.bytes().len() + text.len() + body.len(),
+            Content::Segment(_) => 0,
+        };
+        self.record.bytes().len() + content
+    }
+
+    /// The lengths of record, details, text and raw message.
+    pub(super) fn piece_lengths(&self) -> [u32; 4] {
+        let record = self.record.bytes().len() as u32;
+        match &self.content {
+            Content::Inline { details, text, body } => {
+                [record, details.bytes().len() as u32, text.len() as u32, body.len() as u32]
+            }
+            Content::Segment(sealed) => {
+                let [_, details, text, raw] = sealed.piece_lengths(0);
+                [record, details, text, raw]
+            }
+        }
+    }
+
+    /// Record, details and text, as they go into a file.
+    pub(super) fn pieces(&self) -> Result<[&[u8]; 3], Error> {
+        match &self.content {
+            Content::Inline { details, text, .. } => Ok([self.record.bytes(), details.bytes(), text.as_bytes()]),
+            Content::Segment(sealed) => Ok([self.record.bytes(), sealed.piece(0, 1)?, sealed.piece(0, 2)?]),
+        }
+    }
+
+    pub(super) fn raw(&self) -> Result<&[u8], Error> {
+        match &self.content {
+            Content::Inline { body, .. } => Ok(body),
+            Content::Segment(sealed) => sealed.raw(0),
+        }
+    }
+}
+
+/// Where a row's message is.
+#[derive(Clone, Debug)]
+pub(super) enum Location {
+    Fresh(Rc<Fresh>),
+    Sealed(Rc<Sealed>, u32),
+    /// Expunged, and every view was told.
+    Gone,
+}
+
+/// A message that can be read as long as this is held.
+#[derive(Clone, Debug)]
+pub struct Message(Pinned);
+
+#[derive(Clone, Debug)]
+enum Pinned {
+    Fresh(Rc<Fresh>),
+    Sealed(Rc<Sealed>, u32),
+}
+
+impl Message {
+    /// Pins what is at `location`; `None` where it is gone.
+    pub(super) fn at(location: &Location) -> Result<Option<Message>, Error> {
+        match location {
+            Location::Fresh(fresh) => Ok(Some(Message(Pinned::Fresh(fresh.clone())))),
+            Location::Sealed(sealed, row) => {
+                sealed.check_message(*row)?;
+                Ok(Some(Message(Pinned::Sealed(sealed.clone(), *row))))
+            }
+            Location::Gone => Ok(None),
+        }
+    }
+
+    fn record(&self) -> &ArchivedRecord {
+        match &self.0 {
+            Pinned::Fresh(fresh) => &fresh.record,
+            Pinned::Sealed(sealed, row) => sealed.record(*row).expect("checked when the message was pinned"),
+        }
+    }
+
+    fn details(&self) -> &ArchivedDetails {
+        let (sealed, row) = match &self.0 {
+            Pinned::Sealed(sealed, row) => (sealed, *row),
+            Pinned::Fresh(fresh) => match &fresh.content {
+                Content::Inline { details, .. } => return details,
+                Content::Segment(sealed) => (sealed, 0),
+            },
+        };
+        sealed.details(row).expect("checked when the message was pinned")
+    }
+
+    /// The message, octet for octet.
+    pub fn raw(&self) -> Result<&[u8], Error> {
+        match &self.0 {
+            Pinned::Fresh(fresh) => fresh.raw(),
+            Pinned::Sealed(sealed, row) => sealed.raw(*row),
+        }
+    }
+
+    /// Header and body text, decoded and folded.
+    pub fn text(&self) -> Result<&str, Error> {
+        match &self.0 {
+            Pinned::Sealed(sealed, row) => sealed.text(*row),
+            Pinned::Fresh(fresh) => match &fresh.content {
+                Content::Inline { text, .. } => Ok(text),
+                Content::Segment(sealed) => sealed.text(0),
+            },
+        }
+    }
+
+    /// ENVELOPE, ready for the wire.
+    pub fn envelope(&self) -> &[u8] {
+        &self.details().envelope
+    }
+
+    /// BODYSTRUCTURE, ready for the wire.
+    pub fn bodystructure(&self) -> &[u8] {
+        &self.details().bodystructure
+    }
+
+    /// How many parts it has.
+    pub fn part_count(&self) -> usize {
+        self.details().parts.len()
+    }
+
+    /// Part `index` in the order of the message; 0 is the root.
+    pub fn part(&self, index: usize) -> Option<mime::Part> {
+        rkyv::deserialize::<mime::Part, RkyvError>(self.details().parts.get(index)?).ok()
+    }
+
+    /// The parts in the order of the message.
+    pub fn parts(&self) -> impl Iterator<Item = mime::Part> + '_ {
+        self.details().parts.iter().filter_map(|part| rkyv::deserialize::<mime::Part, RkyvError>(part).ok())
+    }
+
+    /// The subject, decoded and folded.
+    pub fn subject(&self) -> &str {
+        &self.details().subject
+    }
+
+    /// The senders, decoded and folded.
+    pub fn from(&self) -> &str {
+        &self.details().from
+    }
+
+    /// The base subject (RFC 5256 §2.1).
+    pub fn base_subject(&self) -> &str {
+        &self.details().base_subject
+    }
+
+    /// The message's own Message-ID.
+    pub fn message_id(&self) -> Option<&str> {
+        self.details().message_id.as_ref().map(|id| &**id)
+    }
+
+    /// The Message-IDs of its References.
+    pub fn references(&self) -> impl Iterator<Item = &str> + '_ {
+        self.details().references.iter().map(|id| &**id)
+    }
+
+    /// UID.
+    pub fn uid(&self) -> Uid {
+        Uid(self.record().uid.to_native())
+    }
+
+    /// RFC822.SIZE.
+    pub fn size(&self) -> u64 {
+        self.record().size.to_native()
+    }
+
+    /// INTERNALDATE.
+    pub fn internal_date(&self) -> Date {
+        let date = &self.record().internal_date;
+        Date { seconds: date.seconds.to_native(), offset_minutes: date.offset_minutes.to_native() }
+    }
+
+    /// SAVEDATE (RFC 8514): Unix time in seconds.
+    pub fn saved_at(&self) -> i64 {
+        self.record().saved_at.to_native()
+    }
+
+    /// EMAILID (RFC 8474); hexadecimal on the wire.
+    pub fn email_id(&self) -> u64 {
+        self.record().email_id.to_native()
+    }
+
+    /// THREADID (RFC 8474); hexadecimal on the wire.
+    pub fn thread_id(&self) -> u64 {
+        self.record().thread_id.to_native()
+    }
+
+    /// MODSEQ at arrival; [`super::Entry`] has the one of now.
+    pub fn arrival_modseq(&self) -> ModSeq {
+        ModSeq(self.record().modseq.to_native())
+    }
+
+    /// SHA-256 of the raw message.
+    pub fn content_hash(&self) -> Hash {
+        Hash(self.record().content_hash)
+    }
+
+    /// The envelope it was delivered with.
+    pub fn delivery(&self) -> Option<DeliveryEnvelope> {
+        let delivery = self.record().delivery.as_ref()?;
+        rkyv::deserialize::<DeliveryEnvelope, RkyvError>(delivery).ok()
+    }
+
+    /// What of the message may have to come from the disk, for a helper thread to read in; `None`: all of it was read.
+    pub fn cold(&self) -> Option<ColdBlocks> {
+        match &self.0 {
+            Pinned::Sealed(sealed, row) => sealed.cold(*row),
+            Pinned::Fresh(fresh) => match &fresh.content {
+                Content::Segment(sealed) => sealed.cold(0),
+                Content::Inline { .. } => None,
+            },
+        }
+    }
+
+    /// Takes back what the helper thread verified, so that it is not verified again.
+    pub fn warmed(&self, warm: &WarmBlocks) {
+        match &self.0 {
+            Pinned::Sealed(sealed, _) => sealed.warmed(warm),
+            Pinned::Fresh(fresh) => {
+                if let Content::Segment(sealed) = &fresh.content {
+                    sealed.warmed(warm);
+                }
+            }
+        }
+    }
+}

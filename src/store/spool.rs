@@ -1,0 +1,145 @@
+//! The spool: a message while it arrives, and the body that it becomes.
+//!
+//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`] the message goes to a file under `spool/`; a file that
+//! has become a body has no name any more, so that nothing is left behind whatever happens; one that was dropped half
+//! written is removed at the next start. The hash is made on the way. Nothing here is durable: that is the log's word.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use super::disk::{AnyDisk, AnyFile, Disk, Open};
+use super::map::Map;
+use super::types::{Error, Hash};
+use crate::limits::{BREATH_BYTES, INLINE_BODY_BYTES_MAX, STORE_WRITE_BYTES};
+
+/// A raw message, in memory or mapped. Cheap to clone, and may go to other shards.
+#[derive(Clone)]
+pub struct Body {
+    bytes: Bytes,
+    hash: Hash,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Memory(Arc<Vec<u8>>),
+    Mapped(Map),
+}
+
+impl Body {
+    /// A body out of memory, for messages that the server makes itself.
+    pub fn from_vec(bytes: Vec<u8>) -> Body {
+        let hash = Hash::of(&bytes);
+        Body { bytes: Bytes::Memory(Arc::new(bytes)), hash }
+    }
+
+    pub(super) fn of_map(map: Map, hash: Hash) -> Body {
+        Body { bytes: Bytes::Mapped(map), hash }
+    }
+
+    /// SHA-256 of the message.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "body of {} bytes", self.len())
+    }
+}
+
+/// A message that is arriving.
+pub struct Spool {
+    disk: AnyDisk,
+    path: String,
+    digest: digest::Context,
+    /// What is not in the file yet.
+    memory: Vec<u8>,
+    file: Option<AnyFile>,
+    written: u64,
+}
+
+impl Spool {
+    pub(super) fn new(disk: AnyDisk, path: String) -> Spool {
+        let digest = digest::Context::new(&digest::SHA256);
+        Spool { disk, path, digest, memory: Vec::new(), file: None, written: 0 }
+    }
+
+    /// Appends what came in.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        for piece in bytes.chunks(BREATH_BYTES) {
+            self.digest.update(piece);
+            self.memory.extend_from_slice(piece);
+            let limit = if self.file.is_some() { STORE_WRITE_BYTES } else { INLINE_BODY_BYTES_MAX };
+            if self.memory.len() > limit {
+                self.empty_memory().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> u64 {
+        self.written + self.memory.len() as u64
+    }
+
+    /// Whether nothing came in.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The message is whole.
+    pub async fn finish(mut self) -> Result<Body, Error> {
+        let hash = Hash::from_digest(&self.digest.clone().finish());
+        if self.file.is_none() {
+            return Ok(Body { bytes: Bytes::Memory(Arc::new(std::mem::take(&mut self.memory))), hash });
+        }
+        if !self.memory.is_empty() {
+            self.empty_memory().await?;
+        }
+        let path = &self.path;
+        let map = self.disk.map(path).await.map_err(|error| Error::io(path, &error))?;
+        self.disk.remove(path).await.map_err(|error| Error::io(path, &error))?;
+        if map.len() as u64 != self.written {
+            return Err(Error::corrupt(path, map.len() as u64, "spool file of another length"));
+        }
+        Ok(Body::of_map(map, hash))
+    }
+
+    async fn empty_memory(&mut self) -> Result<(), Error> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let opened = self.disk.open(&self.path, Open::Create).await;
+                let file = opened.map_err(|error| Error::io(&self.path, &error))?;
+                self.file.insert(file).clone()
+            }
+        };
+        let (written, mut buffer) = self.disk.write(&file, self.written, std::mem::take(&mut self.memory)).await;
+        written.map_err(|error| Error::io(&self.path, &error))?;
+        self.written += buffer.len() as u64;
+        buffer.clear();
+        self.memory = buffer;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spool of {} bytes", self.len())
+    }
+}

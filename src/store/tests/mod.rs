@@ -1,0 +1,183 @@
+//! Tests of the store as a whole: a tiny executor, messages, and a harness that opens stores on a disk in memory.
+
+mod crash;
+mod model;
+mod whole;
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::memory_disk::MemoryDisk;
+use super::*;
+use crate::mime;
+
+/// Lets others run once.
+pub(super) async fn yield_now() {
+    let mut first = true;
+    poll_fn(|context| {
+        if std::mem::take(&mut first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Polls `main` and `others` in turn until `main` is done. A turn in which nobody moves for long is a hang, and a panic.
+pub(super) fn drive<T>(main: impl Future<Output = T>, others: &mut [Pin<Box<dyn Future<Output = ()>>>]) -> T {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut main = pin!(main);
+    let mut finished = vec![false; others.len()];
+    for _ in 0..20_000_000u64 {
+        if let Poll::Ready(value) = main.as_mut().poll(&mut context) {
+            return value;
+        }
+        for (other, finished) in others.iter_mut().zip(&mut finished) {
+            if !*finished {
+                *finished = other.as_mut().poll(&mut context).is_ready();
+            }
+        }
+    }
+    panic!("nobody makes progress");
+}
+
+pub(super) fn block_on<T>(main: impl Future<Output = T>) -> T {
+    drive(main, &mut [])
+}
+
+/// Drives all futures to their ends, together.
+pub(super) async fn join<T>(futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
+    let mut slots: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
+    poll_fn(move |context| {
+        let mut pending = false;
+        for (future, value) in &mut slots {
+            if let Some(running) = future {
+                match running.as_mut().poll(context) {
+                    Poll::Ready(done) => (*future, *value) = (None, Some(done)),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending {
+            return Poll::Pending;
+        }
+        Poll::Ready(slots.iter_mut().filter_map(|(_, value)| value.take()).collect())
+    })
+    .await
+}
+
+/// Log segments of the tests: small, so that they turn over.
+pub(super) const SEGMENT_BYTES: u64 = 64 * 1024;
+pub(super) const SEED: u64 = 1_700_000_000;
+
+/// Runs `test` on the stores of `shards` shards over `disk`, their writers running; then whether a log was lost.
+pub(super) fn with_shards<T, F: Future<Output = T>>(
+    disk: &MemoryDisk,
+    shards: usize,
+    test: impl FnOnce(Vec<Store>) -> F,
+) -> Result<(T, bool), Error> {
+    with_segments(disk, shards, SEGMENT_BYTES, test)
+}
+
+pub(super) fn with_segments<T, F: Future<Output = T>>(
+    disk: &MemoryDisk,
+    shards: usize,
+    segment_bytes: u64,
+    test: impl FnOnce(Vec<Store>) -> F,
+) -> Result<(T, bool), Error> {
+    let recovered = block_on(recover(disk, shards))?;
+    let mut stores = Vec::new();
+    for replay in recovered.shards {
+        let replay = replay.with_segment_bytes(segment_bytes);
+        stores.push(block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED))?);
+    }
+    let lost = Rc::new(Cell::new(false));
+    let mut writers: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+    for store in &stores {
+        let (writer, lost) = (store.writer(), lost.clone());
+        writers.push(Box::pin(async move {
+            writer.await;
+            lost.set(true);
+        }));
+    }
+    let value = drive(test(stores), &mut writers);
+    Ok((value, lost.get()))
+}
+
+/// Runs `test` on the one store over `disk`, which is expected to work.
+pub(super) fn with_store<T, F: Future<Output = T>>(disk: &MemoryDisk, test: impl FnOnce(Store) -> F) -> T {
+    let opened = with_shards(disk, 1, |mut stores| test(stores.remove(0)));
+    opened.expect("the store opens").0
+}
+
+/// A raw message that `number` tells from others, of about `bytes`.
+pub(super) fn raw(number: u64, bytes: usize) -> Vec<u8> {
+    let mut raw = format!("Subject: number {number}\r\nMessage-ID: <{number}@test>\r\n\r\n").into_bytes();
+    let mut random = super::memory_disk::Random::new(number + 1);
+    while raw.len() < bytes {
+        raw.extend_from_slice(format!("{:016x} {number}\r\n", random.next()).as_bytes());
+    }
+    raw
+}
+
+pub(super) fn structure(number: u64, raw: &[u8]) -> Arc<mime::Structure> {
+    let root = mime::Part { parent: 0, kind: mime::Kind::Leaf, header_start: 0, body_start: 40, end: raw.len() as u32 };
+    Arc::new(mime::Structure {
+        parts: vec![root],
+        envelope: format!("(NIL \"number {number}\")").into_bytes(),
+        bodystructure: b"(\"text\" \"plain\")".to_vec(),
+        text: format!("number {number} {}", "text ".repeat(raw.len() / 50)),
+        subject: format!("number {number}"),
+        from: "someone@test".to_owned(),
+        message_id: Some(format!("<{number}@test>")),
+        references: Vec::new(),
+        base_subject: "number".to_owned(),
+    })
+}
+
+pub(super) fn message(number: u64, bytes: usize) -> NewMessage {
+    let raw = raw(number, bytes);
+    NewMessage {
+        structure: structure(number, &raw),
+        body: Body::from_vec(raw),
+        internal_date: Date { seconds: 1_000_000 + number as i64, offset_minutes: 60 },
+        saved_at: 2_000_000 + number as i64,
+        flags: Flags::NONE,
+        keywords: Vec::new(),
+        delivery: Some(DeliveryEnvelope { return_path: "a@b".to_owned(), recipients: vec![format!("{number}@c")] }),
+    }
+}
+
+/// That message `number` of about `bytes` is whole.
+pub(super) fn assert_whole(message: &Message, number: u64, bytes: usize) {
+    let raw = raw(number, bytes);
+    assert_eq!(message.raw().unwrap(), raw, "message {number}");
+    assert_eq!(message.size(), raw.len() as u64);
+    assert_eq!(message.content_hash(), Hash::of(&raw));
+    let structure = structure(number, &raw);
+    assert_eq!(message.envelope(), structure.envelope);
+    assert_eq!(message.bodystructure(), structure.bodystructure);
+    assert_eq!(message.text().unwrap(), structure.text);
+    assert_eq!((message.subject(), message.from()), (&*structure.subject, &*structure.from));
+    assert_eq!(message.parts().collect::<Vec<_>>(), structure.parts);
+    assert_eq!(message.internal_date(), Date { seconds: 1_000_000 + number as i64, offset_minutes: 60 });
+    assert_eq!(message.saved_at(), 2_000_000 + number as i64);
+    assert_eq!(message.delivery().unwrap().recipients, [format!("{number}@c")]);
+}
+
+/// The numbers of the messages in a mailbox, from their subjects, each checked to be whole.
+pub(super) fn numbers(mailbox: &Mailbox, bytes: impl Fn(u64) -> usize) -> Vec<u64> {
+    let view = mailbox.view(true);
+    let messages = (1..=view.exists()).map(|seq| view.message(seq).unwrap().unwrap());
+    let numbers = messages.map(|message| {
+        let number: u64 = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
+        assert_whole(&message, number, bytes(number));
+        number
+    });
+    numbers.collect()
+}
