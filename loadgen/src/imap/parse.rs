@@ -234,6 +234,9 @@ fn untagged<'a>(cursor: &mut Cursor<'a>) -> Taken<Response<'a>> {
     if cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
         return numbered(cursor);
     }
+    if !cursor.peek().is_some_and(|octet| octet.is_ascii_alphabetic()) {
+        return cursor.malformed("the name of untagged data");
+    }
     let name = cursor.atom()?;
     if let Some(status) = status_of(name) {
         return Ok(Response::Status(status_text(cursor, status)?));
