@@ -192,7 +192,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 impl<'a> Clock<'a> {
     fn new(plan: &'a Plan, now: Instant) -> Result<Clock<'a>, RunError> {
-        let server = plan.server_pid.map(usage).transpose().map_err(RunError::Fatal)?;
+        let server = plan.server_pid.map(|pid| usage(pid, plan.announce)).transpose().map_err(RunError::Fatal)?;
         Ok(Clock {
             plan,
             began: now,
@@ -266,8 +266,8 @@ impl<'a> Clock<'a> {
 
     fn sample(&mut self, at: usize) -> Result<(), RunError> {
         if let (Some(pid), Some(samples)) = (self.plan.server_pid, &mut self.server) {
-            samples[at] =
-                usage(pid).map_err(|error| RunError::Fatal(format!("{error} any more: did the server die?")))?;
+            samples[at] = usage(pid, self.plan.announce && at == 2)
+                .map_err(|error| RunError::Fatal(format!("{error} any more: did the server die?")))?;
         }
         Ok(())
     }
@@ -374,7 +374,8 @@ impl<D: Dialogue> Loop<'_, D> {
                 Some(connection.opened_at)
             };
             if since.is_some_and(|since| self.now.saturating_duration_since(since) > self.plan.time_out) {
-                self.give_up(index, Loss::Lost("time-out".into()), registry)?;
+                let why = connection.dialogue.farewell().unwrap_or("time-out").to_owned();
+                self.give_up(index, Loss::Lost(why), registry)?;
             }
         }
         Ok(())

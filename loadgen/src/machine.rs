@@ -43,14 +43,16 @@ pub fn own_cpu_seconds() -> f64 {
 pub struct Usage {
     /// Processor time, user and system, ended children included. Seconds.
     pub cpu_seconds: f64,
-    /// Resident memory. Bytes.
+    /// Resident memory, what processes share counted for each. Bytes.
     pub resident_bytes: u64,
+    /// The same with what they share counted once (Pss); `None` where we may not read it.
+    pub proportional_bytes: Option<u64>,
     /// Processes.
     pub processes: u32,
 }
 
-/// Reads the usage of `pid` and its descendants.
-pub fn usage(pid: u32) -> Result<Usage, String> {
+/// Reads the usage of `pid` and its descendants. The proportional memory only where `with_memory`: it costs the server time.
+pub fn usage(pid: u32, with_memory: bool) -> Result<Usage, String> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let folder = fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
     for entry in folder.flatten() {
@@ -64,7 +66,7 @@ pub fn usage(pid: u32) -> Result<Usage, String> {
     }
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let page = rustix::param::page_size() as u64;
-    let mut total = Usage::default();
+    let mut total = Usage { proportional_bytes: with_memory.then_some(0), ..Usage::default() };
     let mut open = vec![pid];
     while let Some(number) = open.pop() {
         // A process may end while we read: what it used shows in its parent then.
@@ -72,6 +74,9 @@ pub fn usage(pid: u32) -> Result<Usage, String> {
         let own = precise_cpu_seconds(number).unwrap_or(0.0).max(stat.own_ticks as f64 / ticks);
         total.cpu_seconds += own + stat.ended_ticks as f64 / ticks;
         total.resident_bytes += stat.resident_pages * page;
+        if let Some(sum) = total.proportional_bytes {
+            total.proportional_bytes = proportional_bytes(number).map(|bytes| sum + bytes);
+        }
         total.processes += 1;
         open.extend(children.remove(&number).unwrap_or_default());
     }
@@ -112,6 +117,13 @@ fn precise_cpu_seconds(pid: u32) -> Option<f64> {
     Some(nanoseconds as f64 / 1e9)
 }
 
+/// The line `Pss:  123 kB`.
+fn proportional_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// The kernel's release.
 pub fn kernel() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
@@ -132,15 +144,20 @@ mod tests {
 
     #[test]
     fn our_own_usage_is_plausible() {
-        let before = usage(std::process::id()).expect("we live");
+        let before = usage(std::process::id(), true).expect("we live");
         let mut sum = 0u64;
         let from = std::time::Instant::now();
         while from.elapsed().as_millis() < 60 {
             sum = sum.wrapping_mul(31).wrapping_add(1);
         }
         assert!(std::hint::black_box(sum) != 1);
-        let after = usage(std::process::id()).expect("we live");
-        assert!(after.cpu_seconds > before.cpu_seconds && after.resident_bytes > 100_000 && after.processes >= 1);
-        assert!(usage(u32::MAX).is_err());
+        let after = usage(std::process::id(), true).expect("we live");
+        assert!(
+            after.cpu_seconds > before.cpu_seconds
+                && after.resident_bytes > 100_000
+                && after.proportional_bytes > Some(50_000)
+                && after.processes >= 1
+        );
+        assert!(usage(u32::MAX, false).is_err());
     }
 }

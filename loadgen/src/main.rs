@@ -23,9 +23,11 @@ use rustls::pki_types::ServerName;
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
-        Command::Run { protocol: Protocol::Imap(options) } => run_imap(&options),
-        Command::Run { protocol: Protocol::Smtp(options) } => run_smtp(&options),
-        Command::Run { protocol: Protocol::Echo(options) } => run_echo(&options),
+        Command::Run { protocol } => match *protocol {
+            Protocol::Imap(options) => run_imap(&options),
+            Protocol::Smtp(options) => run_smtp(&options),
+            Protocol::Echo(options) => run_echo(&options),
+        },
         Command::Echo(options) => echo::serve(&options).map_err(RunError::Fatal),
     };
     match ended {

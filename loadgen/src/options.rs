@@ -53,7 +53,7 @@ pub enum Command {
     Run {
         /// Which protocol.
         #[command(subcommand)]
-        protocol: Protocol,
+        protocol: Box<Protocol>,
     },
     /// Serve a raw echo that answers each line like a NOOP: the limit that a server is measured against
     #[command(after_help = "Example:\n  loadgen echo --kind uring --port 7001 --cpu 0")]
@@ -326,7 +326,10 @@ mod tests {
     fn run(arguments: &[&str]) -> Result<RunOptions, String> {
         let line = [&["loadgen", "run", "echo", "--address", "127.0.0.1:1"], arguments].concat();
         match CommandLine::try_parse_from(line).map_err(|error| error.to_string())?.command {
-            Command::Run { protocol: Protocol::Echo(options) } => options.check().map(|()| options),
+            Command::Run { protocol } => match *protocol {
+                Protocol::Echo(options) => options.check().map(|()| options),
+                other => Err(format!("{other:?}")),
+            },
             other => Err(format!("{other:?}")),
         }
     }

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::engine::Outcome;
-use crate::machine::kernel;
+use crate::machine::{Usage, kernel};
 
 /// What was run, as the report names it.
 #[derive(Debug)]
@@ -34,19 +34,23 @@ struct Figures {
     server_cpu: Option<f64>,
     server_cpu_per_10k: Option<f64>,
     resident_per_connection: Option<f64>,
+    proportional_per_connection: Option<f64>,
 }
 
 impl Figures {
     fn of(subject: &Subject, outcome: &Outcome) -> Figures {
         let operations = outcome.tally.operations as f64;
         let server_cpu = outcome.server.map(|[_, start, end]| end.cpu_seconds - start.cpu_seconds);
+        let each = |bytes: &dyn Fn(&Usage) -> Option<u64>| {
+            let [before, _, end] = outcome.server.as_ref().filter(|_| subject.work == "hold")?;
+            Some((bytes(end)? as f64 - bytes(before)? as f64) / f64::from(subject.connections))
+        };
         Figures {
             rate: operations / outcome.seconds,
             server_cpu,
             server_cpu_per_10k: server_cpu.filter(|_| operations > 0.0).map(|seconds| seconds / operations * 1e4),
-            resident_per_connection: outcome.server.filter(|_| subject.work == "hold").map(|[before, _, end]| {
-                (end.resident_bytes as f64 - before.resident_bytes as f64) / f64::from(subject.connections)
-            }),
+            resident_per_connection: each(&|usage| Some(usage.resident_bytes)),
+            proportional_per_connection: each(&|usage| usage.proportional_bytes),
         }
     }
 }
@@ -105,6 +109,9 @@ pub fn table(subject: &Subject, outcome: &Outcome) -> String {
             "server memory",
             format!("{:.1} MiB before, {:.1} MiB after{each}", mib(before.resident_bytes), mib(end.resident_bytes)),
         );
+        if let Some(bytes) = figures.proportional_per_connection {
+            row("", format!("{bytes:.0} octets a connection with shared pages counted once"));
+        }
     }
     if tally.errors().is_empty() {
         row("errors", "none".into());
@@ -158,6 +165,7 @@ pub fn json(subject: &Subject, outcome: &Outcome) -> String {
     object.optional("server_resident_bytes_before", outcome.server.map(|[before, _, _]| before.resident_bytes as f64));
     object.optional("server_resident_bytes_after", outcome.server.map(|[_, _, end]| end.resident_bytes as f64));
     object.optional("server_resident_bytes_per_connection", figures.resident_per_connection);
+    object.optional("server_proportional_bytes_per_connection", figures.proportional_per_connection);
     object.end() + "\n"
 }
 
@@ -220,7 +228,6 @@ fn quote(into: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Usage;
     use crate::tally::Tally;
     use std::time::Duration;
 
@@ -240,7 +247,12 @@ mod tests {
             tally.done(Duration::from_micros(100));
         }
         tally.error("NO [\"x\"]");
-        let usage = |cpu_seconds, resident_bytes| Usage { cpu_seconds, resident_bytes, processes: 1 };
+        let usage = |cpu_seconds, resident_bytes| Usage {
+            cpu_seconds,
+            resident_bytes,
+            proportional_bytes: Some(resident_bytes / 2),
+            processes: 1,
+        };
         let server = Some([usage(0.0, 1_000_000), usage(1.0, 1_100_000), usage(2.0, 1_200_000)]);
         (subject, Outcome { tally, seconds: 2.0, setup_seconds: 0.5, own_cpu_seconds: 1.5, server })
     }
@@ -259,7 +271,8 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         let (subject, outcome) = example("hold");
-        assert!(table(&subject, &outcome).contains("2000 octets a connection"));
+        assert!(table(&subject, &outcome).contains("2000 octets a connection\n"));
+        assert!(table(&subject, &outcome).contains("1000 octets a connection with shared"));
     }
 
     #[test]

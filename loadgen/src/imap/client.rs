@@ -500,7 +500,9 @@ impl Client {
             return violation(format!("a reply tagged {}, but no such command is in progress", lossy(tag)));
         };
         turn.tally.reordered += u64::from(found != 0);
-        self.held.clear();
+        if found == self.flight.len() {
+            self.held.clear(); // its literal was refused
+        }
         if let Some(Code::Capability(names)) = &status.code {
             self.capabilities = Capabilities::told(names);
         }
@@ -643,7 +645,8 @@ impl Dialogue for Client {
 
     fn waiting_since(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Greeting => Some(self.opened_at),
+            // A server that said BYE and does not close must not hold the run up.
+            Stage::Greeting | Stage::Over => Some(self.opened_at),
             _ if self.idling => None,
             _ => self.flight.front().map(|pending| pending.sent),
         }

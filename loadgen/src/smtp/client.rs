@@ -59,7 +59,7 @@ impl Command {
         match self {
             Command::StartTls => code == 220,
             Command::Auth => code == 235,
-            Command::Rcpt => matches!(code, 250 | 251 | 252),
+            Command::Rcpt => matches!(code, 250..=252),
             Command::Data => code == 354,
             Command::Ehlo | Command::Mail | Command::Message | Command::Rset => code == 250,
         }
