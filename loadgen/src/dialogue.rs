@@ -83,6 +83,16 @@ pub trait Dialogue {
     fn farewell(&self) -> Option<&str>;
 }
 
+/// What a server wrote, for people: cut to a bounded length, nothing in it that a terminal obeys.
+pub fn shown(text: &[u8]) -> String {
+    let cut = &text[..text.len().min(TRANSCRIPT_ENTRY_BYTES_MAX)];
+    printable(&String::from_utf8_lossy(cut))
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()
+}
+
 /// The end of one connection's dialogue, for the report of a violation.
 #[derive(Debug, Default)]
 pub struct Transcript {
@@ -115,8 +125,7 @@ impl Transcript {
 
     /// The dialogue as text, a line an entry; octets that don't print are escaped.
     pub fn shown(&self) -> String {
-        let text = String::from_utf8_lossy(&self.text);
-        text.chars().map(|letter| if letter.is_control() && letter != '\n' { '·' } else { letter }).collect()
+        printable(&String::from_utf8_lossy(&self.text))
     }
 }
 

@@ -14,7 +14,7 @@ use super::fetch::FetchItem;
 use super::frame::Frame;
 use super::mailbox::Mailbox;
 use super::parse::{Code, Response, Status, StatusText, parse};
-use crate::dialogue::{Dialogue, Fault, Turn, Wish};
+use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown};
 use crate::message::{Template, Verdict, checksum, verify};
 
 /// What the connections do once they are set up.
@@ -146,10 +146,6 @@ pub struct Client {
 
 fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
     Err(Fault::Violation(text.into()))
-}
-
-fn lossy(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
 }
 
 impl Client {
@@ -343,7 +339,7 @@ impl Client {
     fn response(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Result<(), Fault> {
         let response = parse(bytes).map_err(|wrong| {
             let around = &bytes[wrong.at.saturating_sub(20)..bytes.len().min(wrong.at + 20)];
-            let around = lossy(around).escape_debug().to_string();
+            let around = String::from_utf8_lossy(around).escape_debug().to_string();
             Fault::Violation(format!(
                 "expected {} at octet {} of a response, near \"{around}\"",
                 wrong.expected, wrong.at
@@ -395,7 +391,7 @@ impl Client {
             Status::Ok => {}
             Status::Preauth => self.authenticated = true,
             Status::Bye => {
-                self.farewell = Some(format!("BYE {}", lossy(status.text)));
+                self.farewell = Some(format!("BYE {}", shown(status.text)));
                 self.stage = Stage::Over;
                 return Ok(());
             }
@@ -411,7 +407,7 @@ impl Client {
         match (status.status, &status.code) {
             (Status::Preauth, _) => violation("PREAUTH after the greeting"),
             (Status::Bye, _) => {
-                self.farewell = Some(format!("BYE {}", lossy(status.text)));
+                self.farewell = Some(format!("BYE {}", shown(status.text)));
                 Ok(())
             }
             (_, Some(Code::Capability(names))) => {
@@ -497,7 +493,7 @@ impl Client {
             self.flight.iter().position(|pending| pending.tag == tag).unwrap_or(usize::MAX)
         };
         let Some(pending) = self.flight.remove(found) else {
-            return violation(format!("a reply tagged {}, but no such command is in progress", lossy(tag)));
+            return violation(format!("a reply tagged {}, but no such command is in progress", shown(tag)));
         };
         turn.tally.reordered += u64::from(found != 0);
         if found == self.flight.len() {
@@ -574,7 +570,7 @@ impl Client {
             turn.wish = Wish::Reopen;
             return Ok(());
         }
-        Err(Fault::Fatal(format!("{what} was refused: {} {}", kind_of(status), lossy(status.text))))
+        Err(Fault::Fatal(format!("{what} was refused: {} {}", kind_of(status), shown(status.text))))
     }
 }
 
@@ -582,7 +578,7 @@ impl Client {
 fn kind_of(status: &StatusText<'_>) -> String {
     let word = if status.status == Status::No { "NO" } else { "BAD" };
     match status.code {
-        Some(Code::Other(name)) => format!("{word} [{}]", lossy(name)),
+        Some(Code::Other(name)) => format!("{word} [{}]", shown(name)),
         _ => word.to_owned(),
     }
 }

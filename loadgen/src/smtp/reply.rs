@@ -4,6 +4,7 @@
 
 use memchr::memchr;
 
+use crate::dialogue::shown;
 use crate::limits::{REPLY_LINE_BYTES_MAX, REPLY_LINES_MAX};
 
 /// A whole reply.
@@ -24,7 +25,7 @@ impl<'a> Reply<'a> {
 
     /// The text of the last line.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(self.lines().last().unwrap_or_default()).into_owned()
+        shown(self.lines().last().unwrap_or_default())
     }
 
     /// The octets, CRLF included.
