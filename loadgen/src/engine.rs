@@ -5,7 +5,7 @@
 //! run at once. It does not know a protocol: [`Dialogue`] does.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -214,7 +214,8 @@ impl<'a> Clock<'a> {
                 if state.ready == state.connections.len() || !state.is_standing() {
                     self.setup_seconds = (state.now - self.began).as_secs_f64();
                     if self.plan.announce {
-                        println!("holding {}", state.ready);
+                        let told = writeln!(io::stdout(), "holding {}", state.ready);
+                        told.map_err(|error| RunError::Fatal(format!("standard output: {error}")))?;
                     }
                     self.phase_ends = state.now + self.plan.warm_up;
                     state.begin(registry)?;

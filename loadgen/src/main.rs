@@ -4,6 +4,7 @@
 //! output, everything else to standard error.
 
 use std::cell::RefCell;
+use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -198,14 +199,12 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
 }
 
 fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result<(), String> {
-    let json = || report::json(subject, outcome);
+    let json = report::json(subject, outcome);
+    let mut shown = report::table(subject, outcome);
     match &options.json {
-        Some(path) if path.as_os_str() == "-" => print!("{}", json()),
-        Some(path) => {
-            print!("{}", report::table(subject, outcome));
-            std::fs::write(path, json()).map_err(|error| format!("--json {}: {error}", path.display()))?;
-        }
-        None => print!("{}", report::table(subject, outcome)),
+        Some(path) if path.as_os_str() == "-" => shown = json,
+        Some(path) => std::fs::write(path, json).map_err(|error| format!("--json {}: {error}", path.display()))?,
+        None => {}
     }
-    Ok(())
+    std::io::stdout().write_all(shown.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }

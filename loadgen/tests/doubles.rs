@@ -6,14 +6,20 @@
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use loadgen::engine::{Outcome, Plan, RunError, run};
+use loadgen::link::Tls;
 use loadgen::message::Template;
-use loadgen::{imap, smtp};
+use loadgen::{imap, smtp, trust};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/certificate.pem");
 
 /// Serves each connection by `script`, on threads that end with the test process.
 fn double(script: impl Fn(BufReader<TcpStream>) -> Option<()> + Send + Sync + 'static) -> SocketAddr {
@@ -54,26 +60,54 @@ fn message() -> Vec<u8> {
 fn imap_double(greeting: &'static str, changed: Answer) -> SocketAddr {
     double(move |mut stream| {
         stream.get_mut().write_all(greeting.as_bytes()).ok()?;
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let (tag, rest) = line.trim_end().split_once(' ')?;
-            if rest.starts_with("APPEND") {
-                let count: usize = rest.split_once('{')?.1.trim_end_matches(['}', '+']).parse().ok()?;
-                if !rest.ends_with("+}") {
-                    stream.get_mut().write_all(b"+ go\r\n").ok()?;
-                }
-                stream.read_exact(&mut vec![0; count + 2]).ok()?;
-            }
-            let answer = changed(tag, rest).unwrap_or_else(|| imap_answer(tag, rest));
-            stream.get_mut().write_all(answer.as_bytes()).ok()?;
-            if rest == "LOGOUT" {
-                return Some(());
-            }
-        }
+        imap_dialogue(&mut stream, &changed)
     })
+}
+
+/// The same over TLS, from the first octet or by STARTTLS.
+fn imap_tls_double(implicit: bool) -> SocketAddr {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain =
+        CertificateDer::pem_file_iter(CERTIFICATE).expect("the file").map(|one| one.expect("a certificate")).collect();
+    let key = PrivateKeyDer::from_pem_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem")).expect("the key");
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("they belong together"));
+    double(move |mut stream| {
+        if !implicit {
+            stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+            imap_dialogue(&mut stream, &unchanged())?;
+        }
+        let session = rustls::ServerConnection::new(config.clone()).ok()?;
+        let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream.into_inner()));
+        if implicit {
+            stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+        }
+        imap_dialogue(&mut stream, &unchanged())
+    })
+}
+
+/// Answers commands until LOGOUT or STARTTLS.
+fn imap_dialogue<S: Read + Write>(stream: &mut BufReader<S>, changed: &Answer) -> Option<()> {
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let (tag, rest) = line.trim_end().split_once(' ')?;
+        if rest.starts_with("APPEND") {
+            let count: usize = rest.split_once('{')?.1.trim_end_matches(['}', '+']).parse().ok()?;
+            if !rest.ends_with("+}") {
+                stream.get_mut().write_all(b"+ go\r\n").ok()?;
+            }
+            stream.read_exact(&mut vec![0; count + 2]).ok()?;
+        }
+        let answer = changed(tag, rest).unwrap_or_else(|| imap_answer(tag, rest));
+        stream.get_mut().write_all(answer.as_bytes()).ok()?;
+        if matches!(rest, "LOGOUT" | "STARTTLS") {
+            return Some(());
+        }
+    }
 }
 
 fn imap_answer(tag: &str, rest: &str) -> String {
@@ -100,6 +134,10 @@ fn imap_answer(tag: &str, rest: &str) -> String {
 }
 
 fn imap_run(address: SocketAddr, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
+    imap_run_as(&plan(address), work, depth, starttls)
+}
+
+fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
     let settings = Rc::new(imap::Settings {
         work,
         depth,
@@ -110,7 +148,7 @@ fn imap_run(address: SocketAddr, work: imap::Work, depth: usize, starttls: bool)
         template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
     });
     let now = Instant::now();
-    run(&plan(address), (0..4).map(|index| imap::Client::new(settings.clone(), index, now)).collect())
+    run(plan, (0..4).map(|index| imap::Client::new(settings.clone(), index, now)).collect())
 }
 
 const FETCH: imap::Work = imap::Work::Fetch { body: true, flags: true };
@@ -307,6 +345,54 @@ fn a_server_that_hangs_does_not_hang_the_run() {
         imap_run(imap_double(GREETING, instead("NOOP", "")), imap::Work::Noop, 1, false).expect("no violation");
     assert_eq!(outcome.tally.operations, 0);
     assert!(from.elapsed() < Duration::from_secs(8));
+}
+
+#[test]
+fn tls_both_ways_and_only_with_the_right_certificate() {
+    let over_tls = |implicit: bool, insecure: bool, name: &str| {
+        let config = trust::config(Some(CERTIFICATE.as_ref()), insecure).expect("roots");
+        let tls = Some(Tls { config, name: name.to_owned().try_into().expect("a name") });
+        let plan = Plan { tls, implicit_tls: implicit, ..plan(imap_tls_double(implicit)) };
+        imap_run_as(&plan, FETCH, 4, !implicit)
+    };
+    for implicit in [true, false] {
+        for (insecure, name) in [(false, "localhost"), (true, "elsewhere.example")] {
+            let outcome = over_tls(implicit, insecure, name).expect("a good server");
+            assert!(outcome.tally.operations > 10 && outcome.tally.verified > 4);
+            assert_eq!(outcome.tally.errors_total(), 0, "{:?}", outcome.tally.errors());
+        }
+        assert!(fatal(over_tls(implicit, false, "elsewhere.example")).contains("TLS: invalid peer certificate"));
+    }
+    assert!(trust::config(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").as_ref()), false).is_err());
+}
+
+#[test]
+fn the_program_ends_with_the_code_that_its_help_says() {
+    let program = |address: SocketAddr, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.args(["run", "imap", "--user", "a", "--password-env", "PW", "--connections", "2", "--seconds", "0.2"]);
+        command.args(["--address", &address.to_string()]).args(more).env("PW", "pass word");
+        let output = command.output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, table, errors) = program(imap_double(GREETING, unchanged()), &[]);
+    assert!(code == Some(0) && table.contains("p99.9") && errors.is_empty(), "{code:?} {table} {errors}");
+    let (code, json, _) = program(imap_double(GREETING, unchanged()), &["--json", "-"]);
+    assert!(
+        code == Some(0) && json.starts_with("{\"loadgen\"") && json.ends_with("}\n") && json.contains("\"errors\": {}"),
+        "{json}"
+    );
+    let (code, table, _) = program(imap_double(GREETING, unchanged()), &["--work", "hold"]);
+    assert!(code == Some(0) && table.starts_with("holding 2\n"), "{table}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("NOOP", "* 1 EXISTS\r\n{} OK x\r\n")), &[]);
+    assert!(code == Some(1) && errors.contains("EXISTS shrank") && errors.contains("S: * 1 EXISTS"), "{errors}");
+    let (code, _, errors) = program(imap_double("hello\n", unchanged()), &[]);
+    assert!(code == Some(1) && errors.contains("S: hello"), "what can't be framed is shown too: {errors}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("LOGIN", "{} NO no\r\n")), &[]);
+    assert!(code == Some(2) && errors.lines().count() == 1, "{errors}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("NOOP", "{} NO no\r\n")), &[]);
+    assert!(code == Some(2) && errors.contains("not one operation"), "{errors}");
 }
 
 // SMTP.

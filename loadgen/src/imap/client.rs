@@ -612,7 +612,10 @@ impl Dialogue for Client {
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault> {
         let mut at = 0;
-        while let Some(bytes) = self.frame.whole(&input[at..]).map_err(Fault::Violation)? {
+        while let Some(bytes) = self.frame.whole(&input[at..]).map_err(|what| {
+            turn.transcript.note(b'S', &input[at..]);
+            Fault::Violation(what)
+        })? {
             let response = &input[at..at + bytes];
             at += bytes;
             turn.transcript.note(b'S', response);

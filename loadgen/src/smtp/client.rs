@@ -378,7 +378,10 @@ impl Dialogue for Client {
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault> {
         let mut at = 0;
-        while let Some(reply) = self.framing.whole(&input[at..]).map_err(Fault::Violation)? {
+        while let Some(reply) = self.framing.whole(&input[at..]).map_err(|what| {
+            turn.transcript.note(b'S', &input[at..]);
+            Fault::Violation(what)
+        })? {
             at += reply.bytes().len();
             turn.transcript.note(b'S', reply.bytes());
             self.reply(&reply, turn)?;
