@@ -240,3 +240,18 @@ pub const TOMBSTONES_MAX: usize = 8192;
 pub const FLAG_NOTICES_MAX: usize = 1024;
 /// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
 pub const VANISHED_MAX: usize = 1024 * 1024;
+
+// A shard.
+
+/// Receive buffers of a shard's ring: 4 MiB with [`RECEIVE_BUFFER_BYTES`].
+pub const RECEIVE_BUFFERS: u16 = 512;
+/// One receive buffer: half a TLS record, some hundred commands.
+pub const RECEIVE_BUFFER_BYTES: u32 = 8192;
+/// Connections of one shard: below the usual hard limit of descriptors, with room for files.
+pub const CONNECTIONS_A_SHARD_MAX: usize = 19_500;
+/// After an accept that failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a stopping shard looks whether its sessions have ended.
+pub const STOP_LOOK: Duration = Duration::from_millis(20);
+/// What sessions have after the drain's time is over: [`LINGER`] and a flush.
+pub const HURRY_PATIENCE: Duration = Duration::from_secs(3);

@@ -32,7 +32,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 pub use address::{Address, addresses};
 pub use section::{Content, Parts, range, section};
-pub use text::fold;
+pub use text::{field as fold_field, fold};
 pub use transfer::decode;
 
 use crate::limits::{MIME_ADDRESSES_MAX, MIME_TEXT_BYTES_MAX};

@@ -78,7 +78,7 @@ impl Text {
 }
 
 /// The value of one field alone, decoded and folded.
-pub(super) fn field(value: &[u8]) -> String {
+pub fn field(value: &[u8]) -> String {
     let mut text = Text::new(MIME_FIELD_TEXT_BYTES_MAX);
     text.push(&words::decode(&unfold(value)));
     text.out

@@ -22,6 +22,14 @@ struct Wanted {
     utf8: bool,
 }
 
+/// How the octets of a message came in.
+enum Taken {
+    Whole,
+    Refused(&'static str),
+    /// The connection is over.
+    Over,
+}
+
 impl Session {
     pub(super) async fn append(&mut self, at: AppendAt) -> io::Result<Next> {
         let arena = self.dialogue.context.arenas.take();
@@ -45,18 +53,17 @@ impl Session {
             self.dialogue.put("+ Send the message\r\n");
         }
         let mut spool = wanted.is_some().then(|| self.dialogue.context.store.spool());
-        if let Some(refused) = self.take_message(at.size, &mut spool).await? {
-            if let Some(wanted) = wanted.take() {
-                self.dialogue.answer(&wanted.tag, refused);
+        match self.take_message(at.size, &mut spool).await? {
+            Taken::Whole => {}
+            Taken::Refused(text) => {
+                if let Some(wanted) = wanted.take() {
+                    self.dialogue.answer(&wanted.tag, text);
+                }
             }
-            if refused.is_empty() {
-                return Ok(Next::Over);
-            }
+            Taken::Over => return Ok(Next::Over),
         }
-        let rest = self.rest_of_line().await?;
-        let (Some(wanted), Some(spool), Some(rest)) = (wanted, spool, rest) else {
-            return Ok(if rest.is_none() { Next::Over } else { Next::Command });
-        };
+        let Some(rest) = self.rest_of_line().await? else { return Ok(Next::Over) };
+        let (Some(wanted), Some(spool)) = (wanted, spool) else { return Ok(Next::Command) };
         if rest != if wanted.utf8 { b")\r\n".as_slice() } else { b"\r\n" } {
             self.dialogue.answer(&wanted.tag, "BAD Only one message at a time");
             return Ok(Next::Command);
@@ -65,10 +72,9 @@ impl Session {
         Ok(Next::Command)
     }
 
-    /// Takes `size` octets into the spool, or throws them away where there is none. `Some`: why the message is refused; an
-    /// empty text: the connection is over.
-    async fn take_message(&mut self, size: u64, spool: &mut Option<Spool>) -> io::Result<Option<&'static str>> {
-        let mut refused = None;
+    /// Takes `size` octets into the spool, or throws them away where there is none.
+    async fn take_message(&mut self, size: u64, spool: &mut Option<Spool>) -> io::Result<Taken> {
+        let mut taken = Taken::Whole;
         let mut left = size;
         while left > 0 {
             let octets = self.input.octets();
@@ -78,10 +84,10 @@ impl Session {
                 wire.set_deadline(self.dialogue.endpoint.idle_timeout());
                 match self.input.wait(wire).await? {
                     Fill::More => continue,
-                    Fill::End => return Ok(Some("")),
+                    Fill::End => return Ok(Taken::Over),
                     Fill::Timeout => {
                         self.dialogue.say_bye();
-                        return Ok(Some(""));
+                        return Ok(Taken::Over);
                     }
                 }
             }
@@ -89,18 +95,18 @@ impl Session {
             let piece = &octets[..count];
             if memchr::memchr(0, piece).is_some() && spool.take().is_some() {
                 // RFC 3501 §9: CHAR8 is any octet but NUL.
-                refused = Some("NO [CANNOT] A message can't hold NUL octets");
+                taken = Taken::Refused("NO [CANNOT] A message can't hold NUL octets");
             }
             if let Some(open) = spool
                 && let Err(error) = open.write(piece).await
             {
-                refused = Some(refusal(&error));
+                taken = Taken::Refused(refusal(&error));
                 *spool = None;
             }
             self.input.consume(count);
             left -= count as u64;
         }
-        Ok(refused)
+        Ok(taken)
     }
 
     /// What follows the message on its line. `None`: the connection is over.

@@ -115,8 +115,10 @@ impl Dialogue {
                     if let Some(cold) = view.cold(seq) {
                         // A block of the map that nobody looked at: read and checked where it may block.
                         let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-                        let checked = answer.await.unwrap_or(Err(Error::Busy))?;
-                        checked.mark();
+                        let warm = answer.await.unwrap_or(Err(Error::Busy))?;
+                        if let State::Selected(_, view) = &self.state {
+                            view.warmed(seq, &warm);
+                        }
                     }
                     let State::Selected(_, view) = &self.state else { return Ok(()) };
                     let Some(found) = view.message(seq)? else { return Ok(()) };
