@@ -255,3 +255,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub const STOP_LOOK: Duration = Duration::from_millis(20);
 /// What sessions have after the drain's time is over: [`LINGER`] and a flush.
 pub const HURRY_PATIENCE: Duration = Duration::from_secs(3);
+
+// The service side.
+
+/// Threads that may block: as many Argon2 hashes (19 MiB each) as two cores can make while shards run.
+pub const SERVICE_THREADS: usize = 4;
+/// Password hashes at once: one thread stays free for cold pages and structures.
+pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;

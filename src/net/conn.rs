@@ -253,13 +253,18 @@ impl Wire {
         self.socket.addresses()
     }
 
-    /// Makes the connection a TLS one from here on; whatever was received in the clear is thrown away.
-    pub fn start_tls(&mut self, input: &mut Input, config: &Arc<ServerConfig>) -> io::Result<()> {
+    /// Throws away what was received and not consumed: before a switch to TLS is confirmed. What comes in the clear after
+    /// this is no TLS record, and fails the handshake.
+    pub fn discard(&mut self, input: &mut Input) {
         input.clear();
         let mut context = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Ok(Some(octets))) = self.socket.poll_receive(&mut context) {
             drop(octets);
         }
+    }
+
+    /// Makes the connection a TLS one from here on.
+    pub fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
         self.tls = Some(Box::new(Tls::new(config.clone()).map_err(failed)?));
         Ok(())
     }

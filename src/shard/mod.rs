@@ -23,7 +23,7 @@ use crate::io::Unavailable;
 use crate::metrics;
 use crate::service::Pool;
 use crate::session::{Protocol, imap};
-use crate::store::{self, Replay};
+use crate::store;
 
 pub use run::start;
 
@@ -75,6 +75,15 @@ pub enum Event {
     Failed(Failure),
 }
 
+/// What the server's own thread hears.
+#[derive(Debug)]
+pub enum Notice {
+    /// From the shard of that number.
+    Shard(usize, Event),
+    /// A signal asks the server to stop.
+    Stop,
+}
+
 /// Why a shard can't go on.
 #[derive(Debug)]
 pub enum Failure {
@@ -118,8 +127,6 @@ pub struct Seed {
     pub doors: Vec<Door>,
     /// All listeners.
     pub entrances: Arc<[Entrance]>,
-    /// What its store starts with.
-    pub replay: Replay,
     /// Names and passwords.
     pub directory: Handle,
     /// The threads that may block.
@@ -135,5 +142,5 @@ pub struct Seed {
     /// The server's orders.
     pub orders: Mail<Order>,
     /// Where to tell what happens.
-    pub events: mpsc::Sender<(usize, Event)>,
+    pub events: mpsc::Sender<Notice>,
 }

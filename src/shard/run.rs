@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::executor::{self, Breath, Queues, Running, contained};
-use super::{Door, Entrance, Event, Failure, Order, Seed};
+use super::{Door, Entrance, Event, Failure, Notice, Order, Seed};
 use crate::delivery::{self, Delivery};
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
@@ -16,7 +15,7 @@ use crate::limits;
 use crate::net::{Arenas, Connection, exhausted};
 use crate::session::login::Identity;
 use crate::session::{Context, Endpoint, Peer, Protocol, imap, smtp};
-use crate::store::{RingDisk, Store};
+use crate::store::{Replay, RingDisk, Store};
 
 const SIZES: Sizes = Sizes {
     submissions: 1024,
@@ -43,23 +42,23 @@ fn unix_time() -> i64 {
 }
 
 /// Starts the shard's thread. What it has to say comes through its events.
-pub fn start(seed: Seed) -> io::Result<Running> {
+pub fn start(seed: Seed, replay: Replay) -> io::Result<Running> {
     let (cpu, name) = (seed.cpu, format!("shard-{}", seed.number));
     executor::start(cpu, &name, move |queues| async move {
         let (number, events) = (seed.number, seed.events.clone());
-        let ended = match live(queues, seed).await {
+        let ended = match live(queues, seed, replay).await {
             Ok(()) => Event::Stopped,
             Err(failure) => Event::Failed(failure),
         };
-        let _ = events.send((number, ended));
+        let _ = events.send(Notice::Shard(number, ended));
     })
 }
 
-async fn live(queues: Queues, seed: Seed) -> Result<(), Failure> {
+async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure> {
     let ring = Ring::new(&SIZES).map_err(Failure::Ring)?;
     let post = Post::new(seed.bell.clone());
     spawn_driver(queues, &ring, &post, &seed);
-    let store = open_store(queues, &ring, &post, &seed).await?;
+    let store = open_store(queues, (&ring, &post), &seed, replay).await?;
     let (number, events) = (seed.number, seed.events.clone());
     let orders = seed.orders.open(&post);
     let (deliveries, adoptions) = (seed.deliveries.open(&post), seed.adoptions.open(&post));
@@ -95,7 +94,7 @@ async fn live(queues: Queues, seed: Seed) -> Result<(), Failure> {
     for door in seed.doors {
         shard.open_door(door);
     }
-    let _ = events.send((number, Event::Ready));
+    let _ = events.send(Notice::Shard(number, Event::Ready));
     shard.obey(orders).await
 }
 
@@ -114,23 +113,28 @@ fn spawn_driver(queues: Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
     let (number, events) = (seed.number, seed.events.clone());
     queues.spawn_session(async move {
         let error = executor::drive(ring, post, queues, counters).await;
-        let _ = events.send((number, Event::Failed(Failure::Turn(error))));
+        let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Turn(error))));
     });
 }
 
-async fn open_store(queues: Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) -> Result<Store, Failure> {
+async fn open_store(
+    queues: Queues,
+    (ring, post): (&Ring, &Rc<Post>),
+    seed: &Seed,
+    replay: Replay,
+) -> Result<Store, Failure> {
     let disk = RingDisk::new(ring, &seed.data);
     let (number, events) = (seed.number, seed.events.clone());
     let sealed = events.clone();
     let on_sealed = Box::new(move || {
-        let _ = sealed.send((number, Event::Sealed));
+        let _ = sealed.send(Notice::Shard(number, Event::Sealed));
     });
     let seconds = unix_time().unsigned_abs();
-    let store = Store::open(disk, seed.replay.clone(), on_sealed, seconds).await.map_err(Failure::Store)?;
+    let store = Store::open(disk, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
     let writer = store.writer();
     queues.spawn_session(async move {
         let lost = writer.await;
-        let _ = events.send((number, Event::Failed(Failure::Log(lost))));
+        let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
     });
     let breath = Breath::new(ring, post.bell());
     queues.spawn_background("checkpoint", store.checkpointer(async move || breath.take().await));
@@ -245,8 +249,7 @@ impl Shard {
         let peer = Peer { client, server };
         if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
             let Connection { input, wire } = &mut connection;
-            let started = wire.start_tls_first(config);
-            let done = match started {
+            let done = match wire.begin_tls(config) {
                 Ok(()) => wire.handshake(input, limits::HANDSHAKE_TIME_MAX).await,
                 Err(error) => Err(error),
             };
@@ -322,6 +325,3 @@ impl Shard {
         self.context.store.flush().await.map_err(Failure::Store)
     }
 }
-
-/// The receiver of what shards tell.
-pub type Events = mpsc::Receiver<(usize, Event)>;

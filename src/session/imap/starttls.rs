@@ -20,8 +20,9 @@ impl Dialogue {
 impl Session {
     pub(super) async fn start_tls(&mut self) -> io::Result<Next> {
         let Some(config) = self.dialogue.endpoint.tls.clone() else { return Ok(Next::Over) };
+        self.dialogue.wire.discard(&mut self.input);
         self.dialogue.wire.flush().await?;
-        self.dialogue.wire.start_tls(&mut self.input, &config)?;
+        self.dialogue.wire.begin_tls(&config)?;
         self.dialogue.framer = Framer::default();
         self.dialogue.wire.handshake(&mut self.input, limits::HANDSHAKE_TIME_MAX).await?;
         Ok(Next::Command)

@@ -14,7 +14,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::login::{Exchange, Identity};
-use super::{Context, Endpoint, Peer, Protocol};
+use super::{Context, Endpoint, Peer};
 use crate::config::StartTls;
 use crate::limits;
 use crate::net::{Connection, Fill, Input, Wire};
@@ -149,8 +149,9 @@ impl Session {
     async fn start_tls(&mut self) -> io::Result<Next> {
         let dialogue = &mut self.dialogue;
         let Some(config) = dialogue.endpoint.tls.clone() else { return Ok(Next::Over) };
+        dialogue.wire.discard(&mut self.input);
         dialogue.wire.flush().await?;
-        dialogue.wire.start_tls(&mut self.input, &config)?;
+        dialogue.wire.begin_tls(&config)?;
         dialogue.framer = LineFramer::default();
         dialogue.hello = None;
         dialogue.identity = None;
@@ -256,9 +257,5 @@ impl Dialogue {
         }
         self.reply(220, "2.0.0", "Ready to start TLS");
         Next::StartTls
-    }
-
-    fn is_submission(&self) -> bool {
-        self.endpoint.protocol == Protocol::Submission
     }
 }
