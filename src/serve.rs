@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -228,7 +228,7 @@ struct Launched {
 
 fn launch(
     config: &Arc<Config>,
-    data: &PathBuf,
+    data: &Path,
     bound: Vec<Bound>,
     replays: Vec<Replay>,
     (pool, directory): (Pool, Handle),
@@ -257,7 +257,7 @@ fn launch(
             number,
             cpu,
             config: config.clone(),
-            data: data.clone(),
+            data: data.to_path_buf(),
             bell: bells[number].clone(),
             counters,
             doors,

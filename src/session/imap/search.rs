@@ -23,7 +23,7 @@ enum Test<'a> {
     Flag(crate::store::Flags, bool),
     Recent(bool),
     Keyword(u64, bool),
-    Text(Place<'a>, Finder<'static>),
+    Text(Place<'a>, Box<Finder<'static>>),
     /// Field present, whatever its value.
     Field(&'a [u8]),
     /// Days since 1970, from the first to before the second.
@@ -107,7 +107,7 @@ impl<'a> Compiler<'_, 'a> {
         let text =
             std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
         let folded = mime::fold(text);
-        Ok(if folded.is_empty() { Test::All } else { Test::Text(place, Finder::new(folded.as_bytes()).into_owned()) })
+        Ok(if folded.is_empty() { Test::All } else { Test::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned())) })
     }
 
     fn resolve(&self, set: SequenceSet<'_>, uid: bool) -> &'a [crate::proto::imap::Range] {
