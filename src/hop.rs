@@ -66,6 +66,11 @@ impl Doorbell {
         self.state.load(Ordering::Relaxed) != AWAKE && self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
     }
 
+    /// True where somebody rang since the driver last answered.
+    pub fn rung(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == RUNG
+    }
+
     /// True while the driver sleeps (the watchdog's question).
     pub fn asleep(&self) -> bool {
         self.state.load(Ordering::Relaxed) == ASLEEP

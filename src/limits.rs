@@ -2,6 +2,8 @@
 //!
 //! Grouped by room. A bound that an administrator may set has its default here and its key in the configuration.
 
+use std::time::Duration;
+
 // What a connection may do before authentication.
 
 /// One command line before authentication: a user name and a password of 255 octets each as quoted strings, and room.
@@ -60,6 +62,149 @@ pub const KEYWORDS_MAX: usize = 64;
 /// A keyword in octets.
 pub const KEYWORD_BYTES_MAX: usize = 128;
 
+// The ring of one shard.
+
+/// Filled receive buffers that one socket may have waiting before its receive is ended: two of a TLS record's size.
+pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
+/// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
+pub const OUTPUT_BYTES: usize = 32 * 1024;
+/// Output buffers that a shard keeps for later: 8 MiB.
+pub const PARCELS_POOLED_MAX: usize = 256;
+
+// Connections.
+
+/// Connections that the kernel keeps until they are accepted.
+pub const BACKLOG: i32 = 4096;
+/// One flush must be through by then: at least 2 KiB/s of [`SEND_BYTES`].
+pub const SEND_TIME_MAX: Duration = Duration::from_secs(120);
+/// Octets after which output is flushed rather than gathered further.
+pub const SEND_BYTES: usize = 256 * 1024;
+/// How long a closing connection waits for the client's end.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Octets that it reads meanwhile.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// A copied input buffer larger than this is freed as soon as it is empty.
+pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
+/// First chunk of a command's arena.
+pub const ARENA_BYTES: usize = 8 * 1024;
+/// What a command may make of its input: a sequence set takes 8 octets for 2 of input, and there is room for the rest.
+pub const ARENA_BYTES_MAX: usize = 32 * LINE_BYTES_MAX;
+/// An arena that grew larger is freed.
+pub const ARENA_BYTES_KEPT: usize = 64 * 1024;
+/// Arenas that a shard keeps.
+pub const ARENAS_POOLED_MAX: usize = 64;
+
+// Shards.
+
+/// A shard that makes no turn for this long has the process ended.
+pub const STALL_MAX: Duration = Duration::from_secs(30);
+// Bytes into commands (proto).
+
+/// Literals of one IMAP command together, an APPEND's message apart: a full line of text as literals instead.
+pub const LITERALS_BYTES_MAX: usize = LINE_BYTES_MAX;
+/// The rest of a refused command line that is skipped to answer in step, before authentication: a few lines' worth.
+pub const SKIP_BYTES_BEFORE_AUTH_MAX: usize = 8 * LINE_BYTES_BEFORE_AUTH_MAX;
+/// The same after it: UID sets of a million messages that no client should send, one range each, 8 octets a range.
+pub const SKIP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Keys of one SEARCH, nested ones included: a client that looks for Message-IDs asks for some hundred at once.
+pub const SEARCH_KEYS_MAX: usize = 1024;
+/// Items of one FETCH: all of RFC 3501 once, and the parts of a message that a web client shows.
+pub const FETCH_ITEMS_MAX: usize = 128;
+/// Field names in one HEADER.FIELDS: Thunderbird asks for about 20.
+pub const HEADER_FIELDS_MAX: usize = 256;
+/// Part numbers in one section, as deep as MIME structures are read.
+pub const SECTION_PARTS_MAX: usize = 100;
+/// A string in a response that is written quoted; longer ones are literals, which clients read without scanning.
+pub const QUOTED_BYTES_MAX: usize = 1000;
+/// A path of SMTP with its brackets: local part and domain of RFC 5321 §4.5.3.1, `@`, `<` and `>`.
+pub const SMTP_PATH_BYTES_MAX: usize = USER_NAME_BYTES_MAX + 2;
+/// One line of an SMTP reply with its CRLF (RFC 5321 §4.5.3.1.5).
+pub const SMTP_REPLY_BYTES_MAX: usize = 512;
+// MIME: what is computed once at delivery.
+
+/// One header, of the message or of a part, in octets: ten fields as long as Postfix lets one be; what follows is body.
+pub const MIME_HEADER_BYTES_MAX: usize = 10 * 102_400;
+/// Parts of one message, nested ones included; the last that fits is opaque and takes the rest of the message.
+pub const MIME_PARTS_MAX: usize = 1000;
+/// Levels of multipart and message/rfc822 inside each other: a chain of 25 forwards as attachment has 50.
+pub const MIME_DEPTH_MAX: usize = 50;
+/// A boundary in octets: RFC 2046 §5.1.1 allows 70, and some send more.
+pub const MIME_BOUNDARY_BYTES_MAX: usize = 256;
+/// Parameters of one field: a file name of 8 KiB in RFC 2231 continuations of 64 octets.
+pub const MIME_PARAMETERS_MAX: usize = 128;
+/// Languages of one Content-Language field.
+pub const MIME_LANGUAGES_MAX: usize = 32;
+/// Addresses in an ENVELOPE, and in all those of a BODYSTRUCTURE: ten times [`RECIPIENTS_MAX`], 500 KB of the shortest.
+pub const MIME_ADDRESSES_MAX: usize = 10 * RECIPIENTS_MAX;
+/// Message identifiers kept of References and In-Reply-To: the first, that began the thread, and the last ones.
+pub const MIME_REFERENCES_MAX: usize = 100;
+/// One message identifier in octets: a line of RFC 5322 §2.1.1.
+pub const MESSAGE_ID_BYTES_MAX: usize = 998;
+/// A folded subject or From for search, in octets: 64 lines of RFC 5322 §2.1.1.
+pub const MIME_FIELD_TEXT_BYTES_MAX: usize = 64 * 1000;
+/// The folded search text of one message in octets: a long novel is 3 MB.
+pub const MIME_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+// Directory, control socket and configuration.
+
+/// Accounts of one embedded directory: at 400 octets each in memory, 400 MB; more belong into LDAP or SQL.
+pub const ACCOUNTS_MAX: usize = 1_000_000;
+/// Aliases of one account: with [`USER_NAME_BYTES_MAX`] each, a record stays under 32 KiB.
+pub const ALIASES_MAX: usize = 100;
+/// Memory that one stored Argon2 hash may ask for: 1 GiB, fifty times what we write, for accounts brought from elsewhere.
+pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
+/// Passwords that wait for their hash: at 30 ms each (19 MiB, two passes, a slow core) 2,000 take [`LOGIN_SECONDS_MAX`].
+pub const AUTH_PENDING_MAX: usize = 2000;
+/// Of those, how many one client network may hold: half, so that no network can shut the others out.
+pub const AUTH_PENDING_NETWORK_MAX: usize = AUTH_PENDING_MAX / 2;
+/// Verified credentials that are remembered: a 32 octet digest and 24 octets beside it, so less than 8 MB with the tree.
+pub const CREDENTIALS_MAX: usize = 65_536;
+/// How long a verified credential is believed without a new hash. Seconds.
+pub const CREDENTIAL_SECONDS_MAX: u64 = 3600;
+/// Failures that lock a client out: of one name from one network, or of as many different names from one network.
+pub const LOCKOUT_TRIES: usize = 10;
+/// The time within which those failures count. Seconds.
+pub const LOCKOUT_WINDOW_SECONDS: u64 = 600;
+/// How long the lockout holds. Seconds.
+pub const LOCKOUT_SECONDS: u64 = 900;
+/// Pairs, and networks, whose failures are remembered: 65,536 of each, about 150 octets, 20 MB in all under attack.
+pub const LOCKOUT_ENTRIES_MAX: usize = 65_536;
+/// One record of the directory's file: an account with all its aliases as JSON, and two of them at the first start.
+pub const DIRECTORY_RECORD_BYTES_MAX: usize = 128 * 1024;
+/// Dead octets of the directory's file that are not worth a compaction.
+pub const DIRECTORY_DEAD_BYTES_MIN: u64 = 64 * 1024;
+/// One request on the control socket: a name, a password of [`PASSWORD_BYTES_MAX`] all in `\u0000` escapes, the aliases.
+pub const CONTROL_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// One reply on the control socket, as the tools read it: the list of [`ACCOUNTS_MAX`] accounts at 100 octets each, and room.
+pub const CONTROL_REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Connections of the control socket at once: tools run by hand and by scripts.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// How long the control socket waits for a request's octets, or for room to write a reply. Seconds.
+pub const CONTROL_SECONDS_MAX: u64 = 30;
+/// A configuration file in octets: the whole contract is under 6 KB; a thousand sites and routes fit.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Listeners of one service.
+pub const LISTENERS_MAX: usize = 64;
+
+// Sessions.
+
+/// Until a client must have authenticated; a listener's own time-out begins after it.
+pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(LOGIN_SECONDS_MAX);
+/// For a TLS handshake.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
+/// R-IMAP-5: `* OK Still here` in IDLE, before NAT tables and firewalls forget the connection.
+pub const IDLE_KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// The line that ends an IDLE: `DONE` and CRLF, and room for what clients get wrong.
+pub const IDLE_LINE_BYTES_MAX: usize = 64;
+/// A message up to this size is taken apart on the shard (measured at some 1 GB/s: a quarter of a millisecond); a larger one on
+/// a service thread.
+pub const STRUCTURE_INLINE_BYTES: usize = 256 * 1024;
+/// FETCH flushes when so much output of its own has gathered: what a pooled output buffer holds, less one usual answer.
+pub const OUTPUT_BYTES_FULL: usize = OUTPUT_BYTES - 4096;
+/// A body section of more octets is lent to the kernel rather than copied into the output: below it a copy costs less than
+/// one more element of a vectored send.
+pub const LEND_BYTES_MIN: usize = 4096;
+/// Messages that one command looks at before the shard's other sessions run.
+pub const MESSAGES_A_SLICE: u32 = 256;
 // The store.
 
 /// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.
@@ -95,3 +240,25 @@ pub const TOMBSTONES_MAX: usize = 8192;
 pub const FLAG_NOTICES_MAX: usize = 1024;
 /// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
 pub const VANISHED_MAX: usize = 1024 * 1024;
+
+// A shard.
+
+/// Receive buffers of a shard's ring: 4 MiB with [`RECEIVE_BUFFER_BYTES`].
+pub const RECEIVE_BUFFERS: u16 = 512;
+/// One receive buffer: half a TLS record, some hundred commands.
+pub const RECEIVE_BUFFER_BYTES: u32 = 8192;
+/// Connections of one shard: below the usual hard limit of descriptors, with room for files.
+pub const CONNECTIONS_A_SHARD_MAX: usize = 19_500;
+/// After an accept that failed for want of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a stopping shard looks whether its sessions have ended.
+pub const STOP_LOOK: Duration = Duration::from_millis(20);
+/// What sessions have after the drain's time is over: [`LINGER`] and a flush.
+pub const HURRY_PATIENCE: Duration = Duration::from_secs(3);
+
+// The service side.
+
+/// Threads that may block: as many Argon2 hashes (19 MiB each) as two cores can make while shards run.
+pub const SERVICE_THREADS: usize = 4;
+/// Password hashes at once: one thread stays free for cold pages and structures.
+pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;

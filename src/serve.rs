@@ -1,1 +1,377 @@
-//! (room)
+//! The server: wires a configuration into shards, listeners and services, and sees them to their end.
+//!
+//! The order of a start is that of what can go wrong: the data folder's lock, the directory, certificates, ports, the
+//! ring, recovery; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
+//! listeners, sessions, log.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::data::DataFolder;
+use crate::config::{Config, TlsVersion, certificate};
+use crate::control;
+use crate::directory::{self, Directory, FirstLogin, Handle};
+use crate::hop::{self, Address, Doorbell};
+use crate::io::{self, Ring, Sizes, block_on};
+use crate::limits;
+use crate::metrics;
+use crate::net;
+use crate::service::Pool;
+use crate::session::Protocol;
+use crate::shard::executor::Running;
+use crate::shard::watchdog::{self, Watched};
+use crate::shard::{self, Door, Entrance, Event, Notice, Order, Seed};
+use crate::store::{Replay, RingDisk, recover, remove_old_logs};
+
+/// Why the server did not start, or ended: one line.
+struct Trouble(String);
+
+impl<E: fmt::Display> From<E> for Trouble {
+    fn from(error: E) -> Trouble {
+        Trouble(error.to_string())
+    }
+}
+
+/// A listener with its sockets, one a shard.
+struct Bound {
+    entrance: Entrance,
+    sockets: Vec<std::os::fd::OwnedFd>,
+}
+
+/// Runs a server to its end.
+pub fn run(config: Config) -> ExitCode {
+    match start(config).and_then(Server::watch_over) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Trouble(line)) => {
+            eprintln!("ringpost: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A running server, from its own thread's view.
+struct Server {
+    config: Arc<Config>,
+    /// Held for as long as the server runs.
+    _data: DataFolder,
+    disk: RingDisk,
+    ring: Ring,
+    epoch: u64,
+    orders: Vec<Address<Order>>,
+    notices: mpsc::Receiver<Notice>,
+    shards: Vec<Running>,
+    control: control::Control,
+    watchdog: mpsc::Sender<()>,
+    welcome: Option<String>,
+}
+
+fn start(config: Config) -> Result<Server, Trouble> {
+    let data = DataFolder::lock(&config.data)?;
+    raise_descriptor_limit();
+    let settings = directory::Settings {
+        domains: config.domains.clone(),
+        default_domain: config.default_domain.clone(),
+        ..directory::Settings::default()
+    };
+    let mut directory = Directory::open(data.path(), settings)?;
+    let first = if config.embedded { directory.first_login()? } else { None };
+    let bound = bind_all(&config, data.path())?;
+    let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
+    // The recovery's ring is this thread's, and small: it reads files.
+    let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
+    let disk = RingDisk::new(&ring, data.path());
+    let began = Instant::now();
+    let recovered = block_on(&ring, recover(&disk, config.cpus.len()))??;
+    let accounts: usize = recovered.shards.iter().map(Replay::accounts).sum();
+    if accounts > 0 {
+        tracing::info!(accounts, time = ?began.elapsed(), "replayed the logs of the last run");
+    }
+    let pool = Pool::start(limits::SERVICE_THREADS)?;
+    let handle = directory.start(pool.clone(), limits::HASHES_AT_ONCE)?;
+    let control = control::start(&DataFolder::control_socket(data.path()), handle.clone())
+        .map_err(|error| Trouble(format!("cannot open the control socket in {}: {error}", data.path().display())))?;
+    let config = Arc::new(config);
+    let path = data.path().to_path_buf();
+    let launched = launch(&config, &path, bound, recovered.shards, (pool, handle))?;
+    Ok(Server {
+        config,
+        _data: data,
+        disk,
+        ring,
+        epoch: recovered.epoch,
+        orders: launched.orders,
+        notices: launched.notices,
+        shards: launched.shards,
+        control,
+        watchdog: launched.watchdog,
+        welcome,
+    })
+}
+
+/// The soft limit of descriptors up to the hard one: a connection is a descriptor.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
+    let tls = load_tls(config, data)?;
+    let mut bound = Vec::new();
+    let services =
+        [(Protocol::Imap, &config.imap), (Protocol::Smtp, &config.smtp), (Protocol::Submission, &config.submission)];
+    for (protocol, service) in services {
+        let sessions = Arc::new(metrics::Counter::default());
+        for listener in &service.listeners {
+            for &address in &listener.addresses {
+                let sockets = net::bind(address, config.cpus.len()).map_err(|error| cannot_listen(address, &error))?;
+                let entrance = Entrance {
+                    protocol,
+                    address,
+                    listener: listener.clone(),
+                    service: service.clone(),
+                    tls: tls.clone(),
+                    sessions: sessions.clone(),
+                };
+                bound.push(Bound { entrance, sockets });
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {
+    let cure = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has this port: stop it, or choose others (--port-base, or `port` in the file)"
+        }
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        std::io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+        _ => "see the address and port of the listener",
+    };
+    Trouble(format!("cannot listen on {address}: {error}; {cure}"))
+}
+
+fn load_tls(config: &Config, data: &Path) -> Result<Option<net::ServerTls>, Trouble> {
+    let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ if config.needs_certificate() => {
+            certificate::self_signed(&data.join("tls"), &[&config.hostname, "localhost", "127.0.0.1", "::1"])?
+        }
+        _ => return Ok(None),
+    };
+    let loaded: Result<_, String> = net::load_server(&certificate, &key, config.tls.minimum == TlsVersion::V13);
+    Ok(Some(loaded?))
+}
+
+/// What a first start shows: where it listens, how to log in, and a line that sends mail and reads it back.
+fn welcome(config: &Config, first: Option<&[FirstLogin]>, bound: &[Bound]) -> String {
+    let mut text = String::new();
+    let port_of = |protocol, tls| {
+        let found =
+            bound.iter().find(|bound| bound.entrance.protocol == protocol && bound.entrance.listener.tls == tls);
+        found.map_or(0, |bound| bound.entrance.address.port())
+    };
+    let mut line = |what: fmt::Arguments<'_>| {
+        text.push_str(&what.to_string());
+        text.push('\n');
+    };
+    line(format_args!("Ringpost {} keeps mail in {}", env!("CARGO_PKG_VERSION"), config.data.display()));
+    line(format_args!(
+        "  IMAP {} (TLS {})   SMTP {}   submission {} (TLS {})   on this machine only",
+        port_of(Protocol::Imap, false),
+        port_of(Protocol::Imap, true),
+        port_of(Protocol::Smtp, false),
+        port_of(Protocol::Submission, false),
+        port_of(Protocol::Submission, true),
+    ));
+    let Some(logins) = first else { return text };
+    line(format_args!("Two accounts were made; their passwords are kept in {}/FIRST-LOGIN:", config.data.display()));
+    for login in logins {
+        line(format_args!("  {}  {}", login.name, login.password.as_text().unwrap_or_default()));
+    }
+    if let Some(reader) = logins.last() {
+        line(format_args!("Paste this into another terminal to send a mail and read it back:"));
+        line(format_args!(
+            "  printf 'Subject: Hello\\r\\n\\r\\nIt works.\\r\\n' | curl -sS smtp://127.0.0.1:{} --mail-from {} --mail-rcpt {} -T - \
+             && curl -sS 'imap://127.0.0.1:{}/INBOX;MAILINDEX=*' -u '{}:{}'",
+            port_of(Protocol::Smtp, false),
+            logins[0].name,
+            reader.name,
+            port_of(Protocol::Imap, false),
+            reader.name,
+            reader.password.as_text().unwrap_or_default(),
+        ));
+    }
+    text
+}
+
+/// What [`launch`] leaves behind.
+struct Launched {
+    orders: Vec<Address<Order>>,
+    notices: mpsc::Receiver<Notice>,
+    shards: Vec<Running>,
+    watchdog: mpsc::Sender<()>,
+}
+
+fn launch(
+    config: &Arc<Config>,
+    data: &Path,
+    bound: Vec<Bound>,
+    replays: Vec<Replay>,
+    (pool, directory): (Pool, Handle),
+) -> Result<Launched, Trouble> {
+    let bells: Vec<Arc<Doorbell>> =
+        config.cpus.iter().map(|_| io::eventfd().map(Doorbell::new)).collect::<Result<_, _>>()?;
+    let (deliver_to, deliveries): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
+    let (adopt_at, adoptions): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
+    let (orders, mail): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
+    let entrances: Arc<[Entrance]> = bound.iter().map(|bound| bound.entrance.clone()).collect();
+    let mut doors: Vec<Vec<Door>> = config.cpus.iter().map(|_| Vec::new()).collect();
+    for (endpoint, bound) in bound.into_iter().enumerate() {
+        for (shard, socket) in bound.sockets.into_iter().enumerate() {
+            doors[shard].push(Door { socket, endpoint });
+        }
+    }
+    let (events, notices) = mpsc::channel();
+    let mut watched = Vec::new();
+    let mut shards = Vec::new();
+    let mut rest = doors.into_iter().zip(deliveries).zip(adoptions).zip(mail).zip(replays);
+    for (number, &cpu) in config.cpus.iter().enumerate() {
+        let Some(((((doors, deliveries), adoptions), orders), replay)) = rest.next() else { break };
+        let counters: Arc<metrics::Shard> = Arc::default();
+        watched.push(Watched { number, counters: counters.clone(), bell: bells[number].clone() });
+        let seed = Seed {
+            number,
+            cpu,
+            config: config.clone(),
+            data: data.to_path_buf(),
+            bell: bells[number].clone(),
+            counters,
+            doors,
+            entrances: entrances.clone(),
+            directory: directory.clone(),
+            pool: pool.clone(),
+            deliveries,
+            deliver_to: deliver_to.clone(),
+            adoptions,
+            adopt_at: adopt_at.clone(),
+            orders,
+            events: events.clone(),
+        };
+        shards.push(shard::start(seed, replay)?);
+    }
+    let (watchdog, unwatched) = mpsc::channel();
+    let patience = config.watchdog;
+    thread::Builder::new().name("watchdog".into()).spawn(move || watchdog::watch(&watched, patience, &unwatched))?;
+    hear_signals(events)?;
+    Ok(Launched { orders, notices, shards, watchdog })
+}
+
+/// SIGTERM and SIGINT become a notice; a second one ends the process at once.
+fn hear_signals(notices: mpsc::Sender<Notice>) -> Result<(), Trouble> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                eprintln!("ringpost: stopped at once by a second signal; what was acknowledged is safe");
+                std::process::exit(128 + signal);
+            }
+            let _ = notices.send(Notice::Stop);
+        }
+    })?;
+    Ok(())
+}
+
+impl Server {
+    /// Waits until all shards accept, says so, and sees the server to its end.
+    fn watch_over(self) -> Result<(), Trouble> {
+        let (mut ready, mut sealed, mut stopped) = (0, 0, 0);
+        let mut stopping: Option<Instant> = None;
+        let mut hurried = false;
+        while stopped < self.orders.len() {
+            let notice = match stopping {
+                Some(since) if !hurried => {
+                    match self.notices.recv_timeout(self.config.drain.saturating_sub(since.elapsed())) {
+                        Err(mpsc::RecvTimeoutError::Timeout) => {
+                            hurried = true;
+                            self.order(Order::Hurry);
+                            continue;
+                        }
+                        heard => heard.map_err(|error| Trouble(error.to_string()))?,
+                    }
+                }
+                _ => self.notices.recv()?,
+            };
+            match notice {
+                Notice::Shard(_, Event::Ready) => {
+                    ready += 1;
+                    if ready == self.orders.len() {
+                        self.say_ready();
+                    }
+                }
+                Notice::Shard(_, Event::Sealed) => {
+                    sealed += 1;
+                    if sealed == self.orders.len() {
+                        self.remove_old_logs();
+                    }
+                }
+                Notice::Shard(_, Event::Stopped) => stopped += 1,
+                Notice::Shard(number, Event::Failed(failure)) => {
+                    return Err(Trouble(format!("shard {number}: {failure}")));
+                }
+                Notice::Stop => {
+                    tracing::info!("stopping");
+                    stopping = Some(Instant::now());
+                    self.order(Order::Stop);
+                }
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn order(&self, order: Order) {
+        for shard in &self.orders {
+            // A shard that is gone has said why.
+            let _ = shard.send(order);
+        }
+    }
+
+    fn say_ready(&self) {
+        if let Some(welcome) = &self.welcome {
+            print!("{welcome}");
+        }
+        println!("ringpost ready");
+    }
+
+    fn remove_old_logs(&self) {
+        let removed = block_on(&self.ring, remove_old_logs(&self.disk, self.epoch));
+        if let Ok(Err(error)) = removed {
+            // They are read once more at the next start, and nothing in them is newer than what is sealed.
+            tracing::warn!(%error, "cannot remove the logs of the last run");
+        }
+    }
+
+    /// The shards have stopped: everything acknowledged is durable.
+    fn end(self) {
+        drop(self.control);
+        drop(self.watchdog);
+        // Background tasks never end by themselves, and what they were about is redone from the log at the next start: the
+        // threads end with the process.
+        std::mem::forget(self.shards);
+        tracing::info!("stopped");
+    }
+}

@@ -1,1 +1,140 @@
-//! (room)
+//! Sessions: one dialogue with one client, whatever the protocol.
+//!
+//! Invariants: a session touches the mail of its user only on the user's own shard, takes no lock and makes no hop a
+//! command; what it needs of its shard comes in a [`Context`], time included; every wait has a deadline, and ends when the
+//! server stops.
+
+pub mod imap;
+pub mod login;
+pub mod smtp;
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Listener, Service};
+use crate::delivery::Delivery;
+use crate::directory::Handle;
+use crate::hop::Post;
+use crate::io::Ring;
+use crate::metrics;
+use crate::mime;
+use crate::net::{Arenas, ServerTls};
+use crate::service::Pool;
+use crate::store::{Body, Store};
+
+/// What sessions need of their shard.
+#[derive(Debug)]
+pub struct Context {
+    /// The shard's ring.
+    pub ring: Ring,
+    /// Its post office.
+    pub post: Rc<Post>,
+    /// The threads that may block.
+    pub pool: Pool,
+    /// Arenas, one a command.
+    pub arenas: Arenas,
+    /// The mail of the accounts that live here.
+    pub store: Store,
+    /// Names and passwords.
+    pub directory: Handle,
+    /// To accounts on any shard.
+    pub delivery: Delivery,
+    /// The configuration that new sessions take.
+    pub config: Arc<Config>,
+    /// This shard's number.
+    pub shard: usize,
+    /// How many there are.
+    pub shards: usize,
+    /// Counters that others read.
+    pub counters: Arc<metrics::Shard>,
+    /// The server is stopping: sessions say goodbye.
+    pub stopping: Cell<bool>,
+    /// The drain's time is over: what is still under way ends too.
+    pub hurry: Cell<bool>,
+    /// Messages taken by this shard, for their ids.
+    pub taken: Cell<u64>,
+    /// Unix time in seconds.
+    pub clock: fn() -> i64,
+}
+
+/// What a session knows of the listener that it came to.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The listener's settings.
+    pub listener: Listener,
+    /// Its service's settings.
+    pub service: Service,
+    /// What it presents in TLS.
+    pub tls: Option<ServerTls>,
+    /// Sessions of its service now, on all shards.
+    pub sessions: Arc<metrics::Counter>,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// RFC 3501.
+    Imap,
+    /// RFC 5321, from other servers.
+    Smtp,
+    /// RFC 6409, from users.
+    Submission,
+}
+
+impl Protocol {
+    /// Its name in logs and for the credential cache.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Imap => "imap",
+            Protocol::Smtp => "smtp",
+            Protocol::Submission => "submission",
+        }
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client.
+    pub client: SocketAddr,
+    /// The address that it came to.
+    pub server: SocketAddr,
+}
+
+impl Peer {
+    /// The client's address, an IPv4 one in its own form.
+    pub fn network(&self) -> IpAddr {
+        self.client.ip().to_canonical()
+    }
+
+    /// Neither end leaves this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.network().is_loopback() && self.server.ip().to_canonical().is_loopback()
+    }
+}
+
+impl Endpoint {
+    /// Whether a name and a password may be sent on a connection as it is now.
+    pub fn allows_password(&self, tls: bool, peer: Peer) -> bool {
+        self.listener.password && (tls || self.service.allow_plaintext_auth || peer.is_loopback())
+    }
+
+    /// How long a client may be silent.
+    pub fn idle_timeout(&self) -> Duration {
+        self.service.idle_timeout
+    }
+}
+
+/// The message's structure: on this thread for a usual message, on a service thread for one that would hold the shard up.
+pub async fn structure(context: &Context, body: &Body) -> Option<Arc<mime::Structure>> {
+    if body.len() <= crate::limits::STRUCTURE_INLINE_BYTES {
+        return Some(Arc::new(mime::structure(body)));
+    }
+    let body = body.clone();
+    context.pool.ask(&context.post, move || Arc::new(mime::structure(&body))).await
+}

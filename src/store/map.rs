@@ -18,9 +18,11 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Portable};
 
+use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
 use super::sealed::{ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index};
 use super::types::{AccountId, Error, Hash};
+use crate::io::Lend;
 use crate::limits::SEALED_BLOCK_BYTES;
 
 /// A whole file, read in place. Cheap to clone, and may go to other threads.
@@ -294,6 +296,11 @@ impl Sealed {
         self.slice(place.raw_start.to_native(), place.raw_bytes.to_native())
     }
 
+    /// Where in the file the raw message `row` begins.
+    pub(super) fn raw_start(&self, row: u32) -> usize {
+        self.place(row).raw_start.to_native() as usize
+    }
+
     /// A piece of message `row` as it lies in the file, verified: 0 the record, 1 the details, 2 the text.
     pub(super) fn piece(&self, row: u32, piece: usize) -> Result<&[u8], Error> {
         let place = self.place(row);
@@ -380,6 +387,20 @@ impl Sealed {
     fn checksum(&self, block: usize) -> u32 {
         let at = self.footer.table_start as usize + 4 * block;
         u32::from_le_bytes(self.map[at..at + 4].try_into().expect("four bytes"))
+    }
+}
+
+// SAFETY: a map is always the same slice, and nothing changes or unmaps it while `Sealed` lives.
+unsafe impl Lend for Sealed {
+    fn octets(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+// SAFETY: an unsealed message is never changed: its body is shared memory or a map, the same slice while `Fresh` lives.
+unsafe impl Lend for Fresh {
+    fn octets(&self) -> &[u8] {
+        self.inline_body()
     }
 }
 

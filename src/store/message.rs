@@ -14,6 +14,7 @@ use super::map::{ColdBlocks, Encoded, Sealed, WarmBlocks};
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
 use super::spool::Body;
 use super::types::{Error, Hash, ModSeq, Uid};
+use crate::io::Lend;
 use crate::mime;
 
 /// Folded text of a message in memory.
@@ -103,6 +104,14 @@ impl Fresh {
         }
     }
 
+    /// The raw message where it is in memory of its own.
+    pub(super) fn inline_body(&self) -> &[u8] {
+        match &self.content {
+            Content::Inline { body, .. } => body,
+            Content::Segment(_) => &[],
+        }
+    }
+
     pub(super) fn raw(&self) -> Result<&[u8], Error> {
         match &self.content {
             Content::Inline { body, .. } => Ok(body),
@@ -118,6 +127,32 @@ pub(super) enum Location {
     Sealed(Rc<Sealed>, u32),
     /// Expunged, and every view was told.
     Gone,
+}
+
+impl Location {
+    /// What of the message was never looked at and may have to come from the disk.
+    pub(super) fn cold(&self) -> Option<ColdBlocks> {
+        let (sealed, row) = self.sealed()?;
+        sealed.cold(row)
+    }
+
+    /// Takes back what a helper thread verified, so that it is not verified again.
+    pub(super) fn warmed(&self, warm: &WarmBlocks) {
+        if let Some((sealed, _)) = self.sealed() {
+            sealed.warmed(warm);
+        }
+    }
+
+    fn sealed(&self) -> Option<(&Sealed, u32)> {
+        match self {
+            Location::Sealed(sealed, row) => Some((sealed, *row)),
+            Location::Fresh(fresh) => match &fresh.content {
+                Content::Segment(sealed) => Some((sealed, 0)),
+                Content::Inline { .. } => None,
+            },
+            Location::Gone => None,
+        }
+    }
 }
 
 /// A message that can be read as long as this is held.
@@ -277,26 +312,15 @@ impl Message {
         rkyv::deserialize::<DeliveryEnvelope, RkyvError>(delivery).ok()
     }
 
-    /// What of the message may have to come from the disk, for a helper thread to read in; `None`: all of it was read.
-    pub fn cold(&self) -> Option<ColdBlocks> {
-        match &self.0 {
-            Pinned::Sealed(sealed, row) => sealed.cold(*row),
+    /// Memory that holds the message, octet for octet, from the offset that comes with it; for lending it to the kernel.
+    pub fn lend_raw(&self) -> Result<(Rc<dyn Lend>, usize), Error> {
+        self.raw()?;
+        Ok(match &self.0 {
+            Pinned::Sealed(sealed, row) => (sealed.clone(), sealed.raw_start(*row)),
             Pinned::Fresh(fresh) => match &fresh.content {
-                Content::Segment(sealed) => sealed.cold(0),
-                Content::Inline { .. } => None,
+                Content::Inline { .. } => (fresh.clone(), 0),
+                Content::Segment(sealed) => (sealed.clone(), sealed.raw_start(0)),
             },
-        }
-    }
-
-    /// Takes back what the helper thread verified, so that it is not verified again.
-    pub fn warmed(&self, warm: &WarmBlocks) {
-        match &self.0 {
-            Pinned::Sealed(sealed, _) => sealed.warmed(warm),
-            Pinned::Fresh(fresh) => {
-                if let Content::Segment(sealed) = &fresh.content {
-                    sealed.warmed(warm);
-                }
-            }
-        }
+        })
     }
 }

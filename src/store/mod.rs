@@ -32,6 +32,7 @@ mod merge;
 mod message;
 mod record;
 mod recovery;
+mod ring_disk;
 mod sealed;
 mod seams;
 mod segments;
@@ -59,6 +60,7 @@ pub use map::{ColdBlocks, Map, WarmBlocks};
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
 pub use recovery::{Recovered, Replay, recover, remove_old_logs};
+pub use ring_disk::RingDisk;
 pub use seams::{
     Batches, CommitLog, LocalPlacement, Lost, Lsn, Opened, Owner, PartSet, Permit, Placement, Refusal, SegmentPut,
     SegmentStore, StreamId,

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use super::mailbox::Mailbox;
 use super::mailbox_state::{MailboxData, Told, merge_ranges};
+use super::map::{ColdBlocks, WarmBlocks};
 use super::message::Message;
 use super::record::Date;
 use super::types::{Error, FlagOp, Flags, ModSeq, Uid};
@@ -244,6 +245,26 @@ impl View {
                 internal_date: row.date,
             })
         })
+    }
+
+    /// Whether the mailbox was selected for reading alone.
+    pub fn is_read_only(&self) -> bool {
+        self.with(|_, told| told.read_only)
+    }
+
+    /// What of a message may have to come from the disk, for a helper thread to read in before the message is asked for;
+    /// [`View::warmed`] takes the answer.
+    pub fn cold(&self, seq: u32) -> Option<ColdBlocks> {
+        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold())
+    }
+
+    /// Takes back what a helper thread verified of a message.
+    pub fn warmed(&self, seq: u32, warm: &WarmBlocks) {
+        self.with(|data, told| {
+            if let Some(row) = row_of(told, seq) {
+                data.columns.location[row].warmed(warm);
+            }
+        });
     }
 
     /// A message, pinned; `None` beyond EXISTS.

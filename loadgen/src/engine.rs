@@ -1,0 +1,428 @@
+//! The closed loop: one thread, one epoll, all connections of a run, from set-up to the last reply.
+//!
+//! Invariants: the measured time begins when every standing connection is ready and ends `measured` later, whatever the server
+//! does; what is answered after it is checked, but not counted. Set-up and drain have their own ends. A violation ends the
+//! run at once. It does not know a protocol: [`Dialogue`] does.
+
+mod clock;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clock::Clock;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::dialogue::{Dialogue, Fault, Transcript, Turn, Wish};
+use crate::limits::{OPENING_MAX, READ_BYTES, REOPEN_MILLISECONDS};
+use crate::link::{Link, Read, Tls};
+use crate::machine::Usage;
+use crate::tally::Tally;
+
+/// What a run is to be.
+#[derive(Debug)]
+pub struct Plan {
+    /// The server.
+    pub address: SocketAddr,
+    /// TLS, where it is spoken at all.
+    pub tls: Option<Tls>,
+    /// True: TLS from the first octet.
+    pub implicit_tls: bool,
+    /// Time before counting begins.
+    pub warm_up: Duration,
+    /// The time that counts.
+    pub measured: Duration,
+    /// An operation that takes longer has failed.
+    pub time_out: Duration,
+    /// The server's process, to read its usage.
+    pub server_pid: Option<u32>,
+    /// True: print `holding N` when all connections are up.
+    pub announce: bool,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All counts.
+    pub tally: Tally,
+    /// The measured time as it was. Seconds.
+    pub seconds: f64,
+    /// Time from the first connect until all were ready. Seconds.
+    pub setup_seconds: f64,
+    /// Our processor time within the measured time. Seconds.
+    pub own_cpu_seconds: f64,
+    /// The server before the first connection, at the start and at the end of the measured time.
+    pub server: Option<[Usage; 3]>,
+}
+
+/// Why a run failed.
+#[derive(Debug)]
+pub enum RunError {
+    /// The server broke the protocol.
+    Violation {
+        /// How.
+        what: String,
+        /// The end of that connection's dialogue.
+        dialogue: String,
+    },
+    /// One line.
+    Fatal(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    SetUp,
+    WarmUp,
+    Measured,
+    Drain,
+}
+
+#[derive(Debug)]
+struct Connection<D> {
+    dialogue: D,
+    link: Option<Link>,
+    /// The beginning of a response that is not whole yet.
+    partial: Vec<u8>,
+    transcript: Transcript,
+    handshaking: bool,
+    was_ready: bool,
+    opened_at: Instant,
+}
+
+/// Why a connection is to be given up.
+enum Loss {
+    Lost(String),
+    Fault(Fault),
+    Reopen,
+}
+
+impl From<Fault> for Loss {
+    fn from(fault: Fault) -> Loss {
+        Loss::Fault(fault)
+    }
+}
+
+impl From<io::Error> for Loss {
+    fn from(error: io::Error) -> Loss {
+        Loss::Lost(match error.kind() {
+            ErrorKind::ConnectionRefused => "connection refused".into(),
+            ErrorKind::ConnectionReset => "connection reset".into(),
+            ErrorKind::BrokenPipe => "connection closed".into(),
+            ErrorKind::InvalidData => format!("TLS: {error}"),
+            _ => error.to_string(),
+        })
+    }
+}
+
+struct Loop<'a, D> {
+    plan: &'a Plan,
+    connections: Vec<Connection<D>>,
+    tally: Tally,
+    phase: Phase,
+    scratch: Vec<u8>,
+    reopen: VecDeque<(Instant, usize)>,
+    never_opened: usize,
+    opening: u32,
+    ready: usize,
+    now: Instant,
+}
+
+/// Runs the dialogues of `plan` to their end.
+pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>) -> Result<Outcome, RunError> {
+    let fatal = |error: io::Error| RunError::Fatal(format!("epoll: {error}"));
+    let mut poll = Poll::new().map_err(fatal)?;
+    let registry = poll.registry().try_clone().map_err(fatal)?;
+    let mut events = Events::with_capacity(1024);
+    let now = Instant::now();
+    let connections = dialogues.into_iter().map(|dialogue| Connection {
+        dialogue,
+        link: None,
+        partial: Vec::new(),
+        transcript: Transcript::default(),
+        handshaking: false,
+        was_ready: false,
+        opened_at: now,
+    });
+    let mut state = Loop {
+        plan,
+        connections: connections.collect(),
+        tally: Tally::new(),
+        phase: Phase::SetUp,
+        scratch: vec![0; READ_BYTES],
+        reopen: VecDeque::new(),
+        never_opened: 0,
+        opening: 0,
+        ready: 0,
+        now,
+    };
+    let mut clock = Clock::new(plan, now)?;
+    loop {
+        state.now = Instant::now();
+        state.set_up(&registry)?;
+        if clock.turn(&mut state, &registry)? {
+            return clock.outcome(state.tally);
+        }
+        state.reopen_due(&registry)?;
+        let wait = clock.until_next(state.now, &state.reopen);
+        match poll.poll(&mut events, Some(wait)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(fatal(error)),
+            _ => {}
+        }
+        for event in &events {
+            state.now = Instant::now();
+            state.ready(event.token().0, event.is_read_closed() || event.is_error(), &registry)?;
+        }
+    }
+}
+
+impl<D: Dialogue> Loop<'_, D> {
+    fn is_standing(&self) -> bool {
+        self.connections.first().is_none_or(|connection| connection.dialogue.is_standing())
+    }
+
+    /// While setting up: opens the next connections, a few at once.
+    fn set_up(&mut self, registry: &Registry) -> Result<(), RunError> {
+        while self.phase == Phase::SetUp
+            && self.is_standing()
+            && self.never_opened < self.connections.len()
+            && self.opening < OPENING_MAX
+        {
+            self.never_opened += 1;
+            self.opening += 1;
+            self.open(self.never_opened - 1, registry)?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, index: usize, registry: &Registry) -> Result<(), RunError> {
+        let connection = &mut self.connections[index];
+        connection.dialogue.opening(self.now);
+        connection.opened_at = self.now;
+        connection.partial.clear();
+        connection.handshaking = false;
+        let opened = Link::connect(self.plan.address).and_then(|mut link| {
+            registry.register(&mut link.stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(link)
+        });
+        match opened {
+            Ok(link) => {
+                connection.link = Some(link);
+                Ok(())
+            }
+            Err(error) => self.give_up(index, error.into(), registry),
+        }
+    }
+
+    fn begin(&mut self, registry: &Registry) -> Result<(), RunError> {
+        self.phase = Phase::WarmUp;
+        for index in 0..self.connections.len() {
+            if !self.is_standing() {
+                self.open(index, registry)?;
+                continue;
+            }
+            if let Err(loss) =
+                self.with_turn(index, |dialogue, turn| dialogue.begin(turn).map(|()| 0)).and_then(|_| self.flush(index))
+            {
+                self.give_up(index, loss, registry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections
+            .iter()
+            .all(|connection| connection.link.is_none() || connection.dialogue.waiting_since().is_none())
+    }
+
+    fn reopen_due(&mut self, registry: &Registry) -> Result<(), RunError> {
+        while let Some((due, index)) = self.reopen.front().copied() {
+            if due > self.now || self.phase == Phase::Drain {
+                break;
+            }
+            self.reopen.pop_front();
+            self.open(index, registry)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up connections whose oldest operation takes too long.
+    fn expire(&mut self, registry: &Registry) -> Result<(), RunError> {
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let Some(link) = &connection.link else { continue };
+            let since = if link.connected && !connection.handshaking {
+                connection.dialogue.waiting_since()
+            } else {
+                Some(connection.opened_at)
+            };
+            if since.is_some_and(|since| self.now.saturating_duration_since(since) > self.plan.time_out) {
+                let why = connection.dialogue.farewell().unwrap_or("time-out").to_owned();
+                self.give_up(index, Loss::Lost(why), registry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One call of the dialogue.
+    fn with_turn(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut D, &mut Turn<'_>) -> Result<usize, Fault>,
+    ) -> Result<usize, Loss> {
+        let connection = &mut self.connections[index];
+        let Some(link) = &mut connection.link else { return Ok(0) };
+        let before = link.out().len();
+        let mut turn = Turn {
+            now: self.now,
+            issuing: matches!(self.phase, Phase::WarmUp | Phase::Measured),
+            out: link.out(),
+            tally: &mut self.tally,
+            transcript: &mut connection.transcript,
+            wish: Wish::Nothing,
+        };
+        let consumed = call(&mut connection.dialogue, &mut turn)?;
+        let wish = turn.wish;
+        if self.tally.recording {
+            self.tally.bytes_sent += (link.out().len() - before) as u64;
+        }
+        if !connection.was_ready && connection.dialogue.is_ready() {
+            connection.was_ready = true;
+            self.ready += 1;
+            self.opening = self.opening.saturating_sub(1);
+        }
+        match wish {
+            Wish::Nothing => {}
+            Wish::Reopen => return Err(Loss::Reopen),
+            Wish::StartTls => {
+                link.flush()?;
+                if let Some(tls) = &self.plan.tls {
+                    link.start_tls(tls)?;
+                    connection.handshaking = true;
+                }
+            }
+        }
+        Ok(consumed)
+    }
+
+    fn flush(&mut self, index: usize) -> Result<(), Loss> {
+        match &mut self.connections[index].link {
+            Some(link) => Ok(link.flush()?),
+            None => Ok(()),
+        }
+    }
+
+    fn ready(&mut self, index: usize, closing: bool, registry: &Registry) -> Result<(), RunError> {
+        match self.pump(index, closing) {
+            Ok(()) => Ok(()),
+            Err(loss) => self.give_up(index, loss, registry),
+        }
+    }
+
+    /// Reads, answers and writes until the socket has nothing more.
+    fn pump(&mut self, index: usize, closing: bool) -> Result<(), Loss> {
+        let plan = self.plan;
+        let connection = &mut self.connections[index];
+        let Some(link) = &mut connection.link else { return Ok(()) };
+        if !link.connected {
+            if !link.finish_connect()? {
+                return Ok(());
+            }
+            match &plan.tls {
+                Some(tls) if plan.implicit_tls => {
+                    link.start_tls(tls)?;
+                    connection.handshaking = true;
+                }
+                _ => {
+                    self.with_turn(index, |dialogue, turn| dialogue.opened(turn).map(|()| 0))?;
+                }
+            }
+        }
+        loop {
+            self.flush(index)?;
+            let connection = &mut self.connections[index];
+            let Some(link) = &mut connection.link else { return Ok(()) };
+            let read = link.read(&mut self.scratch)?;
+            if connection.handshaking && !link.is_handshaking() {
+                connection.handshaking = false;
+                self.with_turn(index, |dialogue, turn| {
+                    if plan.implicit_tls { dialogue.opened(turn) } else { dialogue.secured(turn) }.map(|()| 0)
+                })?;
+            }
+            match read {
+                Read::More(0) => {}
+                Read::More(count) => self.feed(index, count)?,
+                Read::Last(count) => {
+                    self.feed(index, count)?;
+                    // More than the socket held can't be had, except its end, which came with the same event.
+                    if !closing {
+                        break;
+                    }
+                }
+                Read::Drained => break,
+                Read::Closed => {
+                    let text = self.connections[index]
+                        .dialogue
+                        .farewell()
+                        .map_or("connection closed".into(), ToOwned::to_owned);
+                    return Err(Loss::Lost(text));
+                }
+            }
+        }
+        self.flush(index)
+    }
+
+    /// Gives the dialogue the first `count` octets of the scratch buffer, behind what it left before.
+    fn feed(&mut self, index: usize, count: usize) -> Result<(), Loss> {
+        if self.tally.recording {
+            self.tally.bytes_received += count as u64;
+        }
+        let mut partial = std::mem::take(&mut self.connections[index].partial);
+        let scratch = std::mem::take(&mut self.scratch);
+        let fed = if partial.is_empty() {
+            let fed = self.with_turn(index, |dialogue, turn| dialogue.receive(&scratch[..count], turn));
+            partial.extend_from_slice(&scratch[*fed.as_ref().unwrap_or(&0)..count]);
+            fed
+        } else {
+            partial.extend_from_slice(&scratch[..count]);
+            let fed = self.with_turn(index, |dialogue, turn| dialogue.receive(&partial, turn));
+            partial.drain(..*fed.as_ref().unwrap_or(&0));
+            fed
+        };
+        self.scratch = scratch;
+        if partial.is_empty() && partial.capacity() > READ_BYTES {
+            partial = Vec::new();
+        }
+        self.connections[index].partial = partial;
+        fed.map(drop)
+    }
+
+    /// Ends a connection, counts why, and has it opened again while the run lasts.
+    fn give_up(&mut self, index: usize, loss: Loss, registry: &Registry) -> Result<(), RunError> {
+        let connection = &mut self.connections[index];
+        connection.link = None;
+        match loss {
+            Loss::Fault(Fault::Violation(what)) => {
+                return Err(RunError::Violation { what, dialogue: connection.transcript.shown() });
+            }
+            Loss::Fault(Fault::Fatal(what)) => return Err(RunError::Fatal(what)),
+            Loss::Lost(_) if self.phase == Phase::Drain => return Ok(()),
+            Loss::Lost(why) if self.phase == Phase::SetUp => {
+                return Err(RunError::Fatal(format!(
+                    "{}: {why} (connection {} of {})",
+                    self.plan.address,
+                    index + 1,
+                    self.connections.len()
+                )));
+            }
+            Loss::Lost(why) => self.tally.error(&why),
+            Loss::Reopen if matches!(self.phase, Phase::WarmUp | Phase::Measured) && !self.is_standing() => {
+                return self.open(index, registry);
+            }
+            Loss::Reopen => {}
+        }
+        self.reopen.push_back((self.now + Duration::from_millis(REOPEN_MILLISECONDS), index));
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! The phases of a run and their times: set-up, warm-up, the measured time, drain; and what is sampled at their borders.
+//!
+//! Invariant: each phase has an end of its own, so that no server can make a run longer than their sum.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use mio::Registry;
+
+use super::{Loop, Outcome, Phase, Plan, RunError};
+use crate::dialogue::Dialogue;
+use crate::limits::{DRAIN_SECONDS_MAX, SETUP_SECONDS_MAX};
+use crate::machine::{Usage, own_cpu_seconds, usage};
+use crate::progress::Progress;
+use crate::tally::Tally;
+
+/// The phases and their times.
+pub(super) struct Clock<'a> {
+    plan: &'a Plan,
+    began: Instant,
+    phase_ends: Instant,
+    next_tick: Instant,
+    setup_seconds: f64,
+    started: Instant,
+    seconds: f64,
+    own_cpu: f64,
+    server: Option<[Usage; 3]>,
+    progress: Progress,
+}
+
+const TICK: Duration = Duration::from_millis(500);
+
+impl<'a> Clock<'a> {
+    pub(super) fn new(plan: &'a Plan, now: Instant) -> Result<Clock<'a>, RunError> {
+        let server = plan.server_pid.map(|pid| usage(pid, plan.announce)).transpose().map_err(RunError::Fatal)?;
+        Ok(Clock {
+            plan,
+            began: now,
+            phase_ends: now + Duration::from_secs(SETUP_SECONDS_MAX),
+            next_tick: now + TICK,
+            setup_seconds: 0.0,
+            started: now,
+            seconds: 0.0,
+            own_cpu: 0.0,
+            server: server.map(|usage| [usage; 3]),
+            progress: Progress::new(),
+        })
+    }
+
+    /// Moves to the next phase where it is time; true: the run is over.
+    pub(super) fn turn<D: Dialogue>(&mut self, state: &mut Loop<'_, D>, registry: &Registry) -> Result<bool, RunError> {
+        let over = match state.phase {
+            Phase::SetUp => {
+                if state.ready == state.connections.len() || !state.is_standing() {
+                    self.setup_seconds = (state.now - self.began).as_secs_f64();
+                    if self.plan.announce {
+                        let told = writeln!(io::stdout(), "holding {}", state.ready);
+                        told.map_err(|error| RunError::Fatal(format!("standard output: {error}")))?;
+                    }
+                    self.phase_ends = state.now + self.plan.warm_up;
+                    state.begin(registry)?;
+                } else if state.now >= self.phase_ends {
+                    let (ready, all) = (state.ready, state.connections.len());
+                    return Err(RunError::Fatal(format!(
+                        "after {SETUP_SECONDS_MAX} s only {ready} of {all} connections were ready"
+                    )));
+                }
+                false
+            }
+            Phase::WarmUp if state.now >= self.phase_ends => {
+                self.sample(1)?;
+                self.own_cpu = own_cpu_seconds();
+                state.now = Instant::now();
+                self.started = state.now;
+                self.phase_ends = state.now + self.plan.measured;
+                state.phase = Phase::Measured;
+                state.tally.recording = true;
+                false
+            }
+            Phase::Measured if state.now >= self.phase_ends => {
+                state.tally.recording = false;
+                self.seconds = (state.now - self.started).as_secs_f64();
+                self.own_cpu = own_cpu_seconds() - self.own_cpu;
+                self.sample(2)?;
+                state.phase = Phase::Drain;
+                self.phase_ends = state.now + Duration::from_secs(DRAIN_SECONDS_MAX);
+                false
+            }
+            Phase::Drain => state.now >= self.phase_ends || state.is_idle(),
+            _ => false,
+        };
+        if state.now >= self.next_tick {
+            self.next_tick = state.now + TICK;
+            if state.phase != Phase::Drain {
+                state.expire(registry)?;
+            }
+            let left = self.phase_ends.saturating_duration_since(state.now).as_secs_f64();
+            match state.phase {
+                Phase::SetUp => {
+                    self.progress.show(&format!("{} of {} connections ready", state.ready, state.connections.len()))
+                }
+                _ => self.progress.rate(state.now - self.started, left, &state.tally),
+            }
+        }
+        Ok(over)
+    }
+
+    fn sample(&mut self, at: usize) -> Result<(), RunError> {
+        if let (Some(pid), Some(samples)) = (self.plan.server_pid, &mut self.server) {
+            samples[at] = usage(pid, self.plan.announce && at == 2)
+                .map_err(|error| RunError::Fatal(format!("{error} any more: did the server die?")))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn until_next(&self, now: Instant, reopen: &VecDeque<(Instant, usize)>) -> Duration {
+        let mut next = self.next_tick.min(self.phase_ends);
+        if let Some((due, _)) = reopen.front() {
+            next = next.min(*due);
+        }
+        next.saturating_duration_since(now)
+    }
+
+    pub(super) fn outcome(self, tally: Tally) -> Result<Outcome, RunError> {
+        self.progress.clear();
+        Ok(Outcome {
+            tally,
+            seconds: self.seconds,
+            setup_seconds: self.setup_seconds,
+            own_cpu_seconds: self.own_cpu,
+            server: self.server,
+        })
+    }
+}

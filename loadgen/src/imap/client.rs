@@ -1,0 +1,517 @@
+//! The client side of one IMAP connection: set-up (greeting, STARTTLS, LOGIN, SELECT), then its work in a closed loop.
+//!
+//! Invariants: at most `depth` commands in flight; nothing is sent behind a synchronising literal until the server asked for it;
+//! every response is parsed and checked against what was asked, and a contradiction is a [`Fault::Violation`]. NO and BAD to
+//! the work's commands are counted, in set-up they end the run. Bytes behind the OK of STARTTLS are a violation (injection).
+
+mod work;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::command::{Builder, Pieces, tag};
+use super::frame::Frame;
+use super::mailbox::Mailbox;
+use super::parse::{Code, Response, Status, StatusText, parse};
+use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown};
+use crate::message::Template;
+
+/// What the connections do once they are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// NOOP in the selected mailbox.
+    Noop,
+    /// FETCH of one message after the other: the whole body, the flags, or both in turn.
+    Fetch {
+        /// `(UID BODY.PEEK[])`
+        body: bool,
+        /// `(UID FLAGS)`
+        flags: bool,
+    },
+    /// APPEND of a generated message.
+    Append,
+    /// A connection an operation: LOGIN, SELECT, LOGOUT.
+    Login,
+    /// Nothing: logged in, the mailbox selected, and in IDLE where `idle`.
+    Hold {
+        /// True: IDLE.
+        idle: bool,
+    },
+    /// The dialogue of NOOP with a raw echo: no greeting, no login, tags not compared.
+    Echo,
+}
+
+/// What all connections of a run share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What to do.
+    pub work: Work,
+    /// Commands in flight.
+    pub depth: usize,
+    /// The user's name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// The mailbox to select or append to.
+    pub mailbox: String,
+    /// True: STARTTLS before LOGIN.
+    pub starttls: bool,
+    /// The messages of APPEND.
+    pub template: RefCell<Template>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Capability,
+    StartTls,
+    Login,
+    Select,
+    Idle,
+    Noop,
+    Fetch { number: u32, body: bool, answered: bool },
+    Append,
+    Logout,
+}
+
+impl Kind {
+    /// RFC 9051 §7.5.1: no EXPUNGE while only these are in progress.
+    fn forbids_expunge(self) -> bool {
+        matches!(self, Kind::Fetch { .. })
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    tag: [u8; 7],
+    kind: Kind,
+    sent: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Greeting,
+    SettingUp,
+    Ready,
+    Working,
+    Over,
+}
+
+#[derive(Debug, Default)]
+struct Capabilities {
+    known: bool,
+    starttls: bool,
+    login_disabled: bool,
+    literal_plus: bool,
+    literal_minus: bool,
+    idle: bool,
+}
+
+impl Capabilities {
+    fn told(names: &[&[u8]]) -> Capabilities {
+        let has = |name: &[u8]| names.iter().any(|told| told.eq_ignore_ascii_case(name));
+        Capabilities {
+            known: true,
+            starttls: has(b"STARTTLS"),
+            login_disabled: has(b"LOGINDISABLED"),
+            literal_plus: has(b"LITERAL+"),
+            // RFC 9051 §4.3: LITERAL- is part of IMAP4rev2.
+            literal_minus: has(b"LITERAL-") || has(b"IMAP4rev2"),
+            idle: has(b"IDLE") || has(b"IMAP4rev2"),
+        }
+    }
+}
+
+/// One connection's dialogue.
+#[derive(Debug)]
+pub struct Client {
+    settings: Rc<Settings>,
+    /// Tells this connection's messages and starting point from the others'.
+    index: u32,
+    stage: Stage,
+    frame: Frame,
+    flight: VecDeque<Pending>,
+    held: Pieces,
+    capabilities: Capabilities,
+    secured: bool,
+    authenticated: bool,
+    idling: bool,
+    mailbox: Option<Mailbox>,
+    farewell: Option<String>,
+    opened_at: Instant,
+    next_tag: u32,
+    issued: u64,
+    appended: Option<(u32, u32)>,
+}
+
+fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Violation(text.into()))
+}
+
+impl Client {
+    /// The dialogue of connection `index`.
+    pub fn new(settings: Rc<Settings>, index: u32, now: Instant) -> Client {
+        Client {
+            settings,
+            index,
+            stage: Stage::Greeting,
+            frame: Frame::default(),
+            flight: VecDeque::new(),
+            held: Pieces::new(),
+            capabilities: Capabilities::default(),
+            secured: false,
+            authenticated: false,
+            idling: false,
+            mailbox: None,
+            farewell: None,
+            opened_at: now,
+            next_tag: 0,
+            issued: 0,
+            appended: None,
+        }
+    }
+
+    fn is_echo(&self) -> bool {
+        self.settings.work == Work::Echo
+    }
+
+    fn tag(&mut self) -> [u8; 7] {
+        self.next_tag = self.next_tag.wrapping_add(1);
+        tag(self.next_tag)
+    }
+
+    fn sent(&mut self, tag: [u8; 7], kind: Kind, turn: &Turn<'_>) {
+        self.flight.push_back(Pending { tag, kind, sent: turn.now });
+    }
+
+    fn send_simple(&mut self, kind: Kind, word: &str, turn: &mut Turn<'_>) {
+        let tag = self.tag();
+        self.send_pieces(kind, tag, Builder::new(&tag).word(word).end(), turn);
+    }
+
+    fn send_pieces(&mut self, kind: Kind, tag: [u8; 7], mut pieces: Pieces, turn: &mut Turn<'_>) {
+        if let Some(first) = pieces.pop_front() {
+            self.send_piece(kind, &first, turn);
+        }
+        self.held = pieces;
+        self.sent(tag, kind, turn);
+    }
+
+    fn send_piece(&self, kind: Kind, piece: &[u8], turn: &mut Turn<'_>) {
+        if kind == Kind::Login { turn.send_secret(piece, "(LOGIN, not shown)") } else { turn.send(piece) }
+    }
+
+    // Set-up.
+
+    fn set_up(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.stage = Stage::SettingUp;
+        if self.settings.starttls && !self.secured {
+            if !self.capabilities.known {
+                self.send_simple(Kind::Capability, "CAPABILITY", turn);
+            } else if self.capabilities.starttls {
+                self.send_simple(Kind::StartTls, "STARTTLS", turn);
+            } else {
+                return Err(Fault::Fatal("the server does not announce STARTTLS".into()));
+            }
+            return Ok(());
+        }
+        if !self.authenticated {
+            if self.capabilities.login_disabled {
+                let text =
+                    "the server announces LOGINDISABLED on this connection: use --tls starttls or --tls implicit";
+                return Err(Fault::Fatal(text.into()));
+            }
+            let tag = self.tag();
+            let login = Builder::new(&tag).word("LOGIN").string(&self.settings.user).string(&self.settings.password);
+            self.send_pieces(Kind::Login, tag, login.end(), turn);
+            return Ok(());
+        }
+        let needs_capabilities = matches!(self.settings.work, Work::Append | Work::Hold { idle: true });
+        if needs_capabilities && !self.capabilities.known {
+            self.send_simple(Kind::Capability, "CAPABILITY", turn);
+            return Ok(());
+        }
+        if self.mailbox.is_none() && self.settings.work != Work::Append {
+            let tag = self.tag();
+            let select = Builder::new(&tag).word("SELECT").string(&self.settings.mailbox);
+            self.mailbox = Some(Mailbox::default());
+            self.send_pieces(Kind::Select, tag, select.end(), turn);
+            return Ok(());
+        }
+        self.set_up_work(turn)
+    }
+
+    fn set_up_work(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        match self.settings.work {
+            Work::Login => {
+                self.send_simple(Kind::Logout, "LOGOUT", turn);
+                return Ok(());
+            }
+            Work::Fetch { .. } if self.mailbox.as_ref().is_none_or(|mailbox| mailbox.exists() == 0) => {
+                let text = format!(
+                    "{} of {} is empty: fill it first, with --work append",
+                    self.settings.mailbox, self.settings.user
+                );
+                return Err(Fault::Fatal(text));
+            }
+            Work::Hold { idle: true } if !self.idling => {
+                if !self.capabilities.idle {
+                    return Err(Fault::Fatal("the server does not announce IDLE".into()));
+                }
+                self.send_simple(Kind::Idle, "IDLE", turn);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.stage = Stage::Ready;
+        if turn.issuing { self.begin(turn) } else { Ok(()) }
+    }
+
+    // Responses.
+
+    fn response(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let response = parse(bytes).map_err(|wrong| {
+            let around = &bytes[wrong.at.saturating_sub(20)..bytes.len().min(wrong.at + 20)];
+            let around = String::from_utf8_lossy(around).escape_debug().to_string();
+            Fault::Violation(format!(
+                "expected {} at octet {} of a response, near \"{around}\"",
+                wrong.expected, wrong.at
+            ))
+        })?;
+        if self.stage == Stage::Greeting {
+            return self.greeting(&response, turn);
+        }
+        match response {
+            Response::Tagged(tag, status) => self.tagged(tag, &status, turn),
+            Response::Continuation => self.continuation(turn),
+            Response::Status(status) => self.status(&status),
+            Response::Capability(names) => {
+                self.capabilities = Capabilities::told(&names);
+                Ok(())
+            }
+            Response::Exists(count) => self.in_mailbox("EXISTS", |mailbox| mailbox.told_exists(count)),
+            Response::Recent(_) => self.in_mailbox("RECENT", |_| Ok(())),
+            Response::Flags(_) => self.in_mailbox("FLAGS", |mailbox| {
+                mailbox.flags();
+                Ok(())
+            }),
+            Response::Expunge(number) => {
+                if self.flight.iter().all(|pending| pending.kind.forbids_expunge()) {
+                    let when = if self.flight.is_empty() { "with no command in progress" } else { "during FETCH" };
+                    return violation(format!("EXPUNGE {number} {when} (RFC 9051 §7.5.1)"));
+                }
+                self.in_mailbox("EXPUNGE", |mailbox| mailbox.told_expunge(number))
+            }
+            Response::Vanished(_) => violation("VANISHED without ENABLE QRESYNC"),
+            Response::Fetch(number, items) => self.fetched(number, &items, turn),
+            Response::Search(_) => violation("SEARCH results that nothing asked for"),
+            Response::Other(_) => Ok(()),
+        }
+    }
+
+    fn in_mailbox(&mut self, what: &str, told: impl FnOnce(&mut Mailbox) -> Result<(), String>) -> Result<(), Fault> {
+        match &mut self.mailbox {
+            Some(mailbox) => told(mailbox).map_err(Fault::Violation),
+            None => violation(format!("{what} while no mailbox is selected")),
+        }
+    }
+
+    fn greeting(&mut self, response: &Response<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let Response::Status(status) = response else {
+            return violation("the greeting is not * OK, * PREAUTH or * BYE");
+        };
+        match status.status {
+            Status::Ok => {}
+            Status::Preauth => self.authenticated = true,
+            Status::Bye => {
+                self.farewell = Some(format!("BYE {}", shown(status.text)));
+                self.stage = Stage::Over;
+                return Ok(());
+            }
+            Status::No | Status::Bad => return violation("the greeting is not * OK, * PREAUTH or * BYE"),
+        }
+        if let Some(Code::Capability(names)) = &status.code {
+            self.capabilities = Capabilities::told(names);
+        }
+        self.set_up(turn)
+    }
+
+    fn status(&mut self, status: &StatusText<'_>) -> Result<(), Fault> {
+        match (status.status, &status.code) {
+            (Status::Preauth, _) => violation("PREAUTH after the greeting"),
+            (Status::Bye, _) => {
+                self.farewell = Some(format!("BYE {}", shown(status.text)));
+                Ok(())
+            }
+            (_, Some(Code::Capability(names))) => {
+                self.capabilities = Capabilities::told(names);
+                Ok(())
+            }
+            (_, Some(code @ Code::UidValidity(_))) => self.in_mailbox("UIDVALIDITY", |mailbox| mailbox.code(code)),
+            _ => Ok(()),
+        }
+    }
+
+    fn continuation(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let Some(kind) = self.flight.back().map(|pending| pending.kind) else {
+            return violation("a continuation request while no command is in progress");
+        };
+        if let Some(piece) = self.held.pop_front() {
+            self.send_piece(kind, &piece, turn);
+            return Ok(());
+        }
+        if kind == Kind::Idle && !self.idling {
+            self.idling = true;
+            return self.set_up_work(turn);
+        }
+        violation("a continuation request that nothing asked for")
+    }
+
+    fn tagged(&mut self, tag: &[u8], status: &StatusText<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let found = if self.is_echo() {
+            0
+        } else {
+            self.flight.iter().position(|pending| pending.tag == tag).unwrap_or(usize::MAX)
+        };
+        let Some(pending) = self.flight.remove(found) else {
+            return violation(format!("a reply tagged {}, but no such command is in progress", shown(tag)));
+        };
+        turn.tally.reordered += u64::from(found != 0);
+        if found == self.flight.len() {
+            self.held.clear(); // its literal was refused
+        }
+        if let Some(Code::Capability(names)) = &status.code {
+            self.capabilities = Capabilities::told(names);
+        }
+        match pending.kind {
+            Kind::Noop | Kind::Fetch { .. } | Kind::Append => self.worked(&pending, status, turn),
+            _ if status.status == Status::Ok => self.set_up_succeeded(pending.kind, turn),
+            kind => self.set_up_failed(kind, status, turn),
+        }
+    }
+
+    fn set_up_succeeded(&mut self, kind: Kind, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        match kind {
+            Kind::Capability if !self.capabilities.known => {
+                return violation("CAPABILITY was answered OK without its data");
+            }
+            Kind::StartTls => {
+                turn.wish = Wish::StartTls;
+                return Ok(());
+            }
+            Kind::Login => self.authenticated = true,
+            Kind::Select => self.mailbox.as_ref().map_or(Ok(()), Mailbox::selected).map_err(Fault::Violation)?,
+            Kind::Idle => return violation("IDLE ended before DONE"),
+            Kind::Logout => {
+                if self.farewell.is_none() {
+                    return violation("LOGOUT was answered OK without BYE (RFC 9051 §6.1.3)");
+                }
+                turn.tally.done(turn.now - self.opened_at);
+                self.stage = Stage::Over;
+                turn.wish = Wish::Reopen;
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.set_up(turn)
+    }
+
+    fn set_up_failed(&mut self, kind: Kind, status: &StatusText<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let what = match kind {
+            Kind::Login => format!("LOGIN as {}", self.settings.user),
+            Kind::Select => format!("SELECT {}", self.settings.mailbox),
+            Kind::StartTls => "STARTTLS".into(),
+            other => format!("{other:?}").to_uppercase(),
+        };
+        if self.settings.work == Work::Login || turn.tally.recording {
+            turn.tally.error(&format!("{} to {}", kind_of(status), what.split(' ').next().unwrap_or_default()));
+            self.stage = Stage::Over;
+            turn.wish = Wish::Reopen;
+            return Ok(());
+        }
+        Err(Fault::Fatal(format!("{what} was refused: {} {}", kind_of(status), shown(status.text))))
+    }
+}
+
+/// `NO [OVERQUOTA]`, `NO`, `BAD`.
+fn kind_of(status: &StatusText<'_>) -> String {
+    let word = if status.status == Status::No { "NO" } else { "BAD" };
+    match status.code {
+        Some(Code::Other(name)) => format!("{word} [{}]", shown(name)),
+        _ => word.to_owned(),
+    }
+}
+
+impl Dialogue for Client {
+    fn is_standing(&self) -> bool {
+        self.settings.work != Work::Login
+    }
+
+    fn opening(&mut self, now: Instant) {
+        let issued = self.issued;
+        *self = Client { issued, appended: self.appended, ..Client::new(self.settings.clone(), self.index, now) };
+    }
+
+    fn opened(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.is_echo() {
+            self.stage = Stage::Ready;
+            if turn.issuing {
+                return self.begin(turn);
+            }
+        }
+        Ok(())
+    }
+
+    fn secured(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        // RFC 9051 §6.2.1: what was announced before TLS is forgotten.
+        self.secured = true;
+        self.capabilities = Capabilities::default();
+        self.set_up(turn)
+    }
+
+    fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault> {
+        let mut at = 0;
+        while let Some(bytes) = self.frame.whole(&input[at..]).map_err(|what| {
+            turn.transcript.note(b'S', &input[at..]);
+            Fault::Violation(what)
+        })? {
+            let response = &input[at..at + bytes];
+            at += bytes;
+            turn.transcript.note(b'S', response);
+            self.response(response, turn)?;
+            match turn.wish {
+                Wish::Nothing => {}
+                Wish::StartTls if at < input.len() => {
+                    return violation("bytes behind the OK of STARTTLS, before the handshake");
+                }
+                Wish::StartTls | Wish::Reopen => return Ok(at),
+            }
+        }
+        self.issue(turn);
+        Ok(at)
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.stage = Stage::Working;
+        self.issue(turn);
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready | Stage::Working)
+    }
+
+    fn waiting_since(&self) -> Option<Instant> {
+        match self.stage {
+            // A server that said BYE and does not close must not hold the run up.
+            Stage::Greeting | Stage::Over => Some(self.opened_at),
+            _ if self.idling => None,
+            _ => self.flight.front().map(|pending| pending.sent),
+        }
+    }
+
+    fn farewell(&self) -> Option<&str> {
+        self.farewell.as_deref()
+    }
+}

@@ -1,0 +1,20 @@
+//! A load generator for mail servers: closed-loop runs over IMAP and SMTP, each reply parsed and checked.
+//!
+//! It does not depend on the server of this repository: the parsers under [`imap`] and [`smtp`] are a second opinion on the
+//! protocols, and tests use them as such. One thread runs everything ([`engine`]); nothing that a server sends makes
+//! memory grow without a bound of [`limits`].
+
+pub mod dialogue;
+pub mod echo;
+pub mod engine;
+pub mod imap;
+pub mod limits;
+pub mod link;
+pub mod machine;
+pub mod message;
+pub mod options;
+pub mod progress;
+pub mod report;
+pub mod smtp;
+pub mod tally;
+pub mod trust;

@@ -1,0 +1,48 @@
+//! Every bound of the load generator, by name, with the sum that derives it.
+//!
+//! A server under test may be broken or hostile: nothing that it sends may grow the client's memory without end.
+
+/// Connections of one run: below the 65,535 ports that one client address has towards one server address.
+pub const CONNECTIONS_MAX: u32 = 60_000;
+/// Commands in flight on one connection.
+pub const DEPTH_MAX: u32 = 1024;
+/// A day: longer runs are scheduled from outside.
+pub const SECONDS_MAX: f64 = 86_400.0;
+/// A generated message: what servers take by default (50 MiB) and room.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// The smallest generated message: its header and one line.
+pub const MESSAGE_BYTES_MIN: usize = 512;
+/// One response with all its literals: a whole message and its other FETCH items.
+pub const RESPONSE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (1 << 20);
+/// One line of a response outside literals; an ENVELOPE or BODYSTRUCTURE of a large message has no line break.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// Depth of parentheses in a response: BODYSTRUCTURE nests as deep as the message's parts.
+pub const NESTING_MAX: usize = 200;
+/// One SMTP reply line: RFC 5321 §4.5.3.1.5 says 512; extensions may go beyond.
+pub const REPLY_LINE_BYTES_MAX: usize = 2048;
+/// Lines of one SMTP reply; EHLO has one an extension.
+pub const REPLY_LINES_MAX: usize = 200;
+/// Messages of a mailbox whose UIDs one connection remembers; above it, only counts are checked. 4 bytes each.
+pub const UIDS_MAX: usize = 100_000;
+/// Checksums of messages seen that a run remembers; 32 bytes each.
+pub const CHECKSUMS_MAX: usize = 1_000_000;
+/// Different kinds of errors in a report; what comes after is counted as `other`.
+pub const ERROR_KINDS_MAX: usize = 64;
+/// The end of the dialogue that a connection remembers: about the last 30 lines.
+pub const TRANSCRIPT_BYTES_MAX: usize = 3072;
+/// One entry of it.
+pub const TRANSCRIPT_ENTRY_BYTES_MAX: usize = 200;
+/// Connections being opened at once during set-up: half of the listen queue of a server with the usual 128 and more.
+pub const OPENING_MAX: u32 = 64;
+/// Time for all connections to come up. Seconds.
+pub const SETUP_SECONDS_MAX: u64 = 120;
+/// Time for commands in flight to be answered after the end. Seconds.
+pub const DRAIN_SECONDS_MAX: u64 = 5;
+/// Pause before a lost connection is opened again. Milliseconds.
+pub const REOPEN_MILLISECONDS: u64 = 100;
+/// The longest latency that the histogram tells apart: an hour. Nanoseconds.
+pub const LATENCY_NANOSECONDS_MAX: u64 = 3_600_000_000_000;
+/// What one read takes from a socket: shared by all connections, so that an idle one holds nothing.
+pub const READ_BYTES: usize = 256 * 1024;
+/// A password file.
+pub const PASSWORD_FILE_BYTES_MAX: u64 = 4096;

@@ -1,0 +1,167 @@
+//! Messages to send, of an exact size, each with a checksum of its body in its header; and the check of one that came back.
+//!
+//! Invariant: a message is strict RFC 5322 (CRLF, lines ≤ 76, ASCII), has no line that begins with a dot, and two messages
+//! of one run differ (number in Message-ID). Servers may add header fields: the checksum is of the body alone.
+//! The checksum finds damage, not malice.
+
+use std::io::Write;
+
+const SUM_FIELD: &[u8] = b"X-Loadgen-Sum: ";
+const SUM_DIGITS: usize = 16;
+const NUMBER_DIGITS: usize = 12;
+
+/// A template of `--bytes` octets, stamped anew for each message without allocating.
+#[derive(Debug, Clone)]
+pub struct Template {
+    text: Vec<u8>,
+    number_at: [usize; 2],
+    sum_at: usize,
+    body_at: usize,
+}
+
+impl Template {
+    /// A message of exactly `bytes` octets (at least [`crate::limits::MESSAGE_BYTES_MIN`]) from `from` to `to`; `run` tells runs apart.
+    pub fn new(bytes: usize, from: &str, to: &str, run: u64) -> Template {
+        let zeros = "0".repeat(NUMBER_DIGITS);
+        let mut text = Vec::with_capacity(bytes);
+        let header = format!(
+            "Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nFrom: <{from}>\r\nTo: <{to}>\r\nSubject: load\r\n\
+             Message-ID: <{zeros}.{run:016x}@loadgen.invalid>\r\nMIME-Version: 1.0\r\n\
+             Content-Type: text/plain; charset=us-ascii\r\n"
+        );
+        text.extend_from_slice(header.as_bytes());
+        text.extend_from_slice(SUM_FIELD);
+        let sum_at = text.len();
+        text.extend_from_slice(&[b'0'; SUM_DIGITS]);
+        text.extend_from_slice(b"\r\n\r\n");
+        let body_at = text.len();
+        text.extend_from_slice(format!("{zeros}\r\n").as_bytes());
+        fill(&mut text, bytes);
+        let id_at = memchr::memmem::find(&text, b"Message-ID: <").expect("the header has it") + 13;
+        Template { text, number_at: [id_at, body_at], sum_at, body_at }
+    }
+
+    /// The next message.
+    pub fn stamp(&mut self, number: u64) -> &[u8] {
+        let number = number % 10u64.pow(NUMBER_DIGITS as u32);
+        for at in self.number_at {
+            let _ = write!(&mut self.text[at..at + NUMBER_DIGITS], "{number:012}");
+        }
+        let sum = checksum(&self.text[self.body_at..]);
+        let _ = write!(&mut self.text[self.sum_at..self.sum_at + SUM_DIGITS], "{sum:016x}");
+        &self.text
+    }
+
+    /// Octets of each message.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// Adds lines of text until `text` has `bytes` octets, the last line ended.
+fn fill(text: &mut Vec<u8>, bytes: usize) {
+    const WORDS: &[u8] = b"the quick onyx goblin jumps over a lazy dwarf while five wizards box 0123456789 ";
+    let mut at = 0;
+    while text.len() < bytes {
+        let left = bytes - text.len();
+        // A line of 70, or the whole rest where less than a line would be left behind it.
+        let line = if left <= 74 { left.saturating_sub(2) } else { 70 };
+        for _ in 0..line {
+            text.push(WORDS[at % WORDS.len()]);
+            at += 1;
+        }
+        text.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What the checksum of a received message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The body is what the header says.
+    Intact,
+    /// It is not.
+    Damaged,
+    /// Not one of ours.
+    Unmarked,
+}
+
+/// Checks a whole message against the checksum in its header.
+pub fn verify(message: &[u8]) -> Verdict {
+    let Some(body_at) = memchr::memmem::find(message, b"\r\n\r\n").map(|at| at + 4) else { return Verdict::Unmarked };
+    let (header, body) = message.split_at(body_at);
+    let Some(at) = memchr::memmem::find(header, SUM_FIELD) else { return Verdict::Unmarked };
+    let digits = header.get(at + SUM_FIELD.len()..at + SUM_FIELD.len() + SUM_DIGITS);
+    let stated = digits
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    match stated {
+        Some(sum) if sum == checksum(body) => Verdict::Intact,
+        _ => Verdict::Damaged,
+    }
+}
+
+/// A fast 64-bit checksum: eight octets at a time, multiplied and folded, the length mixed in.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut sum = bytes.len() as u64 ^ 0x5851_f42d_4c95_7f2d;
+    let mut mix = |word: u64| {
+        let product = u128::from(sum ^ word) * u128::from(FACTOR);
+        sum = (product as u64) ^ ((product >> 64) as u64).rotate_left(29) ^ word;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        mix(u64::from_le_bytes(*word));
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(u64::from_le_bytes(last));
+    mix(FACTOR);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_exact_and_strict() {
+        for bytes in (512..800).chain([4096, 8192, 65_537]) {
+            let mut template = Template::new(bytes, "a@localhost", "b@localhost", 1);
+            let message = template.stamp(3);
+            assert_eq!(message.len(), bytes);
+            assert!(message.ends_with(b"\r\n"));
+            for line in message.split_inclusive(|octet| *octet == b'\n') {
+                assert!(
+                    line.ends_with(b"\r\n") && line.len() <= 78 && line[0] != b'.',
+                    "{}",
+                    String::from_utf8_lossy(line)
+                );
+                assert_eq!(memchr::memchr_iter(b'\r', line).count(), 1);
+            }
+            assert_eq!(verify(message), Verdict::Intact);
+        }
+    }
+
+    #[test]
+    fn damage_is_found_wherever_it_is() {
+        let mut template = Template::new(1000, "a@localhost", "b@localhost", 1);
+        let message = template.stamp(7).to_vec();
+        let body = memchr::memmem::find(&message, b"\r\n\r\n").unwrap() + 4;
+        for at in body..message.len() {
+            let mut damaged = message.clone();
+            damaged[at] ^= 1;
+            assert_eq!(verify(&damaged), Verdict::Damaged, "at {at}");
+        }
+        assert_eq!(verify(&message[..message.len() - 2]), Verdict::Damaged);
+        let received = [b"Received: from x\r\n\tby y\r\n".as_slice(), &message].concat();
+        assert_eq!(verify(&received), Verdict::Intact);
+        assert_eq!(verify(b"Subject: x\r\n\r\nhello\r\n"), Verdict::Unmarked);
+    }
+
+    #[test]
+    fn two_messages_differ() {
+        let mut template = Template::new(600, "a@localhost", "b@localhost", 1);
+        let first = template.stamp(1).to_vec();
+        assert_ne!(first, template.stamp(2));
+    }
+}

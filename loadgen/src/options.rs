@@ -1,0 +1,370 @@
+//! The command line: what may be given, its help, and the checks that give one clear line before anything is opened.
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::limits::{
+    CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, SECONDS_MAX,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  How many NOOPs a second, 64 connections, one command in flight each:
+    loadgen run imap --address 127.0.0.1:1143 --user a@localhost --password-file pw --connections 64
+
+  The same with 16 commands pipelined, on processor 1, as JSON beside the table:
+    loadgen run imap --address 127.0.0.1:1143 --user a@localhost --password-file pw --depth 16 --cpu 1 --json noop.json
+
+  Fill the INBOX with durable 8 KB messages, then read them back, each body checked:
+    loadgen run imap --work append --bytes 8192 --seconds 5 --address 127.0.0.1:1143 --user a@localhost --password-file pw
+    loadgen run imap --work fetch --fetch body --address 127.0.0.1:1143 --user a@localhost --password-file pw
+
+  What an idle connection costs the server with process 4711:
+    loadgen run imap --work hold --idle --connections 5000 --server-pid 4711 --address 127.0.0.1:1143 --user a@localhost --password-file pw
+
+  Deliveries to a local user, and submission with TLS and AUTH:
+    loadgen run smtp --address 127.0.0.1:1025 --to a@localhost --from x@example.org
+    loadgen run smtp --work submit --tls starttls --insecure --address 127.0.0.1:1587 --user a@localhost --password-file pw --to b@localhost
+
+  The machine's own limit, for comparison: a raw echo that answers each line like a NOOP
+    loadgen echo --kind uring --port 7001 --cpu 0
+    loadgen run echo --address 127.0.0.1:7001 --connections 64 --cpu 1
+
+Exit codes: 0 done; 1 the server broke the protocol (the dialogue is shown); 2 the run could not be done as asked.
+Latency is from sending a command to its last reply, in a closed loop: a slow server is asked less often.";
+
+/// loadgen: how much a mail server can do, every reply checked.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, about = "Measures mail servers; every reply is parsed and checked", after_help = EXAMPLES)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a load against a server and report rate and latency
+    Run {
+        /// Which protocol.
+        #[command(subcommand)]
+        protocol: Box<Protocol>,
+    },
+    /// Serve a raw echo that answers each line like a NOOP: the limit that a server is measured against
+    #[command(after_help = "Example:\n  loadgen echo --kind uring --port 7001 --cpu 0")]
+    Echo(EchoOptions),
+}
+
+/// The protocols of `run`.
+#[derive(Debug, Subcommand)]
+pub enum Protocol {
+    /// IMAP: noop, fetch, append, login, hold
+    #[command(after_help = EXAMPLES)]
+    Imap(ImapOptions),
+    /// SMTP: deliver, submit
+    #[command(after_help = EXAMPLES)]
+    Smtp(SmtpOptions),
+    /// The dialogue of NOOP with `loadgen echo`
+    Echo(RunOptions),
+}
+
+/// `loadgen echo`
+#[derive(Debug, Args)]
+pub struct EchoOptions {
+    /// By which of the kernel's interfaces
+    #[arg(long, value_enum)]
+    pub kind: EchoKind,
+    /// Port on 127.0.0.1
+    #[arg(long)]
+    pub port: u16,
+    /// Processor to run on
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// What a line is answered with
+    #[arg(long, default_value = "A000000 OK NOOP completed")]
+    pub reply: String,
+}
+
+/// The kinds of echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EchoKind {
+    /// io_uring: multishot accept and receive, provided buffers, direct descriptors
+    Uring,
+    /// epoll, read, write
+    Epoll,
+}
+
+/// What every run has.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// The server, as ADDRESS:PORT
+    #[arg(long)]
+    pub address: String,
+    /// Connections
+    #[arg(long, short = 'c', default_value_t = 64)]
+    pub connections: u32,
+    /// Commands in flight on each connection
+    #[arg(long, short = 'd', default_value_t = 1)]
+    pub depth: usize,
+    /// Measured time, in seconds
+    #[arg(long, short = 's', default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Seconds of load before measuring
+    #[arg(long, default_value_t = 0.0)]
+    pub warm_up: f64,
+    /// An operation that takes longer than these seconds has failed
+    #[arg(long, default_value_t = 30.0)]
+    pub time_out: f64,
+    /// Processor to run on
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// The server's process: its processor time and memory are reported, children included
+    #[arg(long)]
+    pub server_pid: Option<u32>,
+    /// Write the report as JSON to this file too (- for standard output instead of the table)
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+/// How to speak TLS.
+#[derive(Debug, Args)]
+pub struct TlsOptions {
+    /// TLS from the first octet, or by STARTTLS
+    #[arg(long, value_enum)]
+    pub tls: Option<TlsMode>,
+    /// Take any certificate
+    #[arg(long, requires = "tls")]
+    pub insecure: bool,
+    /// Believe certificates signed by those in this PEM file (default: the system's)
+    #[arg(long, requires = "tls", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// The name in the certificate, where it is not the host of --address
+    #[arg(long, requires = "tls")]
+    pub server_name: Option<String>,
+}
+
+/// The ways into TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsMode {
+    /// From the first octet
+    Implicit,
+    /// By STARTTLS
+    Starttls,
+}
+
+/// Who logs in.
+#[derive(Debug, Args)]
+pub struct UserOptions {
+    /// User name
+    #[arg(long)]
+    pub user: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, conflicts_with = "password_env")]
+    pub password_file: Option<PathBuf>,
+    /// Environment variable that holds the password
+    #[arg(long)]
+    pub password_env: Option<String>,
+}
+
+/// `loadgen run imap`
+#[derive(Debug, Args)]
+pub struct ImapOptions {
+    /// What every run has.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// Who logs in.
+    #[command(flatten)]
+    pub user: UserOptions,
+    /// What the connections do
+    #[arg(long, value_enum, default_value_t = ImapWork::Noop)]
+    pub work: ImapWork,
+    /// The mailbox
+    #[arg(long, default_value = "INBOX")]
+    pub mailbox: String,
+    /// What fetch asks for, message after message
+    #[arg(long, value_enum, default_value_t = FetchWhat::Both)]
+    pub fetch: FetchWhat,
+    /// Octets of each message of append
+    #[arg(long, default_value_t = 8192)]
+    pub bytes: usize,
+    /// hold: in IDLE
+    #[arg(long)]
+    pub idle: bool,
+}
+
+/// The work of IMAP connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImapWork {
+    /// NOOP in the selected mailbox
+    Noop,
+    /// FETCH of one message after the other, bodies checked
+    Fetch,
+    /// APPEND of generated messages
+    Append,
+    /// Connect, LOGIN, SELECT, LOGOUT
+    Login,
+    /// Log in, select, and stay
+    Hold,
+}
+
+/// What fetch asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FetchWhat {
+    /// UID BODY.PEEK[]
+    Body,
+    /// UID FLAGS
+    Flags,
+    /// Body and flags in turn
+    Both,
+}
+
+/// `loadgen run smtp`
+#[derive(Debug, Args)]
+pub struct SmtpOptions {
+    /// What every run has.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// Who submits.
+    #[command(flatten)]
+    pub user: UserOptions,
+    /// What the connections do
+    #[arg(long, value_enum, default_value_t = SmtpWork::Deliver)]
+    pub work: SmtpWork,
+    /// Reverse-path (default: the user, else load@loadgen.invalid)
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Forward-path
+    #[arg(long)]
+    pub to: String,
+    /// Octets of each message
+    #[arg(long, default_value_t = 8192)]
+    pub bytes: usize,
+}
+
+/// The work of SMTP connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SmtpWork {
+    /// MAIL, RCPT, DATA as another server would
+    Deliver,
+    /// The same after AUTH
+    Submit,
+}
+
+impl RunOptions {
+    /// Refuses what is out of bounds.
+    pub fn check(&self) -> Result<(), String> {
+        within("--connections", u64::from(self.connections), 1, u64::from(CONNECTIONS_MAX))?;
+        within("--depth", self.depth as u64, 1, DEPTH_MAX as u64)?;
+        for (name, value, least) in
+            [("--seconds", self.seconds, 0.01), ("--warm-up", self.warm_up, 0.0), ("--time-out", self.time_out, 0.1)]
+        {
+            if !(least..=SECONDS_MAX).contains(&value) {
+                return Err(format!("{name} {value}: from {least} to {SECONDS_MAX}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The address, resolved, and the host that was named.
+    pub fn resolve(&self) -> Result<(SocketAddr, String), String> {
+        let shown = &self.address;
+        let host =
+            shown.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']'])).filter(|host| !host.is_empty());
+        let Some(host) = host else { return Err(format!("--address {shown}: give it as ADDRESS:PORT")) };
+        let mut found = shown.to_socket_addrs().map_err(|error| format!("--address {shown}: {error}"))?;
+        found.next().map(|address| (address, host.to_owned())).ok_or_else(|| format!("--address {shown}: no such host"))
+    }
+}
+
+/// Checks `--bytes`.
+pub fn check_bytes(bytes: usize) -> Result<(), String> {
+    within("--bytes", bytes as u64, MESSAGE_BYTES_MIN as u64, MESSAGE_BYTES_MAX as u64)
+}
+
+fn within(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{name} {value}: from {least} to {most}")) }
+}
+
+impl UserOptions {
+    /// User and password.
+    pub fn credentials(&self) -> Result<(String, String), String> {
+        let user = self.user.clone().ok_or("give --user and --password-file or --password-env")?;
+        let password = match (&self.password_file, &self.password_env) {
+            (Some(path), _) => {
+                let mut text = String::new();
+                fs::File::open(path)
+                    .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text))
+                    .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
+                text.lines().next().unwrap_or_default().to_owned()
+            }
+            (None, Some(name)) => std::env::var(name).map_err(|error| format!("--password-env {name}: {error}"))?,
+            (None, None) => return Err("give --password-file or --password-env".into()),
+        };
+        if password.is_empty() || user.contains('\0') || password.contains('\0') {
+            return Err("the password is empty, or there is a NUL in it or in the user name".into());
+        }
+        Ok((user, password))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(arguments: &[&str]) -> Result<RunOptions, String> {
+        let line = [&["loadgen", "run", "echo", "--address", "127.0.0.1:1"], arguments].concat();
+        match CommandLine::try_parse_from(line).map_err(|error| error.to_string())?.command {
+            Command::Run { protocol } => match *protocol {
+                Protocol::Echo(options) => options.check().map(|()| options),
+                other => Err(format!("{other:?}")),
+            },
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        assert_eq!(run(&["--connections", "60000", "--depth", "16", "--seconds", "0.5"]).expect("within").depth, 16);
+        for wrong in [
+            ["--connections", "0"],
+            ["--connections", "60001"],
+            ["--depth", "0"],
+            ["--seconds", "nan"],
+            ["--seconds", "0"],
+            ["--seconds", "inf"],
+            ["--time-out", "-1"],
+        ] {
+            assert!(run(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        let resolve = |address: &str| RunOptions { address: address.into(), ..run(&[]).expect("defaults") }.resolve();
+        assert_eq!(
+            resolve("127.0.0.1:1143").expect("numeric"),
+            ("127.0.0.1:1143".parse().expect("an address"), "127.0.0.1".into())
+        );
+        assert_eq!(resolve("[::1]:143").expect("numeric").1, "::1");
+        for wrong in ["127.0.0.1", ":143", "x", "127.0.0.1:99999"] {
+            assert!(resolve(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The client side of one SMTP connection: set-up (greeting, EHLO, STARTTLS, AUTH), then one transaction after the other.
+//!
+//! Invariants: MAIL, RCPT and DATA go in one write where PIPELINING is announced, else one by one; the message goes only after 354;
+//! each reply is checked against the command that it answers (RFC 5321 §4.3.2), its enhanced status code against its class
+//! (RFC 2034 §4). A refusal is counted; in set-up it ends the run.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::reply::{Framing, Reply};
+use crate::dialogue::{Dialogue, Fault, Turn, Wish};
+use crate::message::Template;
+
+/// What all connections of a run share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Reverse-path.
+    pub from: String,
+    /// Forward-path.
+    pub to: String,
+    /// User and password, where the work is submission.
+    pub credentials: Option<(String, String)>,
+    /// True: STARTTLS first.
+    pub starttls: bool,
+    /// The messages.
+    pub template: RefCell<Template>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Ehlo,
+    StartTls,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    Message,
+    Rset,
+}
+
+impl Command {
+    fn name(self) -> &'static str {
+        match self {
+            Command::Ehlo => "EHLO",
+            Command::StartTls => "STARTTLS",
+            Command::Auth => "AUTH",
+            Command::Mail => "MAIL",
+            Command::Rcpt => "RCPT",
+            Command::Data => "DATA",
+            Command::Message => "the message",
+            Command::Rset => "RSET",
+        }
+    }
+
+    /// RFC 5321 §4.3.2: the replies that mean success.
+    fn is_success(self, code: u16) -> bool {
+        match self {
+            Command::StartTls => code == 220,
+            Command::Auth => code == 235,
+            Command::Rcpt => matches!(code, 250..=252),
+            Command::Data => code == 354,
+            Command::Ehlo | Command::Mail | Command::Message | Command::Rset => code == 250,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Greeting,
+    SettingUp,
+    Ready,
+    Working,
+}
+
+#[derive(Debug, Default)]
+struct Extensions {
+    pipelining: bool,
+    enhanced: bool,
+    starttls: bool,
+    auth_plain: bool,
+    size_max: Option<u64>,
+}
+
+/// One connection's dialogue.
+#[derive(Debug)]
+pub struct Client {
+    settings: Rc<Settings>,
+    index: u32,
+    stage: Stage,
+    framing: Framing,
+    flight: VecDeque<Command>,
+    extensions: Extensions,
+    secured: bool,
+    authenticated: bool,
+    /// The first refusal of the transaction.
+    refused: Option<String>,
+    sender_accepted: bool,
+    recipient_accepted: bool,
+    started: Instant,
+    sent: Instant,
+    issued: u64,
+    farewell: Option<String>,
+}
+
+impl Client {
+    /// The dialogue of connection `index`.
+    pub fn new(settings: Rc<Settings>, index: u32, now: Instant) -> Client {
+        Client {
+            settings,
+            index,
+            stage: Stage::Greeting,
+            framing: Framing::default(),
+            flight: VecDeque::new(),
+            extensions: Extensions::default(),
+            secured: false,
+            authenticated: false,
+            refused: None,
+            sender_accepted: false,
+            recipient_accepted: false,
+            started: now,
+            sent: now,
+            issued: 0,
+            farewell: None,
+        }
+    }
+
+    fn send(&mut self, command: Command, line: &str, turn: &mut Turn<'_>) {
+        if command == Command::Auth {
+            turn.send_secret(line.as_bytes(), "(AUTH PLAIN, not shown)");
+        } else {
+            turn.send(line.as_bytes());
+        }
+        self.flight.push_back(command);
+        self.sent = turn.now;
+    }
+
+    fn set_up(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.settings.starttls && !self.secured {
+            if !self.extensions.starttls {
+                return Err(Fault::Fatal("the server does not announce STARTTLS".into()));
+            }
+            self.send(Command::StartTls, "STARTTLS\r\n", turn);
+            return Ok(());
+        }
+        if let Some((user, password)) = &self.settings.credentials
+            && !self.authenticated
+        {
+            if !self.extensions.auth_plain {
+                let hint = if self.secured { "" } else { "; try --tls starttls or --tls implicit" };
+                return Err(Fault::Fatal(format!("the server does not announce AUTH PLAIN{hint}")));
+            }
+            let token = base64(format!("\0{user}\0{password}").as_bytes());
+            self.send(Command::Auth, &format!("AUTH PLAIN {token}\r\n"), turn);
+            return Ok(());
+        }
+        let bytes = self.settings.template.borrow().bytes() as u64;
+        if self.extensions.size_max.is_some_and(|most| most != 0 && most < bytes) {
+            return Err(Fault::Fatal(format!("--bytes {bytes} is more than the server's SIZE")));
+        }
+        self.stage = Stage::Ready;
+        if turn.issuing { self.begin(turn) } else { Ok(()) }
+    }
+
+    fn ehlo(&mut self, turn: &mut Turn<'_>) {
+        self.stage = Stage::SettingUp;
+        self.send(Command::Ehlo, "EHLO loadgen.invalid\r\n", turn);
+    }
+
+    fn extensions_told(&mut self, reply: &Reply<'_>) {
+        self.extensions = Extensions::default();
+        for line in reply.lines().skip(1) {
+            let upper = line.to_ascii_uppercase();
+            let mut words = upper.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+            match words.next() {
+                Some(b"PIPELINING") => self.extensions.pipelining = true,
+                Some(b"ENHANCEDSTATUSCODES") => self.extensions.enhanced = true,
+                Some(b"STARTTLS") => self.extensions.starttls = true,
+                Some(b"AUTH") => self.extensions.auth_plain = words.any(|word| word == b"PLAIN"),
+                Some(b"SIZE") => {
+                    self.extensions.size_max =
+                        words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn issue(&mut self, turn: &mut Turn<'_>) {
+        if self.stage != Stage::Working || !turn.issuing || !self.flight.is_empty() {
+            return;
+        }
+        self.refused = None;
+        self.sender_accepted = false;
+        self.recipient_accepted = false;
+        self.started = turn.now;
+        self.issued += 1;
+        let settings = self.settings.clone();
+        self.send(Command::Mail, &format!("MAIL FROM:<{}>\r\n", settings.from), turn);
+        if self.extensions.pipelining {
+            self.send(Command::Rcpt, &format!("RCPT TO:<{}>\r\n", settings.to), turn);
+            self.send(Command::Data, "DATA\r\n", turn);
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.stage == Stage::Greeting {
+            if reply.code == 220 {
+                self.ehlo(turn);
+                return Ok(());
+            }
+            self.farewell = Some(format!("{} {}", reply.code, reply.text()));
+            return if matches!(reply.code, 421 | 521 | 554) { Ok(()) } else { self.unexpected(reply, "the greeting") };
+        }
+        if reply.code == 421 {
+            // RFC 5321 §3.8: at any time, and the connection closes.
+            self.farewell = Some(format!("421 {}", reply.text()));
+            return Ok(());
+        }
+        let Some(command) = self.flight.pop_front() else { return self.unexpected(reply, "no command") };
+        self.check(command, reply)?;
+        let success = command.is_success(reply.code);
+        match command {
+            Command::Ehlo | Command::StartTls | Command::Auth => self.set_up_replied(command, success, reply, turn),
+            Command::Mail | Command::Rcpt => {
+                self.envelope_replied(command, success, reply, turn);
+                Ok(())
+            }
+            Command::Data => {
+                self.data_replied(success, reply, turn);
+                Ok(())
+            }
+            Command::Message => {
+                self.message_replied(success, reply, turn);
+                Ok(())
+            }
+            Command::Rset if success => Ok(()),
+            Command::Rset => self.unexpected(reply, "RSET"),
+        }
+    }
+
+    fn unexpected<T>(&self, reply: &Reply<'_>, to: &str) -> Result<T, Fault> {
+        Err(Fault::Violation(format!("reply {} to {to}", reply.code)))
+    }
+
+    /// A reply to a command is its success or an error; with ENHANCEDSTATUSCODES it says the same twice.
+    fn check(&self, command: Command, reply: &Reply<'_>) -> Result<(), Fault> {
+        if !command.is_success(reply.code) && !matches!(reply.code / 100, 4 | 5) {
+            return self.unexpected(reply, command.name());
+        }
+        let class = reply.enhanced_class();
+        if self.extensions.enhanced && class.is_some_and(|class| class != reply.code / 100) {
+            let text = format!("the enhanced status code of \"{} {}\" is of another class", reply.code, reply.text());
+            return Err(Fault::Violation(text));
+        }
+        let must = matches!(command, Command::Mail | Command::Rcpt | Command::Message)
+            || (command == Command::Data && reply.code != 354);
+        if self.extensions.enhanced && must && class.is_none() {
+            let text =
+                format!("the reply {} to {} has no enhanced status code (RFC 2034 §4)", reply.code, command.name());
+            return Err(Fault::Violation(text));
+        }
+        Ok(())
+    }
+
+    fn set_up_replied(
+        &mut self,
+        command: Command,
+        success: bool,
+        reply: &Reply<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Fault> {
+        if !success {
+            let what = match (command, &self.settings.credentials) {
+                (Command::Auth, Some((user, _))) => format!("AUTH as {user}"),
+                _ => command.name().to_owned(),
+            };
+            if turn.tally.recording {
+                turn.tally.error(&format!("{} to {}", reply.code, command.name()));
+                turn.wish = Wish::Reopen;
+                return Ok(());
+            }
+            return Err(Fault::Fatal(format!("{what} was refused: {} {}", reply.code, reply.text())));
+        }
+        match command {
+            Command::Ehlo => self.extensions_told(reply),
+            Command::StartTls => {
+                turn.wish = Wish::StartTls;
+                return Ok(());
+            }
+            _ => self.authenticated = true,
+        }
+        self.set_up(turn)
+    }
+
+    fn envelope_replied(&mut self, command: Command, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
+        match command {
+            Command::Mail => self.sender_accepted = success,
+            _ => self.recipient_accepted = success,
+        }
+        if !success {
+            self.refuse(command, reply);
+        }
+        if self.extensions.pipelining {
+            return;
+        }
+        let settings = self.settings.clone();
+        match (command, success) {
+            (Command::Mail, true) => self.send(Command::Rcpt, &format!("RCPT TO:<{}>\r\n", settings.to), turn),
+            (_, true) => self.send(Command::Data, "DATA\r\n", turn),
+            (_, false) => self.give_up(turn),
+        }
+    }
+
+    fn data_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
+        if !success {
+            self.refuse(Command::Data, reply);
+            self.give_up(turn);
+            return;
+        }
+        if self.recipient_accepted {
+            let number = u64::from(self.index) * 1_000_000_000 + self.issued;
+            let settings = self.settings.clone();
+            // The template has no line that begins with a dot: nothing to stuff.
+            turn.send(settings.template.borrow_mut().stamp(number));
+        }
+        // RFC 2920 §3.1: DATA accepted after all recipients were refused is ended by the dot alone.
+        self.send(Command::Message, ".\r\n", turn);
+    }
+
+    fn message_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
+        if !success {
+            self.refuse(Command::Message, reply);
+        }
+        match self.refused.take() {
+            Some(kind) => turn.tally.error(&kind),
+            None => turn.tally.done(turn.now - self.started),
+        }
+    }
+
+    fn refuse(&mut self, command: Command, reply: &Reply<'_>) {
+        if self.refused.is_none() {
+            self.refused = Some(format!("{} to {}", reply.code, command.name()));
+        }
+    }
+
+    fn give_up(&mut self, turn: &mut Turn<'_>) {
+        if let Some(kind) = self.refused.take() {
+            turn.tally.error(&kind);
+        }
+        if self.sender_accepted {
+            self.send(Command::Rset, "RSET\r\n", turn);
+        }
+    }
+}
+
+impl Dialogue for Client {
+    fn is_standing(&self) -> bool {
+        true
+    }
+
+    fn opening(&mut self, now: Instant) {
+        let issued = self.issued;
+        *self = Client { issued, ..Client::new(self.settings.clone(), self.index, now) };
+    }
+
+    fn opened(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn secured(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        // RFC 3207 §4.2: everything known from before TLS is forgotten.
+        self.secured = true;
+        self.ehlo(turn);
+        Ok(())
+    }
+
+    fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault> {
+        let mut at = 0;
+        while let Some(reply) = self.framing.whole(&input[at..]).map_err(|what| {
+            turn.transcript.note(b'S', &input[at..]);
+            Fault::Violation(what)
+        })? {
+            at += reply.bytes().len();
+            turn.transcript.note(b'S', reply.bytes());
+            self.reply(&reply, turn)?;
+            match turn.wish {
+                Wish::Nothing => {}
+                Wish::StartTls if at < input.len() => {
+                    return Err(Fault::Violation("bytes behind the reply to STARTTLS, before the handshake".into()));
+                }
+                Wish::StartTls | Wish::Reopen => return Ok(at),
+            }
+        }
+        self.issue(turn);
+        Ok(at)
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.stage = Stage::Working;
+        self.issue(turn);
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready | Stage::Working)
+    }
+
+    fn waiting_since(&self) -> Option<Instant> {
+        (self.stage == Stage::Greeting || !self.flight.is_empty()).then_some(self.sent)
+    }
+
+    fn farewell(&self) -> Option<&str> {
+        self.farewell.as_deref()
+    }
+}
+
+/// RFC 4648 §4.
+fn base64(octets: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
+    for group in octets.chunks(3) {
+        let word = (0..3).fold(0u32, |word, at| word << 8 | u32::from(group.get(at).copied().unwrap_or(0)));
+        for digit in 0..4 {
+            let shown = digit <= group.len();
+            let value = (word >> (18 - 6 * digit)) as usize % 64;
+            text.push(if shown { char::from(DIGITS[value]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc4648_vectors() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, coded) in vectors {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+}

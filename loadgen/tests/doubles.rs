@@ -1,0 +1,507 @@
+//! Whole runs against scripted servers: what a good one gives, and each fault that the checks must find.
+//!
+//! A double is a thread with blocking sockets that answers line by line as its script says; the client under test is the real event
+//! loop over loopback. Each test of a fault has the same dialogue without the fault in `a_good_server_…`.
+
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadgen::engine::{Outcome, Plan, RunError, run};
+use loadgen::link::Tls;
+use loadgen::message::Template;
+use loadgen::{imap, smtp, trust};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/certificate.pem");
+
+/// Serves each connection by `script`, on threads that end with the test process.
+fn double(script: impl Fn(BufReader<TcpStream>) -> Option<()> + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let script = Arc::new(script);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let script = script.clone();
+            thread::spawn(move || script(BufReader::new(stream)));
+        }
+    });
+    address
+}
+
+fn plan(address: SocketAddr) -> Plan {
+    Plan {
+        address,
+        tls: None,
+        implicit_tls: false,
+        warm_up: Duration::ZERO,
+        measured: Duration::from_millis(200),
+        time_out: Duration::from_secs(1),
+        server_pid: None,
+        announce: false,
+    }
+}
+
+// IMAP.
+
+type Answer = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+fn message() -> Vec<u8> {
+    Template::new(700, "a@x", "b@x", 1).stamp(5).to_vec()
+}
+
+/// A small but right server: `changed` may answer a command (tag, rest) otherwise; `{}` of its answer is the tag.
+fn imap_double(greeting: &'static str, changed: Answer) -> SocketAddr {
+    double(move |mut stream| {
+        stream.get_mut().write_all(greeting.as_bytes()).ok()?;
+        imap_dialogue(&mut stream, &changed)
+    })
+}
+
+/// The same over TLS, from the first octet or by STARTTLS.
+fn imap_tls_double(implicit: bool) -> SocketAddr {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain =
+        CertificateDer::pem_file_iter(CERTIFICATE).expect("the file").map(|one| one.expect("a certificate")).collect();
+    let key = PrivateKeyDer::from_pem_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem")).expect("the key");
+    let builder =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("they belong together"));
+    double(move |mut stream| {
+        if !implicit {
+            stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+            imap_dialogue(&mut stream, &unchanged())?;
+        }
+        let session = rustls::ServerConnection::new(config.clone()).ok()?;
+        let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream.into_inner()));
+        if implicit {
+            stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+        }
+        imap_dialogue(&mut stream, &unchanged())
+    })
+}
+
+/// Answers commands until LOGOUT or STARTTLS.
+fn imap_dialogue<S: Read + Write>(stream: &mut BufReader<S>, changed: &Answer) -> Option<()> {
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let (tag, rest) = line.trim_end().split_once(' ')?;
+        if rest.starts_with("APPEND") {
+            let count: usize = rest.split_once('{')?.1.trim_end_matches(['}', '+']).parse().ok()?;
+            if !rest.ends_with("+}") {
+                stream.get_mut().write_all(b"+ go\r\n").ok()?;
+            }
+            stream.read_exact(&mut vec![0; count + 2]).ok()?;
+        }
+        let answer = changed(tag, rest).unwrap_or_else(|| imap_answer(tag, rest));
+        stream.get_mut().write_all(answer.as_bytes()).ok()?;
+        if matches!(rest, "LOGOUT" | "STARTTLS") {
+            return Some(());
+        }
+    }
+}
+
+fn imap_answer(tag: &str, rest: &str) -> String {
+    let mut words = rest.split(' ');
+    match words.next().unwrap_or_default() {
+        "CAPABILITY" => format!("* CAPABILITY IMAP4rev1 LITERAL+ IDLE STARTTLS\r\n{tag} OK done\r\n"),
+        "SELECT" => format!(
+            "* FLAGS (\\Seen)\r\n* 3 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 9] x\r\n{tag} OK [READ-WRITE] ok\r\n"
+        ),
+        "FETCH" => {
+            let number: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            let uid = number + 5;
+            if rest.contains("BODY") {
+                let message = String::from_utf8(message()).unwrap_or_default();
+                format!("* {number} FETCH (UID {uid} BODY[] {{{}}}\r\n{message})\r\n{tag} OK ok\r\n", message.len())
+            } else {
+                format!("* {number} FETCH (FLAGS (\\Seen) UID {uid})\r\n{tag} OK ok\r\n")
+            }
+        }
+        "LOGOUT" => format!("* BYE bye\r\n{tag} OK bye\r\n"),
+        "IDLE" => "+ idling\r\n".into(),
+        _ => format!("{tag} OK done\r\n"),
+    }
+}
+
+fn imap_run(address: SocketAddr, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
+    imap_run_as(&plan(address), work, depth, starttls)
+}
+
+fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
+    let settings = Rc::new(imap::Settings {
+        work,
+        depth,
+        user: "a@localhost".into(),
+        password: "pass word".into(),
+        mailbox: "INBOX".into(),
+        starttls,
+        template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
+    });
+    let now = Instant::now();
+    run(plan, (0..4).map(|index| imap::Client::new(settings.clone(), index, now)).collect())
+}
+
+const FETCH: imap::Work = imap::Work::Fetch { body: true, flags: true };
+const GREETING: &str = "* OK hello {3}\r\n";
+
+fn unchanged() -> Answer {
+    Box::new(|_, _| None)
+}
+
+/// Answers commands that begin with `command` by `answer`, in which `{}` is the tag.
+fn instead(command: &'static str, answer: &'static str) -> Answer {
+    Box::new(move |tag, rest| rest.starts_with(command).then(|| answer.replace("{}", tag)))
+}
+
+fn violation(result: Result<Outcome, RunError>) -> String {
+    match result {
+        Err(RunError::Violation { what, dialogue }) => {
+            assert!(dialogue.contains("S: "), "{dialogue}");
+            assert!(!dialogue.contains("pass word"), "the password is in the dialogue");
+            what
+        }
+        other => panic!("no violation was found: {other:?}"),
+    }
+}
+
+fn fatal(result: Result<Outcome, RunError>) -> String {
+    match result {
+        Err(RunError::Fatal(text)) => text,
+        other => panic!("not fatal: {other:?}"),
+    }
+}
+
+#[test]
+fn a_good_imap_server_passes_every_work() {
+    let works = [
+        (imap::Work::Noop, 1),
+        (imap::Work::Noop, 16),
+        (FETCH, 1),
+        (FETCH, 8),
+        (imap::Work::Append, 3),
+        (imap::Work::Login, 1),
+    ];
+    for (work, depth) in works {
+        let outcome = imap_run(imap_double(GREETING, unchanged()), work, depth, false).expect("a good server");
+        assert!(outcome.tally.operations > 10, "{work:?} {}", outcome.tally.operations);
+        assert_eq!(outcome.tally.errors_total(), 0, "{work:?} {:?}", outcome.tally.errors());
+        assert_eq!(outcome.tally.latency.len(), outcome.tally.operations);
+        assert_eq!(outcome.tally.verified > 0, work == FETCH);
+        assert!(outcome.seconds < 1.0);
+    }
+    for idle in [false, true] {
+        let outcome =
+            imap_run(imap_double(GREETING, unchanged()), imap::Work::Hold { idle }, 1, false).expect("a good server");
+        assert_eq!((outcome.tally.operations, outcome.tally.errors_total()), (0, 0));
+    }
+}
+
+#[test]
+fn a_server_without_literal_plus_is_asked_to_go_on() {
+    let plain = |tag: &str, rest: &str| {
+        assert!(!rest.ends_with("+}"), "LITERAL+ was not announced");
+        (rest == "CAPABILITY").then(|| format!("* CAPABILITY IMAP4rev1\r\n{tag} OK done\r\n"))
+    };
+    let outcome =
+        imap_run(imap_double(GREETING, Box::new(plain)), imap::Work::Append, 4, false).expect("a good server");
+    assert!(outcome.tally.operations > 10);
+}
+
+#[test]
+fn contradictions_about_the_mailbox_are_violations() {
+    for (answer, part) in [
+        ("* 2 EXISTS\r\n{} OK x\r\n", "EXISTS shrank from 3 to 2"),
+        ("* 4 EXPUNGE\r\n{} OK x\r\n", "EXPUNGE of message 4, but the mailbox has 3"),
+        ("* 4 FETCH (FLAGS ())\r\n{} OK x\r\n", "FETCH of message 4"),
+        ("* 1 FETCH (UID 9)\r\n* 2 FETCH (UID 9)\r\n{} OK x\r\n", "UIDs must ascend"),
+        ("* OK [UIDVALIDITY 8] x\r\n{} OK x\r\n", "UIDVALIDITY changed"),
+        ("A999999 OK x\r\n", "tagged A999999"),
+        ("+ go on\r\n{} OK x\r\n", "continuation"),
+        ("* SEARCH 1\r\n{} OK x\r\n", "SEARCH results"),
+        ("* VANISHED 1\r\n{} OK x\r\n", "VANISHED"),
+        ("{} OK x\r\n{} OK x\r\n", "no such command is in progress"),
+        ("{} OK x\n", "bare LF"),
+        ("{} WELL x\r\n", "expected OK, NO or BAD"),
+    ] {
+        let what = violation(imap_run(imap_double(GREETING, instead("NOOP", answer)), imap::Work::Noop, 1, false));
+        assert!(what.contains(part), "{answer}: {what}");
+    }
+}
+
+#[test]
+fn faults_of_fetch_are_violations() {
+    let damaged = |tag: &str, rest: &str| {
+        let mut message = String::from_utf8(message()).unwrap_or_default();
+        message.replace_range(650..651, "#");
+        let whole = format!("* 1 FETCH (UID 6 BODY[] {{700}}\r\n{message})\r\n{tag} OK x\r\n");
+        rest.contains("BODY").then_some(whole)
+    };
+    let what = violation(imap_run(imap_double(GREETING, Box::new(damaged)), FETCH, 1, false));
+    assert!(what.contains("checksum"), "{what}");
+
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let changing = move |tag: &str, rest: &str| {
+        let nth = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 10;
+        let number: u32 = rest.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let whole = format!("* {number} FETCH (UID {number} BODY[] {{5}}\r\nx\r\n{nth}\n)\r\n{tag} OK x\r\n");
+        rest.contains("BODY").then_some(whole)
+    };
+    let what = violation(imap_run(imap_double(GREETING, Box::new(changing)), FETCH, 1, false));
+    assert!(what.contains("another content"), "{what}");
+
+    for (answer, part) in [
+        ("{} OK x\r\n", "answered OK without"),
+        ("* 1 EXPUNGE\r\n{} OK x\r\n", "EXPUNGE 1 during FETCH"),
+        ("* 1 FETCH (UID 6 BODY[] NIL)\r\n{} OK x\r\n", "is NIL"),
+        ("* 1 FETCH (UID 6 BODY[] {99999999999}\r\n", "literal"),
+        ("* 1 FETCH (UID 6 ENVELOPE (NIL))\r\n{} OK x\r\n", "expected"),
+    ] {
+        let what = violation(imap_run(imap_double(GREETING, instead("FETCH", answer)), FETCH, 1, false));
+        assert!(what.contains(part), "{answer}: {what}");
+    }
+}
+
+#[test]
+fn faults_of_set_up_are_found() {
+    let run_noop = |greeting, changed| imap_run(imap_double(greeting, changed), imap::Work::Noop, 1, false);
+    assert!(violation(run_noop("+ hello\r\n", unchanged())).contains("greeting"));
+    assert!(violation(run_noop(GREETING, instead("SELECT", "* 3 EXISTS\r\n{} OK x\r\n"))).contains("without FLAGS"));
+    assert!(
+        violation(run_noop(GREETING, instead("LOGIN", "* 3 EXISTS\r\n{} OK x\r\n"))).contains("no mailbox is selected")
+    );
+    let refused = fatal(run_noop(GREETING, instead("LOGIN", "{} NO [AUTHENTICATIONFAILED] go away\r\n")));
+    assert_eq!(refused, "LOGIN as a@localhost was refused: NO [AUTHENTICATIONFAILED] go away");
+    assert!(fatal(run_noop("* BYE full\r\n", unchanged())).contains("BYE full"), "a BYE that doesn't close");
+    assert!(fatal(run_noop("* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] x\r\n", unchanged())).contains("--tls"));
+    let empty = "* FLAGS ()\r\n* 0 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n{} OK x\r\n";
+    assert!(fatal(imap_run(imap_double(GREETING, instead("SELECT", empty)), FETCH, 1, false)).contains("is empty"));
+    let gone = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    assert!(fatal(imap_run(gone, imap::Work::Noop, 1, false)).contains("connection refused"));
+    let logout = imap_run(imap_double(GREETING, instead("LOGOUT", "{} OK x\r\n")), imap::Work::Login, 1, false);
+    assert!(violation(logout).contains("without BYE"));
+}
+
+#[test]
+fn bytes_injected_behind_starttls_are_a_violation() {
+    let injected = instead("STARTTLS", "{} OK go\r\n* OK [CAPABILITY IMAP4rev1] injected\r\n");
+    let what = violation(imap_run(imap_double(GREETING, injected), imap::Work::Noop, 1, true));
+    assert!(what.contains("before the handshake"), "{what}");
+    let without =
+        fatal(imap_run(imap_double("* OK [CAPABILITY IMAP4rev1] x\r\n", unchanged()), imap::Work::Noop, 1, true));
+    assert!(without.contains("STARTTLS"), "{without}");
+}
+
+#[test]
+fn appended_uids_must_ascend() {
+    let what = violation(imap_run(
+        imap_double(GREETING, instead("APPEND", "{} OK [APPENDUID 1 7] x\r\n")),
+        imap::Work::Append,
+        1,
+        false,
+    ));
+    assert!(what.contains("UIDs must ascend"), "{what}");
+}
+
+#[test]
+fn refusals_and_lost_connections_are_counted() {
+    let outcome =
+        imap_run(imap_double(GREETING, instead("APPEND", "{} NO [OVERQUOTA] full\r\n")), imap::Work::Append, 1, false);
+    let outcome = outcome.expect("a refusal is no violation");
+    assert_eq!(outcome.tally.operations, 0);
+    assert!(outcome.tally.errors()["NO [OVERQUOTA]"] > 3);
+
+    let dying = double(|mut stream| {
+        stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+        for number in 0.. {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok()?;
+            let (tag, rest) = line.trim_end().split_once(' ')?;
+            if number == 10 {
+                return stream.get_mut().write_all(b"* BYE restarting\r\n").ok();
+            }
+            stream.get_mut().write_all(imap_answer(tag, rest).as_bytes()).ok()?;
+        }
+        None
+    });
+    let outcome = imap_run(dying, imap::Work::Noop, 1, false).expect("a server may close");
+    assert!(outcome.tally.errors()["BYE restarting"] >= 4, "{:?}", outcome.tally.errors());
+    assert!(outcome.tally.operations >= 16, "connections were opened again");
+}
+
+#[test]
+fn a_server_that_hangs_does_not_hang_the_run() {
+    let from = Instant::now();
+    let outcome =
+        imap_run(imap_double(GREETING, instead("NOOP", "")), imap::Work::Noop, 1, false).expect("no violation");
+    assert_eq!(outcome.tally.operations, 0);
+    assert!(from.elapsed() < Duration::from_secs(8));
+}
+
+#[test]
+fn tls_both_ways_and_only_with_the_right_certificate() {
+    let over_tls = |implicit: bool, insecure: bool, name: &str| {
+        let config = trust::config(Some(CERTIFICATE.as_ref()), insecure).expect("roots");
+        let tls = Some(Tls { config, name: name.to_owned().try_into().expect("a name") });
+        let plan = Plan { tls, implicit_tls: implicit, ..plan(imap_tls_double(implicit)) };
+        imap_run_as(&plan, FETCH, 4, !implicit)
+    };
+    for implicit in [true, false] {
+        for (insecure, name) in [(false, "localhost"), (true, "elsewhere.example")] {
+            let outcome = over_tls(implicit, insecure, name).expect("a good server");
+            assert!(outcome.tally.operations > 10 && outcome.tally.verified > 4);
+            assert_eq!(outcome.tally.errors_total(), 0, "{:?}", outcome.tally.errors());
+        }
+        assert!(fatal(over_tls(implicit, false, "elsewhere.example")).contains("TLS: invalid peer certificate"));
+    }
+    assert!(trust::config(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").as_ref()), false).is_err());
+}
+
+#[test]
+fn the_program_ends_with_the_code_that_its_help_says() {
+    let program = |address: SocketAddr, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.args(["run", "imap", "--user", "a", "--password-env", "PW", "--connections", "2", "--seconds", "0.2"]);
+        command.args(["--address", &address.to_string()]).args(more).env("PW", "pass word");
+        let output = command.output().expect("it runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, table, errors) = program(imap_double(GREETING, unchanged()), &[]);
+    assert!(code == Some(0) && table.contains("p99.9") && errors.is_empty(), "{code:?} {table} {errors}");
+    let (code, json, _) = program(imap_double(GREETING, unchanged()), &["--json", "-"]);
+    assert!(
+        code == Some(0) && json.starts_with("{\"loadgen\"") && json.ends_with("}\n") && json.contains("\"errors\": {}"),
+        "{json}"
+    );
+    let (code, table, _) = program(imap_double(GREETING, unchanged()), &["--work", "hold"]);
+    assert!(code == Some(0) && table.starts_with("holding 2\n"), "{table}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("NOOP", "* 1 EXISTS\r\n{} OK x\r\n")), &[]);
+    assert!(code == Some(1) && errors.contains("EXISTS shrank") && errors.contains("S: * 1 EXISTS"), "{errors}");
+    let (code, _, errors) = program(imap_double("hello\n", unchanged()), &[]);
+    assert!(code == Some(1) && errors.contains("S: hello"), "what can't be framed is shown too: {errors}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("LOGIN", "{} NO no\r\n")), &[]);
+    assert!(code == Some(2) && errors.lines().count() == 1, "{errors}");
+    let (code, _, errors) = program(imap_double(GREETING, instead("NOOP", "{} NO no\r\n")), &[]);
+    assert!(code == Some(2) && errors.contains("not one operation"), "{errors}");
+}
+
+// SMTP.
+
+/// A small server: each line is answered by what `answer` says of it; after a 354 the message is read.
+fn smtp_double(
+    extensions: &'static str,
+    answer: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
+) -> SocketAddr {
+    double(move |mut stream| {
+        stream.get_mut().write_all(b"220 double ESMTP\r\n").ok()?;
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end();
+            let usual = match line.split([' ', ':']).next()? {
+                "EHLO" => extensions,
+                "DATA" => "354 go\r\n",
+                "AUTH" if line == "AUTH PLAIN AGFAbG9jYWxob3N0AHNlY3JldA==" => "235 2.7.0 welcome\r\n",
+                "AUTH" => "535 5.7.8 no\r\n",
+                _ => "250 2.0.0 fine\r\n",
+            };
+            let reply = answer(line).unwrap_or(usual);
+            stream.get_mut().write_all(reply.as_bytes()).ok()?;
+            if reply.starts_with("354") {
+                let mut text = Vec::new();
+                while !text.ends_with(b"\r\n.\r\n") && text != b".\r\n" {
+                    stream.read_until(b'\n', &mut text).ok()?;
+                }
+                let reply = answer(&format!("(message of {})", text.len() - 3)).unwrap_or("250 2.0.0 queued\r\n");
+                stream.get_mut().write_all(reply.as_bytes()).ok()?;
+            }
+        }
+    })
+}
+
+const PIPELINING: &str =
+    "250-double\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-AUTH LOGIN PLAIN\r\n250 SIZE 10000\r\n";
+const BARE: &str = "250 double\r\n";
+
+fn smtp_run(address: SocketAddr, submit: bool) -> Result<Outcome, RunError> {
+    let settings = Rc::new(smtp::Settings {
+        from: "a@localhost".into(),
+        to: "b@localhost".into(),
+        credentials: submit.then(|| ("a@localhost".into(), "secret".into())),
+        starttls: false,
+        template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
+    });
+    let now = Instant::now();
+    run(&plan(address), (0..4).map(|index| smtp::Client::new(settings.clone(), index, now)).collect())
+}
+
+#[test]
+fn a_good_smtp_server_passes() {
+    for (extensions, submit) in [(PIPELINING, false), (PIPELINING, true), (BARE, false)] {
+        let exact = |line: &str| {
+            (line.starts_with("(message") && line != "(message of 2000)").then_some("554 5.6.0 wrong size\r\n")
+        };
+        let outcome = smtp_run(smtp_double(extensions, exact), submit).expect("a good server");
+        assert!(outcome.tally.operations > 10);
+        assert_eq!(outcome.tally.errors_total(), 0, "{:?}", outcome.tally.errors());
+    }
+}
+
+#[test]
+fn smtp_refusals_are_counted_and_the_dialogue_goes_on() {
+    for extensions in [PIPELINING, BARE] {
+        for (command, reply, kind) in [
+            ("MAIL", "451 4.3.0 later\r\n", "451 to MAIL"),
+            ("RCPT", "550 5.1.1 who\r\n", "550 to RCPT"),
+            ("DATA", "451 4.3.0 later\r\n", "451 to DATA"),
+            ("(message", "552 5.3.4 too big\r\n", "552 to the message"),
+        ] {
+            let address = smtp_double(extensions, move |line| {
+                assert!(command != "RCPT" || !line.starts_with("(message") || line == "(message of 0)", "{line}");
+                line.starts_with(command).then_some(reply)
+            });
+            let outcome = smtp_run(address, false).expect("a refusal is no violation");
+            assert_eq!(outcome.tally.operations, 0, "{command}");
+            assert!(outcome.tally.errors()[kind] > 5, "{command}: {:?}", outcome.tally.errors());
+            assert_eq!(outcome.tally.errors().len(), 1, "{command}: {:?}", outcome.tally.errors());
+        }
+    }
+}
+
+#[test]
+fn faults_of_smtp_are_violations() {
+    for (command, reply, part) in [
+        ("RCPT", "250 5.1.1 fine\r\n", "another class"),
+        ("RCPT", "250 fine\r\n", "no enhanced status code"),
+        ("MAIL", "354 go\r\n", "reply 354 to MAIL"),
+        ("DATA", "250 2.0.0 fine\r\n", "reply 250 to DATA"),
+        ("(message", "250 2.0.0 a\r\n250 2.0.0 b\r\n250 2.0.0 c\r\n250 2.0.0 d\r\n250 2.0.0 e\r\n", "reply 250 to"),
+        ("MAIL", "250-2.1.0 a\r\n251 2.1.0 b\r\n", "changes its code"),
+        ("MAIL", "hello\r\n", "not a reply line"),
+    ] {
+        let address = smtp_double(PIPELINING, move |line| line.starts_with(command).then_some(reply));
+        let what = violation(smtp_run(address, false));
+        assert!(what.contains(part), "{command} {reply}: {what}");
+    }
+}
+
+#[test]
+fn smtp_set_up_that_is_refused_is_one_line() {
+    let refused = smtp_double(PIPELINING, |line| line.starts_with("AUTH").then_some("535 5.7.8 no\r\n"));
+    assert_eq!(fatal(smtp_run(refused, true)), "AUTH as a@localhost was refused: 535 5.7.8 no");
+    assert!(fatal(smtp_run(smtp_double(BARE, |_| None), true)).contains("AUTH PLAIN"));
+    let small = smtp_double("250-double\r\n250 SIZE 1000\r\n", |_| None);
+    assert!(fatal(smtp_run(small, false)).contains("SIZE"));
+}

@@ -1,0 +1,61 @@
+//! Requests of the control socket, each with the message to the service that answers it.
+//!
+//! Invariant: a connection's thread may wait here, and never for ever: a service that doesn't answer is said so.
+
+use std::time::Duration;
+
+use super::message::{Body, Reply, Request, VERSION, Version, VersionAlone};
+use crate::directory::{Change, Handle};
+use crate::hop::blocking_call;
+use crate::limits::CONTROL_SECONDS_MAX;
+
+/// The reply to one line.
+pub fn answer(line: &[u8], directory: &Handle) -> Reply {
+    match serde_json::from_slice::<VersionAlone>(line) {
+        Ok(VersionAlone { version: VERSION }) => {}
+        Ok(VersionAlone { version }) => {
+            return Reply::Error(format!(
+                "version {version} of the control protocol is not known; this server speaks version {VERSION}"
+            ));
+        }
+        Err(_) => return Reply::error("the line is no JSON object, or names no version"),
+    }
+    let request = match serde_json::from_slice::<Version<Request>>(line) {
+        Ok(request) => request.said,
+        // What serde says may quote the value: of a password nothing is repeated.
+        Err(_) if line.windows(8).any(|octets| octets == b"password") => {
+            return Reply::error("the request is malformed");
+        }
+        Err(error) => return Reply::Error(format!("the request is malformed: {error}")),
+    };
+    match request {
+        Request::Ping {} => {
+            Reply::Ok(Body::Server { version: env!("CARGO_PKG_VERSION").to_string(), process: std::process::id() })
+        }
+        Request::UserAdd { name, password, aliases } => change(directory, Change::Add { name, password, aliases }),
+        Request::UserPasswd { name, password } => change(directory, Change::Password { name, password }),
+        Request::UserDelete { name } => change(directory, Change::Delete { name }),
+        Request::UserList {} => {
+            let (reply, answer) = blocking_call();
+            directory.list(reply);
+            match answer.recv_timeout(Duration::from_secs(CONTROL_SECONDS_MAX)) {
+                Ok(listed) => Reply::Ok(Body::Users(listed.into_iter().map(Into::into).collect())),
+                Err(_) => silent(),
+            }
+        }
+    }
+}
+
+fn change(directory: &Handle, change: Change) -> Reply {
+    let (reply, answer) = blocking_call();
+    directory.admin(change, reply);
+    match answer.recv_timeout(Duration::from_secs(CONTROL_SECONDS_MAX)) {
+        Ok(Ok(listed)) => Reply::Ok(Body::User(listed.into())),
+        Ok(Err(refusal)) => Reply::Error(refusal.to_string()),
+        Err(_) => silent(),
+    }
+}
+
+fn silent() -> Reply {
+    Reply::error("the directory does not answer; whether the change was made is not known")
+}

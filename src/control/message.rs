@@ -1,0 +1,159 @@
+//! What is said on the control socket, version 1.
+//!
+//! ```text
+//! {"version":1,"request":"user-add","name":"anna@example.org","password":"…","aliases":[]}
+//! {"version":1,"ok":{"user":{"id":"00c0ffee00c0ffee","name":"anna@example.org","aliases":[],"enabled":true}}}
+//! {"version":1,"error":"there is an account with the name or alias \"anna@example.org\" already"}
+//! ```
+//! Invariant: a field may be added to a version, and nothing changed or taken away.
+
+use std::fmt;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::directory::{Listed, Secret};
+
+/// The version that this server and its tools speak.
+pub const VERSION: u32 = 1;
+
+/// What a tool asks for.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// Who is there?
+    Ping {},
+    /// Make an account.
+    UserAdd {
+        /// `local@domain`.
+        name: String,
+        /// Its password.
+        #[serde(with = "secret")]
+        password: Secret,
+        /// Other addresses of it.
+        #[serde(default)]
+        aliases: Vec<String>,
+    },
+    /// Set an account's password.
+    UserPasswd {
+        /// The account's name.
+        name: String,
+        /// The new password.
+        #[serde(with = "secret")]
+        password: Secret,
+    },
+    /// Remove an account.
+    UserDelete {
+        /// The account's name.
+        name: String,
+    },
+    /// All accounts.
+    UserList {},
+}
+
+/// The server's reply.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    /// It was done.
+    Ok(Body),
+    /// It was not, and why.
+    Error(String),
+}
+
+impl Reply {
+    /// A refusal in words.
+    pub fn error(text: &str) -> Reply {
+        Reply::Error(text.to_string())
+    }
+}
+
+/// What a successful reply carries.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// To a ping.
+    Server {
+        /// The server's own version.
+        version: String,
+        /// Its process.
+        process: u32,
+    },
+    /// The account that was changed.
+    User(User),
+    /// All accounts.
+    Users(Vec<User>),
+}
+
+/// An account as the tools show it.
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its number in hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its other addresses.
+    pub aliases: Vec<String>,
+    /// Whether it may log in.
+    pub enabled: bool,
+}
+
+impl From<Listed> for User {
+    fn from(listed: Listed) -> User {
+        let Listed { account, name, aliases, enabled } = listed;
+        User { id: format!("{account:016x}"), name, aliases, enabled }
+    }
+}
+
+/// A request or a reply with its version in front.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Version<T> {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The request or reply.
+    #[serde(flatten)]
+    pub said: T,
+}
+
+impl<T> Version<T> {
+    /// `said` in the version of this server.
+    pub fn of(said: T) -> Version<T> {
+        Version { version: VERSION, said }
+    }
+}
+
+/// The version alone: it is looked at before anything else of a line is.
+#[derive(Deserialize)]
+pub struct VersionAlone {
+    /// As the other end said.
+    pub version: u32,
+}
+
+/// Passwords as JSON strings, taken straight into what wipes them.
+mod secret {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(secret: &Secret, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(secret.as_text().ok_or_else(|| serde::ser::Error::custom("the password is not UTF-8"))?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        struct Octets;
+        impl Visitor<'_> for Octets {
+            type Value = Secret;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret::new(text.as_bytes().to_vec()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Secret, E> {
+                Ok(Secret::from(text))
+            }
+        }
+        from.deserialize_str(Octets)
+    }
+}

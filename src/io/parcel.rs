@@ -1,0 +1,152 @@
+//! What is sent at once: octets of our own and slices of memory that others keep alive, in order.
+//!
+//! Invariant: a lent slice stays where it is while its pin lives, and the pins are dropped only after the send's last
+//! completion. Parcels are pooled by the ring; an idle connection holds none.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Memory that can be lent to the kernel.
+///
+/// # Safety
+/// [`Lend::octets`] returns the same slice at every call, and nothing changes or frees it while the value lives.
+pub unsafe trait Lend {
+    /// The memory.
+    fn octets(&self) -> &[u8];
+}
+
+enum Piece {
+    /// Up to this offset of `bytes`.
+    Own {
+        end: usize,
+    },
+    Lent {
+        start: *const u8,
+        bytes: usize,
+    },
+}
+
+/// A pooled output buffer with slices lent into it.
+pub struct Parcel {
+    bytes: Vec<u8>,
+    /// Where the octets that no piece covers yet begin.
+    covered: usize,
+    pieces: Vec<Piece>,
+    pins: Vec<Rc<dyn Lend>>,
+    lent: usize,
+    vectors: Vec<libc::iovec>,
+    header: libc::msghdr,
+}
+
+impl Parcel {
+    pub(super) fn new(capacity: usize) -> Box<Parcel> {
+        Box::new(Parcel {
+            bytes: Vec::with_capacity(capacity),
+            covered: 0,
+            pieces: Vec::with_capacity(8),
+            pins: Vec::with_capacity(4),
+            lent: 0,
+            vectors: Vec::with_capacity(8),
+            // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
+            header: unsafe { std::mem::zeroed() },
+        })
+    }
+
+    /// Our own octets, to append to.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Lends `range` of `source` after what was appended so far; a range past the end is cut.
+    pub fn lend(&mut self, source: Rc<dyn Lend>, range: Range<usize>) {
+        let octets = source.octets();
+        let slice = &octets[range.start.min(octets.len())..range.end.min(octets.len())];
+        if slice.is_empty() {
+            return;
+        }
+        let (start, bytes) = (slice.as_ptr(), slice.len());
+        self.cover();
+        self.pieces.push(Piece::Lent { start, bytes });
+        self.pins.push(source);
+        self.lent += bytes;
+    }
+
+    /// Octets to send, lent ones included.
+    pub fn length(&self) -> usize {
+        self.bytes.len() + self.lent
+    }
+
+    /// Nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.length() == 0
+    }
+
+    /// True where only our own octets are to be sent, so that they are one slice.
+    pub(super) fn is_plain(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The pieces in order, for a transport that must transform them.
+    pub fn slices(&mut self) -> impl Iterator<Item = &[u8]> {
+        self.cover();
+        let (mut from, bytes) = (0, &self.bytes);
+        self.pieces.iter().map(move |piece| match piece {
+            Piece::Own { end } => {
+                let slice = &bytes[from..*end];
+                from = *end;
+                slice
+            }
+            // SAFETY: `Lend`'s contract; the pins are still here.
+            Piece::Lent { start, bytes } => unsafe { std::slice::from_raw_parts(*start, *bytes) },
+        })
+    }
+
+    fn cover(&mut self) {
+        if self.covered < self.bytes.len() {
+            self.covered = self.bytes.len();
+            self.pieces.push(Piece::Own { end: self.covered });
+        }
+    }
+
+    /// The message header over what is left after `sent` octets; valid until the parcel is changed.
+    pub(super) fn header(&mut self, sent: usize) -> *const libc::msghdr {
+        self.cover();
+        self.vectors.clear();
+        let (mut from, mut skip) = (0, sent);
+        for piece in &self.pieces {
+            let (start, bytes) = match *piece {
+                Piece::Own { end } => {
+                    let slice = &self.bytes[from..end];
+                    from = end;
+                    (slice.as_ptr(), slice.len())
+                }
+                Piece::Lent { start, bytes } => (start, bytes),
+            };
+            let skipped = skip.min(bytes);
+            skip -= skipped;
+            if bytes > skipped && self.vectors.len() < libc::UIO_MAXIOV as usize {
+                self.vectors
+                    .push(libc::iovec { iov_base: start.wrapping_add(skipped) as *mut _, iov_len: bytes - skipped });
+            }
+        }
+        self.header.msg_iov = self.vectors.as_mut_ptr();
+        self.header.msg_iovlen = self.vectors.len();
+        &self.header
+    }
+
+    /// Empties it for the next use; `capacity` is what it may keep.
+    pub(super) fn reset(&mut self, capacity: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(capacity);
+        self.covered = 0;
+        self.pieces.clear();
+        self.pins.clear();
+        self.lent = 0;
+    }
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Parcel({} octets, {} lent)", self.length(), self.lent)
+    }
+}

@@ -1,0 +1,354 @@
+//! One connection: octets in (decrypted where TLS is on), octets out, deadlines, and moving to another shard.
+//!
+//! Invariants:
+//! - [`Input::octets`] are what was received and not consumed, in order. They lie in the kernel's buffer; only what
+//!   straddles two buffers (or was decrypted) is copied, and an empty input holds no memory.
+//! - Output goes out in the order it was written; TLS's own messages before it.
+//! - After a switch to TLS nothing that was received in the clear is left (RFC 3207 §4.2, RFC 9051 §6.2.1).
+//! - A wait always has a deadline, and ends early where all timers are fired (the server stops).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::tls::{ServerTls, Tls};
+use crate::io::{Detached, Parcel, Received, Ring, Socket, Timer};
+use crate::limits;
+
+/// A connection of this shard.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where commands lie.
+    pub input: Input,
+    /// Where answers go.
+    pub wire: Wire,
+}
+
+/// Received octets that no command has consumed.
+#[derive(Debug, Default)]
+pub struct Input {
+    held: Option<Received>,
+    consumed: usize,
+    /// Used instead of `held` where octets straddle buffers or were decrypted.
+    copied: Vec<u8>,
+    ended: bool,
+}
+
+/// The socket, TLS, output and the connection's one timer.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Socket,
+    tls: Option<Box<Tls>>,
+    output: Option<Box<Parcel>>,
+    timer: Timer,
+}
+
+/// How a wait for input ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fill {
+    /// There is more input.
+    More,
+    /// The client has ended its stream.
+    End,
+    /// The deadline passed, or all timers were fired.
+    Timeout,
+}
+
+/// A connection between two shards.
+#[derive(Debug)]
+pub struct Moved {
+    descriptor: OwnedFd,
+    tls: Option<Box<Tls>>,
+    unread: Vec<u8>,
+    ended: bool,
+}
+
+fn failed(error: super::TlsError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+impl Connection {
+    /// Takes over an accepted connection.
+    pub fn new(ring: &Ring, descriptor: OwnedFd) -> Connection {
+        let wire = Wire { socket: ring.socket(descriptor), tls: None, output: None, timer: ring.timer() };
+        Connection { input: Input::default(), wire }
+    }
+
+    /// Takes over a connection that another shard let go of.
+    pub fn adopt(ring: &Ring, moved: Moved) -> Connection {
+        let mut connection = Connection::new(ring, moved.descriptor);
+        connection.wire.tls = moved.tls;
+        connection.input.copied = moved.unread;
+        connection.input.ended = moved.ended;
+        connection
+    }
+
+    /// Lets go of the connection, for another shard; its output must have been flushed.
+    pub async fn release(mut self) -> io::Result<Moved> {
+        let Detached { descriptor, mut unread, ended } = self.wire.socket.detach().await;
+        // What was received and not decrypted is decrypted here: TLS state and plaintext go together.
+        match &mut self.wire.tls {
+            Some(tls) => {
+                self.input.compact();
+                tls.receive(&mut unread, &mut self.input.copied).map_err(failed)?;
+                unread = std::mem::take(&mut self.input.copied);
+            }
+            None => {
+                let mut all = self.input.octets().to_vec();
+                all.append(&mut unread);
+                unread = all;
+            }
+        }
+        Ok(Moved { descriptor, tls: self.wire.tls.take(), unread, ended: ended || self.input.ended })
+    }
+
+    /// Ends the connection so that the client sees what was sent: flushes, says the end, and reads to the client's own end
+    /// for a moment (closing with unread input would reset the connection and lose our last words).
+    pub async fn close(mut self) {
+        if self.wire.flush().await.is_err() {
+            return;
+        }
+        if let Some(tls) = &mut self.wire.tls
+            && tls.close_notify().is_ok()
+            && self.wire.flush().await.is_err()
+        {
+            return;
+        }
+        self.wire.socket.shutdown_write();
+        self.wire.set_deadline(limits::LINGER);
+        let mut left = limits::LINGER_BYTES_MAX;
+        loop {
+            let received = std::future::poll_fn(|context| {
+                if self.wire.timer.poll(context).is_ready() {
+                    return Poll::Ready(Ok(None));
+                }
+                self.wire.socket.poll_receive(context)
+            });
+            match received.await {
+                Ok(Some(octets)) if octets.len() < left => left -= octets.len(),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Input {
+    /// What was received and not consumed.
+    pub fn octets(&self) -> &[u8] {
+        match &self.held {
+            Some(held) => &held[self.consumed..],
+            None => &self.copied[self.consumed..],
+        }
+    }
+
+    /// The client has ended its stream: nothing comes behind [`Input::octets`].
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Consumes `count` octets; what holds them is given back when they are all.
+    pub fn consume(&mut self, count: usize) {
+        self.consumed += count;
+        if self.octets().is_empty() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.held = None;
+        self.consumed = 0;
+        self.copied.clear();
+        if self.copied.capacity() > limits::INPUT_BYTES_KEPT {
+            self.copied = Vec::new();
+        }
+    }
+
+    /// Moves what is left to `copied`, so that more can be put behind it.
+    fn compact(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.copied.clear();
+            self.copied.extend_from_slice(&held[self.consumed..]);
+        } else {
+            self.copied.drain(..self.consumed);
+        }
+        self.consumed = 0;
+    }
+
+    /// Frees what an idle connection need not keep.
+    fn rest(&mut self) {
+        if self.held.is_none() && self.copied.is_empty() && self.copied.capacity() > 0 {
+            self.copied = Vec::new();
+        }
+    }
+
+    /// Takes one received buffer in.
+    fn take(&mut self, wire: &mut Wire, mut received: Received) -> io::Result<()> {
+        if let Some(tls) = &mut wire.tls {
+            self.compact();
+            return tls.receive(&mut received, &mut self.copied).map_err(failed);
+        }
+        if self.octets().is_empty() {
+            self.clear();
+            self.held = Some(received);
+        } else {
+            self.compact();
+            self.copied.extend_from_slice(&received);
+        }
+        Ok(())
+    }
+
+    /// Polls for more input. TLS may have something to send afterwards (which the next flush does).
+    pub fn poll_fill(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<Fill>> {
+        if self.ended || wire.tls.as_ref().is_some_and(|tls| tls.closed()) {
+            return Poll::Ready(Ok(Fill::End));
+        }
+        match wire.socket.poll_receive(context) {
+            Poll::Ready(Ok(Some(received))) => {
+                self.take(wire, received)?;
+                Poll::Ready(Ok(Fill::More))
+            }
+            Poll::Ready(Ok(None)) => {
+                self.ended = true;
+                Poll::Ready(Ok(Fill::End))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if wire.timer.poll(context).is_ready() {
+                    Poll::Ready(Ok(Fill::Timeout))
+                } else {
+                    Poll::Pending
+                }
+            }
+        }
+    }
+
+    /// Waits for more input, sending what TLS wants sent, until the wire's deadline.
+    pub async fn wait(&mut self, wire: &mut Wire) -> io::Result<Fill> {
+        if self.octets().is_empty() {
+            self.rest();
+        }
+        let fill = std::future::poll_fn(|context| self.poll_fill(wire, context)).await;
+        // The handshake's answers, and the alert where it failed.
+        if wire.tls.as_ref().is_some_and(|tls| tls.has_outgoing()) {
+            wire.flush().await?;
+        }
+        fill
+    }
+}
+
+impl Wire {
+    /// The ring it lives on.
+    pub fn ring(&self) -> &Ring {
+        self.socket.ring()
+    }
+
+    /// The client's address and ours.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        self.socket.addresses()
+    }
+
+    /// Throws away what was received and not consumed: before a switch to TLS is confirmed. What comes in the clear after
+    /// this is no TLS record, and fails the handshake.
+    pub fn discard(&mut self, input: &mut Input) {
+        input.clear();
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Ok(Some(octets))) = self.socket.poll_receive(&mut context) {
+            drop(octets);
+        }
+    }
+
+    /// Makes the connection a TLS one from here on.
+    pub fn begin_tls(&mut self, config: &ServerTls) -> io::Result<()> {
+        self.tls = Some(Box::new(Tls::new(config).map_err(failed)?));
+        Ok(())
+    }
+
+    /// Does the TLS handshake, within `time`.
+    pub async fn handshake(&mut self, input: &mut Input, time: Duration) -> io::Result<()> {
+        while !self.tls.as_ref().is_none_or(|tls| tls.established()) {
+            self.set_deadline(time);
+            match input.wait(self).await? {
+                Fill::More => {}
+                Fill::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Fill::Timeout => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// TLS is on.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Waits end at `time` from now.
+    pub fn set_deadline(&self, time: Duration) {
+        self.timer.set(self.ring().now() + time);
+    }
+
+    /// Ready when the deadline has passed.
+    pub fn poll_deadline(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll(context)
+    }
+
+    /// The output so far, to append to. Under TLS it is plaintext until it is flushed.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        self.parcel().buffer()
+    }
+
+    /// The output as a parcel, to lend to.
+    pub fn parcel(&mut self) -> &mut Parcel {
+        self.output.get_or_insert_with(|| self.socket.ring().parcel())
+    }
+
+    /// There is output to flush.
+    pub fn pending(&self) -> bool {
+        self.output.as_ref().is_some_and(|parcel| !parcel.is_empty())
+    }
+
+    /// Octets waiting to be flushed.
+    pub fn pending_bytes(&self) -> usize {
+        self.output.as_ref().map_or(0, |parcel| parcel.length())
+    }
+
+    /// Sends the output, within `SEND_TIME_MAX`.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls
+            && (tls.has_outgoing() || self.output.as_ref().is_some_and(|parcel| !parcel.is_empty()))
+        {
+            let mut cipher = self.socket.ring().parcel();
+            tls.take_outgoing(cipher.buffer());
+            if let Some(mut plain) = self.output.take() {
+                for slice in plain.slices() {
+                    tls.encrypt(slice, cipher.buffer()).map_err(failed)?;
+                }
+                self.socket.ring().recycle(plain);
+            }
+            self.output = Some(cipher);
+        }
+        self.send_output().await
+    }
+
+    async fn send_output(&mut self) -> io::Result<()> {
+        let Some(parcel) = self.output.take() else { return Ok(()) };
+        if parcel.is_empty() {
+            self.ring().recycle(parcel);
+            return Ok(());
+        }
+        self.set_deadline(limits::SEND_TIME_MAX);
+        let mut send = pin!(self.socket.send(parcel));
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(sent) = send.as_mut().poll(context) {
+                return Poll::Ready(sent);
+            }
+            match self.timer.poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}

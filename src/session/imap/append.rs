@@ -1,0 +1,196 @@
+//! APPEND (RFC 3501 §6.3.11): the message goes from the connection into a spool, never into one buffer.
+//!
+//! A message that is refused is not asked for where the client waits (a synchronising literal), else it is read and thrown
+//! away, so that the dialogue stays in step. OK is said when it is durable.
+
+use std::io;
+
+use super::tell::refusal;
+use super::{AppendAt, Dialogue, Next, Session, flags};
+use crate::net::Fill;
+use crate::proto::imap::{Append, Command, Frame, parse_append_head};
+use crate::session;
+use crate::store::{Date, Mailbox, NewMessage, Spool};
+
+/// An APPEND whose message may come.
+struct Wanted {
+    tag: Box<str>,
+    mailbox: Mailbox,
+    flags: crate::store::Flags,
+    keywords: Vec<String>,
+    date: Date,
+    utf8: bool,
+}
+
+/// How the octets of a message came in.
+enum Taken {
+    Whole,
+    Refused(&'static str),
+    /// The connection is over.
+    Over,
+}
+
+impl Session {
+    pub(super) async fn append(&mut self, at: AppendAt) -> io::Result<Next> {
+        let arena = self.dialogue.context.arenas.take();
+        let head = &self.input.octets()[..at.head];
+        let mut wanted = match parse_append_head(&arena, head) {
+            Ok(tagged) => match tagged.command {
+                Command::Append(append) => self.dialogue.may_append(tagged.tag, &append, at.size).await,
+                _ => unreachable!("an APPEND's head is an APPEND"),
+            },
+            Err(error) => {
+                self.dialogue.bad(&error);
+                None
+            }
+        };
+        self.input.consume(at.head);
+        drop(arena);
+        if at.synchronising {
+            if wanted.is_none() {
+                return Ok(Next::Command);
+            }
+            self.dialogue.put("+ Send the message\r\n");
+        }
+        let mut spool = wanted.is_some().then(|| self.dialogue.context.store.spool());
+        match self.take_message(at.size, &mut spool).await? {
+            Taken::Whole => {}
+            Taken::Refused(text) => {
+                if let Some(wanted) = wanted.take() {
+                    self.dialogue.answer(&wanted.tag, text);
+                }
+            }
+            Taken::Over => return Ok(Next::Over),
+        }
+        let Some(rest) = self.rest_of_line().await? else { return Ok(Next::Over) };
+        let (Some(wanted), Some(spool)) = (wanted, spool) else { return Ok(Next::Command) };
+        if rest != if wanted.utf8 { b")\r\n".as_slice() } else { b"\r\n" } {
+            self.dialogue.answer(&wanted.tag, "BAD Only one message at a time");
+            return Ok(Next::Command);
+        }
+        self.dialogue.finish_append(wanted, spool).await;
+        Ok(Next::Command)
+    }
+
+    /// Takes `size` octets into the spool, or throws them away where there is none.
+    async fn take_message(&mut self, size: u64, spool: &mut Option<Spool>) -> io::Result<Taken> {
+        let mut taken = Taken::Whole;
+        let mut left = size;
+        while left > 0 {
+            let octets = self.input.octets();
+            if octets.is_empty() {
+                let wire = &mut self.dialogue.wire;
+                wire.flush().await?;
+                wire.set_deadline(self.dialogue.endpoint.idle_timeout());
+                match self.input.wait(wire).await? {
+                    Fill::More => continue,
+                    Fill::End => return Ok(Taken::Over),
+                    Fill::Timeout => {
+                        self.dialogue.say_bye();
+                        return Ok(Taken::Over);
+                    }
+                }
+            }
+            let count = octets.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let piece = &octets[..count];
+            if memchr::memchr(0, piece).is_some() && spool.take().is_some() {
+                // RFC 3501 §9: CHAR8 is any octet but NUL.
+                taken = Taken::Refused("NO [CANNOT] A message can't hold NUL octets");
+            }
+            if let Some(open) = spool
+                && let Err(error) = open.write(piece).await
+            {
+                taken = Taken::Refused(refusal(&error));
+                *spool = None;
+            }
+            self.input.consume(count);
+            left -= count as u64;
+        }
+        Ok(taken)
+    }
+
+    /// What follows the message on its line. `None`: the connection is over.
+    async fn rest_of_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.dialogue.framer.resume_after_append();
+        loop {
+            let limits = self.dialogue.limits();
+            match self.dialogue.framer.next(self.input.octets(), limits) {
+                Frame::Command { length } => {
+                    let rest = self.input.octets()[..length].to_vec();
+                    self.input.consume(length);
+                    return Ok(Some(rest));
+                }
+                Frame::Partial => {
+                    if !matches!(self.more().await?, Next::Command) {
+                        return Ok(None);
+                    }
+                }
+                Frame::Refused { length, close, .. } => {
+                    self.input.consume(length);
+                    if close {
+                        return Ok(None);
+                    }
+                    return Ok(Some(Vec::new()));
+                }
+                Frame::Continue | Frame::Skipped { .. } | Frame::AppendLiteral { .. } => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Dialogue {
+    /// Looks at an APPEND before its message comes; `None`: it was answered.
+    async fn may_append(&mut self, tag: &str, append: &Append<'_>, size: u64) -> Option<Wanted> {
+        let mailbox = match self.mailbox(append.mailbox).await {
+            Ok(mailbox) => mailbox,
+            Err(super::select::NO_MAILBOX) => {
+                // RFC 3501 §6.3.11: the client may create it and try again; CREATE would have to work, though.
+                self.answer(tag, "NO [TRYCREATE] No such mailbox");
+                return None;
+            }
+            Err(text) => {
+                self.answer(tag, text);
+                return None;
+            }
+        };
+        if size > self.context.config.max_message_bytes {
+            self.answer(tag, "NO [TOOBIG] The message is larger than this server takes");
+            return None;
+        }
+        let (seconds, offset_minutes) = append.date_time.unwrap_or_else(|| ((self.context.clock)(), 0));
+        Some(Wanted {
+            tag: tag.into(),
+            mailbox,
+            flags: flags::to_store(append.flags.system),
+            keywords: flags::keywords(&append.flags),
+            date: Date { seconds, offset_minutes },
+            utf8: append.utf8,
+        })
+    }
+
+    async fn finish_append(&mut self, wanted: Wanted, spool: Spool) {
+        let text = match self.store_message(&wanted, spool).await {
+            Ok(()) => "OK APPEND completed",
+            Err(text) => text,
+        };
+        self.tell(true);
+        self.answer(&wanted.tag, text);
+    }
+
+    async fn store_message(&mut self, wanted: &Wanted, spool: Spool) -> Result<(), &'static str> {
+        let body = spool.finish().await.map_err(|error| refusal(&error))?;
+        let Some(structure) = session::structure(&self.context, &body).await else {
+            return Err("NO [SERVERBUG] The message could not be taken apart");
+        };
+        let message = NewMessage {
+            body,
+            structure,
+            internal_date: wanted.date,
+            saved_at: (self.context.clock)(),
+            flags: wanted.flags,
+            keywords: wanted.keywords.clone(),
+            delivery: None,
+        };
+        wanted.mailbox.append(message).await.map(drop).map_err(|error| refusal(&error))
+    }
+}

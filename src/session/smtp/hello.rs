@@ -1,0 +1,27 @@
+//! EHLO and HELO (RFC 5321 §4.1.1.1).
+//!
+//! The name that the client gives is kept for the Received line and checked for nothing else. What is offered depends on
+//! TLS and on the listener, so it is written anew each time.
+
+use super::{Dialogue, Hello};
+use crate::proto::smtp::reply;
+
+impl Dialogue {
+    pub(super) fn hello(&mut self, domain: &str, extended: bool) {
+        self.transaction = None;
+        self.hello = Some(Hello { domain: domain.into(), extended });
+        let host = self.context.config.hostname.clone();
+        if !extended {
+            return self.reply(250, "", &host);
+        }
+        let size = format!("SIZE {}", self.context.config.max_message_bytes);
+        let mut lines = vec![host.as_str(), &size, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
+        if self.offers_starttls() {
+            lines.push("STARTTLS");
+        }
+        if self.allows_password() {
+            lines.push("AUTH PLAIN LOGIN");
+        }
+        reply::lines(self.wire.output(), 250, "", &lines);
+    }
+}

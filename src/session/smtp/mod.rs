@@ -1,0 +1,261 @@
+//! The SMTP dialogue, between servers (25) and for users (587, 465): RFC 5321, RFC 6409.
+//!
+//! Invariants: replies go out in order and together where commands came together (PIPELINING); a transaction is forgotten
+//! whole by RSET, EHLO, STARTTLS, a delivery and any refusal of its data; `250` after the final dot means durable for every
+//! recipient; mail for domains that aren't ours is refused (`554 5.7.1`).
+//! RFC 5321, 1870 (SIZE), 2034, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME).
+
+mod auth;
+mod data;
+mod hello;
+mod transaction;
+
+use std::io;
+use std::rc::Rc;
+
+use super::login::{Exchange, Identity};
+use super::{Context, Endpoint, Peer};
+use crate::config::StartTls;
+use crate::limits;
+use crate::net::{Connection, Fill, Input, Wire};
+use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
+use transaction::Transaction;
+
+/// How a dialogue ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It is over; the connection is to be closed.
+    Closed(Connection),
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+/// One SMTP session.
+#[derive(Debug)]
+pub struct Session {
+    input: Input,
+    dialogue: Dialogue,
+}
+
+/// A session without its input, which commands borrow from.
+#[derive(Debug)]
+struct Dialogue {
+    wire: Wire,
+    context: Rc<Context>,
+    endpoint: Rc<Endpoint>,
+    peer: Peer,
+    framer: LineFramer,
+    hello: Option<Hello>,
+    identity: Option<Identity>,
+    transaction: Option<Box<Transaction>>,
+    failures: u32,
+    idle_commands: u32,
+}
+
+/// What the client said of itself.
+#[derive(Debug)]
+struct Hello {
+    domain: Box<str>,
+    extended: bool,
+}
+
+/// What follows a command.
+enum Next {
+    Command,
+    StartTls,
+    Data,
+    Authenticate(Exchange, &'static str),
+    Over,
+}
+
+impl Session {
+    /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
+        let Connection { input, wire } = connection;
+        let dialogue = Dialogue {
+            wire,
+            context,
+            endpoint,
+            peer,
+            framer: LineFramer::default(),
+            hello: None,
+            identity: None,
+            transaction: None,
+            failures: 0,
+            idle_commands: 0,
+        };
+        Session { input, dialogue }
+    }
+
+    /// Greets and answers commands to the end.
+    pub async fn run(mut self) -> Ended {
+        match self.converse().await {
+            Ok(()) => Ended::Closed(Connection { input: self.input, wire: self.dialogue.wire }),
+            Err(error) => Ended::Failed(error),
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        self.dialogue.greet();
+        loop {
+            let next = match self.dialogue.framer.next(self.input.octets(), limits::SMTP_LINE_BYTES_MAX) {
+                Line::Partial => self.more().await?,
+                Line::Complete { length } => {
+                    let line = &self.input.octets()[..length];
+                    let next = Box::pin(self.dialogue.execute(line)).await?;
+                    self.input.consume(length);
+                    next
+                }
+                Line::Refused { fault, length, close } => {
+                    self.input.consume(length);
+                    self.dialogue.reply(500, "5.5.2", fault.text());
+                    // What follows a bare CR or LF may be read as commands by one program and as text by another.
+                    if close { Next::Over } else { Next::Command }
+                }
+                Line::Skipped { length } => {
+                    self.input.consume(length);
+                    Next::Command
+                }
+            };
+            let next = match next {
+                Next::StartTls => self.start_tls().await?,
+                Next::Data => Box::pin(self.data()).await?,
+                Next::Authenticate(exchange, challenge) => Box::pin(self.authenticate(exchange, challenge)).await?,
+                other => other,
+            };
+            if matches!(next, Next::Over) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for input, with the replies so far on their way.
+    async fn more(&mut self) -> io::Result<Next> {
+        let dialogue = &mut self.dialogue;
+        dialogue.wire.flush().await?;
+        if !dialogue.context.stopping.get() {
+            dialogue.wire.set_deadline(dialogue.endpoint.idle_timeout());
+            match self.input.wait(&mut dialogue.wire).await? {
+                Fill::More => return Ok(Next::Command),
+                Fill::End => return Ok(Next::Over),
+                Fill::Timeout => {}
+            }
+        }
+        dialogue.say_goodbye();
+        Ok(Next::Over)
+    }
+
+    /// RFC 3207 §4.2: nothing from before TLS is kept, neither what was received nor what is known.
+    async fn start_tls(&mut self) -> io::Result<Next> {
+        let dialogue = &mut self.dialogue;
+        let Some(config) = dialogue.endpoint.tls.clone() else { return Ok(Next::Over) };
+        dialogue.wire.discard(&mut self.input);
+        dialogue.wire.flush().await?;
+        dialogue.wire.begin_tls(&config)?;
+        dialogue.framer = LineFramer::default();
+        dialogue.hello = None;
+        dialogue.identity = None;
+        dialogue.transaction = None;
+        dialogue.wire.handshake(&mut self.input, limits::HANDSHAKE_TIME_MAX).await?;
+        Ok(Next::Command)
+    }
+}
+
+impl Dialogue {
+    fn greet(&mut self) {
+        let service = &self.endpoint.service;
+        let text = if self.wire.is_tls() { &service.greeting_tls } else { &service.greeting };
+        let text = text.as_deref().unwrap_or("Ringpost ready");
+        // RFC 5321 §4.2: the name of the host comes first.
+        let greeting = format!("{} ESMTP {text}", self.context.config.hostname);
+        self.reply(220, "", &greeting);
+    }
+
+    fn say_goodbye(&mut self) {
+        if self.context.stopping.get() {
+            self.reply(421, "4.3.2", "The server is stopping, come back soon");
+        } else {
+            self.reply(421, "4.4.2", "Idle for too long");
+        }
+    }
+
+    fn reply(&mut self, code: u16, enhanced: &str, text: &str) {
+        reply::line(self.wire.output(), code, enhanced, text);
+    }
+
+    /// May STARTTLS be sent now?
+    fn offers_starttls(&self) -> bool {
+        self.endpoint.tls.is_some() && !self.wire.is_tls() && self.endpoint.listener.starttls != StartTls::Off
+    }
+
+    /// R-SMTP-2: TLS is required and not on.
+    fn lacks_tls(&self) -> bool {
+        self.endpoint.listener.starttls == StartTls::Required && !self.wire.is_tls()
+    }
+
+    fn allows_password(&self) -> bool {
+        !self.lacks_tls() && self.endpoint.allows_password(self.wire.is_tls(), self.peer)
+    }
+
+    async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
+        let command = match parse(line) {
+            Ok(command) => command,
+            Err(error) => return Ok(self.malformed(error)),
+        };
+        let harmless = matches!(
+            command,
+            Command::Noop | Command::Ehlo { .. } | Command::Helo { .. } | Command::StartTls | Command::Quit
+        );
+        if self.lacks_tls() && !harmless {
+            self.reply(530, "5.7.0", "Must issue a STARTTLS command first");
+            return Ok(Next::Command);
+        }
+        match command {
+            Command::Ehlo { domain } => self.hello(domain, true),
+            Command::Helo { domain } => self.hello(domain, false),
+            Command::Mail { from, size, .. } => self.mail(from, size),
+            Command::Rcpt { to } => self.rcpt(to).await,
+            Command::Data => return Ok(self.may_send_data()),
+            Command::Auth { mechanism, initial } => return self.may_authenticate(mechanism, initial).await,
+            Command::StartTls => return Ok(self.may_start_tls()),
+            Command::Quit => {
+                self.reply(221, "2.0.0", "Until next time");
+                return Ok(Next::Over);
+            }
+            Command::Rset => {
+                self.transaction = None;
+                return Ok(self.idly(250, "2.0.0", "OK"));
+            }
+            Command::Noop => return Ok(self.idly(250, "2.0.0", "OK")),
+            Command::Help => return Ok(self.idly(214, "2.0.0", "RFC 5321")),
+            Command::Vrfy { .. } => return Ok(self.idly(252, "2.5.2", "Send mail and see")),
+            Command::Expn { .. } => return Ok(self.idly(502, "5.5.1", "EXPN is off")),
+            Command::Lhlo { .. } => return Ok(self.idly(500, "5.5.1", "This is SMTP: say EHLO")),
+        }
+        Ok(Next::Command)
+    }
+
+    fn malformed(&mut self, error: ParseError) -> Next {
+        self.idly(error.code(), error.enhanced(), error.text())
+    }
+
+    /// A reply to a command that does nothing: a client may have so many of them.
+    fn idly(&mut self, code: u16, enhanced: &str, text: &str) -> Next {
+        self.idle_commands += 1;
+        if self.idle_commands > limits::IDLE_COMMANDS_MAX {
+            self.reply(421, "4.7.0", "Too many commands that do nothing");
+            return Next::Over;
+        }
+        self.reply(code, enhanced, text);
+        Next::Command
+    }
+
+    fn may_start_tls(&mut self) -> Next {
+        if !self.offers_starttls() {
+            let text = if self.wire.is_tls() { "TLS is on already" } else { "STARTTLS is not offered here" };
+            return self.idly(503, "5.5.1", text);
+        }
+        self.reply(220, "2.0.0", "Ready to start TLS");
+        Next::StartTls
+    }
+}

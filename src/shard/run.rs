@@ -1,0 +1,331 @@
+//! The life of a shard: opens its store, accepts, adopts, delivers, and stops in order.
+//!
+//! Invariant: whatever ends a connection's task, its place in the counts is given back ([`Guest`]); accepting pauses before
+//! descriptors run out and goes on when there is room.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::executor::{self, Breath, Queues, Running, contained};
+use super::{Door, Entrance, Event, Failure, Notice, Order, Seed};
+use crate::delivery::{self, Delivery};
+use crate::hop::{Address, Inbox, Post};
+use crate::io::{Listener, Ring, Sizes};
+use crate::limits;
+use crate::net::{Arenas, Connection, exhausted};
+use crate::session::login::Identity;
+use crate::session::{Context, Endpoint, Peer, Protocol, imap, smtp};
+use crate::store::{Replay, RingDisk, Store};
+
+const SIZES: Sizes = Sizes {
+    submissions: 1024,
+    completions: 16_384,
+    buffers: limits::RECEIVE_BUFFERS,
+    buffer_bytes: limits::RECEIVE_BUFFER_BYTES,
+};
+
+/// A shard on its own thread.
+struct Shard {
+    queues: Queues,
+    context: Rc<Context>,
+    endpoints: Vec<Rc<Endpoint>>,
+    adopt_at: Vec<Address<imap::Moving>>,
+    listeners: RefCell<Vec<Rc<Listener>>>,
+    /// Connections now.
+    open: Cell<usize>,
+    /// Listeners are paused because there are too many.
+    full: Cell<bool>,
+}
+
+fn unix_time() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+/// Starts the shard's thread. What it has to say comes through its events.
+pub fn start(seed: Seed, replay: Replay) -> io::Result<Running> {
+    let (cpu, name) = (seed.cpu, format!("shard-{}", seed.number));
+    executor::start(cpu, &name, move |queues| async move {
+        let (number, events) = (seed.number, seed.events.clone());
+        let ended = match live(queues, seed, replay).await {
+            Ok(()) => Event::Stopped,
+            Err(failure) => Event::Failed(failure),
+        };
+        let _ = events.send(Notice::Shard(number, ended));
+    })
+}
+
+async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure> {
+    let ring = Ring::new(&SIZES).map_err(Failure::Ring)?;
+    let post = Post::new(seed.bell.clone());
+    spawn_driver(queues, &ring, &post, &seed);
+    let store = open_store(queues, (&ring, &post), &seed, replay).await?;
+    let (number, events) = (seed.number, seed.events.clone());
+    let orders = seed.orders.open(&post);
+    let (deliveries, adoptions) = (seed.deliveries.open(&post), seed.adoptions.open(&post));
+    let delivery = Delivery::new(number, store.clone(), post.clone(), seed.deliver_to);
+    let context = Rc::new(Context {
+        ring,
+        post,
+        pool: seed.pool,
+        arenas: Arenas::default(),
+        store,
+        directory: seed.directory,
+        delivery,
+        config: seed.config,
+        shard: number,
+        shards: seed.adopt_at.len(),
+        counters: seed.counters,
+        stopping: Cell::new(false),
+        hurry: Cell::new(false),
+        taken: Cell::new(0),
+        clock: unix_time,
+    });
+    let shard = Rc::new(Shard {
+        queues,
+        context,
+        endpoints: seed.entrances.iter().map(|entrance| Rc::new(endpoint(entrance))).collect(),
+        adopt_at: seed.adopt_at,
+        listeners: RefCell::default(),
+        open: Cell::new(0),
+        full: Cell::new(false),
+    });
+    queues.spawn_session(deliver(shard.clone(), deliveries));
+    queues.spawn_session(adopt(shard.clone(), adoptions));
+    for door in seed.doors {
+        shard.open_door(door);
+    }
+    let _ = events.send(Notice::Shard(number, Event::Ready));
+    shard.obey(orders).await
+}
+
+fn endpoint(entrance: &Entrance) -> Endpoint {
+    Endpoint {
+        protocol: entrance.protocol,
+        listener: entrance.listener.clone(),
+        service: entrance.service.clone(),
+        tls: entrance.tls.clone(),
+        sessions: entrance.sessions.clone(),
+    }
+}
+
+fn spawn_driver(queues: Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
+    let (ring, post, counters) = (ring.clone(), post.clone(), seed.counters.clone());
+    let (number, events) = (seed.number, seed.events.clone());
+    queues.spawn_session(async move {
+        let error = executor::drive(ring, post, queues, counters).await;
+        let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Turn(error))));
+    });
+}
+
+async fn open_store(
+    queues: Queues,
+    (ring, post): (&Ring, &Rc<Post>),
+    seed: &Seed,
+    replay: Replay,
+) -> Result<Store, Failure> {
+    let disk = RingDisk::new(ring, &seed.data);
+    let (number, events) = (seed.number, seed.events.clone());
+    let sealed = events.clone();
+    let on_sealed = Box::new(move || {
+        let _ = sealed.send(Notice::Shard(number, Event::Sealed));
+    });
+    let seconds = unix_time().unsigned_abs();
+    let store = Store::open(disk, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
+    let writer = store.writer();
+    queues.spawn_session(async move {
+        let lost = writer.await;
+        let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
+    });
+    let breath = Breath::new(ring, post.bell());
+    queues.spawn_background("checkpoint", store.checkpointer(async move || breath.take().await));
+    Ok(store)
+}
+
+async fn deliver(shard: Rc<Shard>, inbox: Inbox<delivery::Deliver>) {
+    loop {
+        let message = inbox.receive().await;
+        let store = shard.context.store.clone();
+        shard.spawn(delivery::accept(store, message));
+    }
+}
+
+async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
+    loop {
+        let moving = inbox.receive().await;
+        shard.context.counters.adopted.add(1);
+        let endpoint = shard.endpoints[moving.endpoint].clone();
+        shard.enter();
+        let connection = Connection::adopt(&shard.context.ring, moving.connection);
+        let (account, name) = moving.identity;
+        let session = imap::Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer)
+            .resume(Identity { account, name: name.into() });
+        let again = shard.clone();
+        shard.spawn(async move {
+            let at = Guest { shard: again.clone(), endpoint };
+            again.finish_imap(session.run().await, moving.endpoint, moving.peer).await;
+            drop(at);
+        });
+    }
+}
+
+/// A connection's place in the counts, given back on drop, whatever becomes of its task.
+struct Guest {
+    shard: Rc<Shard>,
+    endpoint: Rc<Endpoint>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.shard.leave();
+        self.endpoint.sessions.subtract(1);
+    }
+}
+
+impl Shard {
+    /// Runs a connection's task; where it panics, only it ends.
+    fn spawn(self: &Rc<Self>, future: impl Future<Output = ()> + 'static) {
+        let shard = self.clone();
+        self.queues.spawn_session(async move {
+            if let Err(panic) = contained(future).await {
+                shard.context.counters.panics.add(1);
+                tracing::error!(shard = shard.context.shard, panic, "a session panicked; its connection is closed");
+            }
+        });
+    }
+
+    fn enter(&self) {
+        self.open.set(self.open.get() + 1);
+        self.context.counters.connections.set(self.open.get() as u64);
+        self.context.counters.accepted.add(1);
+        if self.open.get() >= limits::CONNECTIONS_A_SHARD_MAX && !self.full.replace(true) {
+            tracing::warn!(shard = self.context.shard, connections = self.open.get(), "full: accepting pauses");
+            self.listeners.borrow().iter().for_each(|listener| listener.pause());
+        }
+    }
+
+    fn leave(&self) {
+        self.open.set(self.open.get() - 1);
+        self.context.counters.connections.set(self.open.get() as u64);
+        if self.full.get() && self.open.get() < limits::CONNECTIONS_A_SHARD_MAX {
+            self.full.set(false);
+            self.listeners.borrow().iter().for_each(|listener| listener.resume());
+        }
+    }
+
+    fn open_door(self: &Rc<Self>, door: Door) {
+        let listener = Rc::new(self.context.ring.listen(door.socket));
+        self.listeners.borrow_mut().push(listener.clone());
+        let shard = self.clone();
+        self.queues.spawn_session(async move {
+            while let Some(accepted) = listener.accept().await {
+                match accepted {
+                    Ok(descriptor) => shard.receive(descriptor, door.endpoint),
+                    Err(error) if exhausted(&error) => {
+                        tracing::warn!(%error, "cannot accept; trying again soon");
+                        shard.context.ring.sleep(limits::ACCEPT_PAUSE).await;
+                    }
+                    // The client went away before it was accepted.
+                    Err(_) => {}
+                }
+            }
+        });
+    }
+
+    fn receive(self: &Rc<Self>, descriptor: OwnedFd, number: usize) {
+        let endpoint = self.endpoints[number].clone();
+        endpoint.sessions.add(1);
+        self.enter();
+        let connection = Connection::new(&self.context.ring, descriptor);
+        let guest = Guest { shard: self.clone(), endpoint };
+        let shard = self.clone();
+        self.spawn(async move {
+            shard.converse(connection, guest.endpoint.clone(), number).await;
+            drop(guest);
+        });
+    }
+
+    async fn converse(self: &Rc<Self>, mut connection: Connection, endpoint: Rc<Endpoint>, number: usize) {
+        let Ok((client, server)) = connection.wire.addresses() else { return };
+        let peer = Peer { client, server };
+        if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
+            let Connection { input, wire } = &mut connection;
+            let done = match wire.begin_tls(config) {
+                Ok(()) => wire.handshake(input, limits::HANDSHAKE_TIME_MAX).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%client, %error, "no TLS handshake");
+                return connection.close().await;
+            }
+        }
+        let limit = endpoint.service.max_sessions as u64;
+        if limit > 0 && endpoint.sessions.value() > limit {
+            let text: &[u8] = match endpoint.protocol {
+                Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
+                _ => b"421 4.3.2 Too many sessions, try again later\r\n",
+            };
+            connection.wire.output().extend_from_slice(text);
+            return connection.close().await;
+        }
+        let context = self.context.clone();
+        match endpoint.protocol {
+            Protocol::Imap => {
+                let ended = imap::Session::new(connection, context, endpoint, peer).run().await;
+                self.finish_imap(ended, number, peer).await;
+            }
+            Protocol::Smtp | Protocol::Submission => {
+                match smtp::Session::new(connection, context, endpoint, peer).run().await {
+                    smtp::Ended::Closed(connection) => connection.close().await,
+                    smtp::Ended::Failed(error) => tracing::debug!(%client, %error, "a connection failed"),
+                }
+            }
+        }
+    }
+
+    async fn finish_imap(&self, ended: imap::Ended, number: usize, peer: Peer) {
+        match ended {
+            imap::Ended::Closed(connection) => connection.close().await,
+            imap::Ended::Failed(error) => tracing::debug!(client = %peer.client, %error, "a connection failed"),
+            imap::Ended::Move(connection, identity) => {
+                let owner = identity.account.shard(self.adopt_at.len());
+                match connection.release().await {
+                    Ok(connection) => {
+                        // The owner counts it as its own from here on; ours is given back by the guest.
+                        self.endpoints[number].sessions.add(1);
+                        let identity = (identity.account, identity.name.to_string());
+                        let _ =
+                            self.adopt_at[owner].send(imap::Moving { connection, identity, endpoint: number, peer });
+                    }
+                    Err(error) => tracing::debug!(client = %peer.client, %error, "a connection failed while it moved"),
+                }
+            }
+        }
+    }
+
+    /// Carries out the server's orders, and ends when the shard has stopped.
+    async fn obey(self: &Rc<Self>, orders: Inbox<Order>) -> Result<(), Failure> {
+        while orders.receive().await != Order::Stop {}
+        self.listeners.borrow().iter().for_each(|listener| listener.close());
+        self.context.stopping.set(true);
+        self.context.ring.fire_all_timers();
+        let shard = self.clone();
+        self.queues.spawn_session(async move {
+            while orders.receive().await != Order::Hurry {}
+            shard.context.hurry.set(true);
+            shard.context.ring.fire_all_timers();
+        });
+        let mut patience = limits::HURRY_PATIENCE;
+        while self.open.get() > 0 && patience > Duration::ZERO {
+            self.context.ring.sleep(limits::STOP_LOOK).await;
+            // Those that came to a wait since then are told again.
+            self.context.ring.fire_all_timers();
+            if self.context.hurry.get() {
+                patience = patience.saturating_sub(limits::STOP_LOOK);
+            }
+        }
+        self.context.store.flush().await.map_err(Failure::Store)
+    }
+}
