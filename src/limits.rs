@@ -262,3 +262,6 @@ pub const HURRY_PATIENCE: Duration = Duration::from_secs(3);
 pub const SERVICE_THREADS: usize = 4;
 /// Password hashes at once: one thread stays free for cold pages and structures.
 pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;
+
+/// A refused login is answered so much later: ten tries a connection and second are no way to guess.
+pub const REFUSED_LOGIN_PAUSE: Duration = Duration::from_millis(500);

@@ -78,7 +78,8 @@ impl Client {
             if let Some(at) = self.line.iter().rposition(|octet| *octet == b'{')
                 && self.line.ends_with(b"}\r\n")
             {
-                let size: usize = std::str::from_utf8(&self.line[at + 1..self.line.len() - 3]).unwrap().parse().unwrap();
+                let size: usize =
+                    std::str::from_utf8(&self.line[at + 1..self.line.len() - 3]).unwrap().parse().unwrap();
                 let mut literal = vec![0; size];
                 self.reader.read_exact(&mut literal).unwrap();
                 read += size;

@@ -59,7 +59,7 @@ fn poll_receive(socket: &Socket) -> impl Future<Output = std::io::Result<Option<
     std::future::poll_fn(|context| socket.poll_receive(context))
 }
 
-async fn echo(socket: Socket) {
+async fn echo(mut socket: Socket) {
     while let Ok(Some(received)) = poll_receive(&socket).await {
         let mut parcel = socket.ring().parcel();
         parcel.buffer().extend_from_slice(&received);
@@ -217,7 +217,7 @@ fn background_work_does_not_starve_sessions() {
 fn a_dropped_future_leaves_its_buffer_to_the_kernel() {
     let ring = Ring::new(&SIZES).unwrap();
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let socket = ring.socket(ours.into());
+    let mut socket = ring.socket(ours.into());
     block_on(&ring, async {
         for round in 0..100u32 {
             // More than the socket's buffers take, so that it must wait.
@@ -360,7 +360,7 @@ fn a_connection_moves_while_its_client_goes_on_sending() {
     }
 }
 
-async fn echo_and_move(socket: Socket, unread: Vec<u8>, moves: Arc<AtomicU64>, peer: Address<Parcelled>) {
+async fn echo_and_move(mut socket: Socket, unread: Vec<u8>, moves: Arc<AtomicU64>, peer: Address<Parcelled>) {
     let mut parcel = socket.ring().parcel();
     parcel.buffer().extend_from_slice(&unread);
     if socket.send(parcel).await.is_err() {
@@ -375,7 +375,7 @@ async fn echo_and_move(socket: Socket, unread: Vec<u8>, moves: Arc<AtomicU64>, p
             return;
         }
     }
-    let detached = socket.detach().await;
+    let Ok(detached) = socket.detach().await else { return };
     if !detached.ended {
         moves.fetch_add(1, Ordering::Relaxed);
         let _ = peer.send(Parcelled { detached });

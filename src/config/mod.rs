@@ -311,7 +311,7 @@ mod tests {
         assert!(config.needs_certificate());
         let four = Surroundings { ipv6: false, ..machine() };
         let config = Config::embedded_in("d".into(), 0, None, &four).unwrap();
-        assert_eq!(config.imap.listeners[0].addresses, ["127.0.0.1:143".parse().unwrap()]);
+        assert_eq!(config.imap.listeners[0].addresses, ["127.0.0.1:143".parse::<SocketAddr>().unwrap()]);
         assert_eq!(config.cpus, [0, 1, 2, 3]);
     }
 

@@ -4,7 +4,10 @@
 //! completion. Parcels are pooled by the ring; an idle connection holds none.
 
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::rc::Rc;
+
+use io_uring::{opcode, squeue, types};
 
 /// Memory that can be lent to the kernel.
 ///
@@ -34,6 +37,9 @@ pub struct Parcel {
     pieces: Vec<Piece>,
     pins: Vec<Rc<dyn Lend>>,
     lent: usize,
+    /// Octets that the kernel took.
+    sent: usize,
+    socket: RawFd,
     vectors: Vec<libc::iovec>,
     header: libc::msghdr,
 }
@@ -46,6 +52,8 @@ impl Parcel {
             pieces: Vec::with_capacity(8),
             pins: Vec::with_capacity(4),
             lent: 0,
+            sent: 0,
+            socket: -1,
             vectors: Vec::with_capacity(8),
             // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
             header: unsafe { std::mem::zeroed() },
@@ -81,11 +89,6 @@ impl Parcel {
         self.length() == 0
     }
 
-    /// True where only our own octets are to be sent, so that they are one slice.
-    pub(super) fn is_plain(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
     /// The pieces in order, for a transport that must transform them.
     pub fn slices(&mut self) -> impl Iterator<Item = &[u8]> {
         self.cover();
@@ -108,11 +111,29 @@ impl Parcel {
         }
     }
 
-    /// The message header over what is left after `sent` octets; valid until the parcel is changed.
-    pub(super) fn header(&mut self, sent: usize) -> *const libc::msghdr {
+    /// From now on it is on its way to `socket`.
+    pub(super) fn address(&mut self, socket: RawFd) {
+        self.socket = socket;
+    }
+
+    /// The kernel took `count` more octets; true: that was the last of it.
+    pub(super) fn took(&mut self, count: usize) -> bool {
+        self.sent += count;
+        self.sent >= self.length()
+    }
+
+    /// The entry that sends what is left. It points into this parcel, which must be boxed and stay until the completion.
+    pub(super) fn entry(&mut self) -> squeue::Entry {
+        // MSG_WAITALL: the kernel goes on after a short send by itself.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let socket = types::Fd(self.socket);
+        if self.pieces.is_empty() {
+            let rest = &self.bytes[self.sent..];
+            return opcode::Send::new(socket, rest.as_ptr(), rest.len() as u32).flags(flags).build();
+        }
         self.cover();
         self.vectors.clear();
-        let (mut from, mut skip) = (0, sent);
+        let (mut from, mut skip) = (0, self.sent);
         for piece in &self.pieces {
             let (start, bytes) = match *piece {
                 Piece::Own { end } => {
@@ -125,13 +146,13 @@ impl Parcel {
             let skipped = skip.min(bytes);
             skip -= skipped;
             if bytes > skipped && self.vectors.len() < libc::UIO_MAXIOV as usize {
-                self.vectors
-                    .push(libc::iovec { iov_base: start.wrapping_add(skipped) as *mut _, iov_len: bytes - skipped });
+                let base = start.wrapping_add(skipped).cast_mut().cast();
+                self.vectors.push(libc::iovec { iov_base: base, iov_len: bytes - skipped });
             }
         }
         self.header.msg_iov = self.vectors.as_mut_ptr();
         self.header.msg_iovlen = self.vectors.len();
-        &self.header
+        opcode::SendMsg::new(socket, &raw const self.header).flags(flags as u32).build()
     }
 
     /// Empties it for the next use; `capacity` is what it may keep.
@@ -142,6 +163,8 @@ impl Parcel {
         self.pieces.clear();
         self.pins.clear();
         self.lent = 0;
+        self.sent = 0;
+        self.socket = -1;
     }
 }
 

@@ -314,6 +314,22 @@ impl Ring {
         let mut slots = self.0.slots.borrow_mut();
         let slot = &mut slots[tag.index as usize];
         debug_assert_eq!(slot.generation & GENERATION_MASK, tag.generation);
+        if let Hold::Parcel(parcel) = &mut slot.hold
+            && matches!(slot.state, State::Waiting(_))
+        {
+            let again = matches!(-result, libc::EINTR | libc::EAGAIN);
+            if again || result > 0 && !parcel.took(result as usize) {
+                let entry = parcel.entry().user_data(tag.user_data());
+                drop(slots);
+                // SAFETY: the slot still holds the parcel.
+                return unsafe { self.push(&entry) };
+            }
+            // Nobody need be woken for this: an idle session whose last words are through holds no parcel.
+            let hold = std::mem::replace(&mut slot.hold, Hold::Nothing);
+            if let Hold::Parcel(parcel) = hold {
+                self.recycle(parcel);
+            }
+        }
         match std::mem::replace(&mut slot.state, State::Done(result)) {
             State::Waiting(waker) => {
                 drop(slots);

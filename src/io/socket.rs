@@ -3,20 +3,22 @@
 //! Invariants: a receive is armed whenever the session could take more and its queue is short; a queue that the session
 //! does not read is cut off at `RECEIVE_QUEUE_BUFFERS` (the client's window fills, the pool does not empty); ENOBUFS ends
 //! a multishot and the socket waits its turn for buffers rather than spinning. Received buffers whose socket is gone go
-//! straight back to the pool. One send is in flight at a time.
+//! straight back to the pool. One send is in flight at a time; it is begun and forgotten until the next, so that the session
+//! need not be woken for it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::{cqueue, opcode, types};
 
 use super::buffers::{GROUP, Queue, Received};
 use super::parcel::Parcel;
-use super::ring::{GENERATION_MASK, Hold, Kind, Ring, Tag};
+use super::ring::{GENERATION_MASK, Hold, Kind, Operation, Ring, Tag};
 use crate::limits;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +122,8 @@ impl Sockets {
 pub struct Socket {
     ring: Ring,
     index: u32,
+    /// The send in flight.
+    sending: Option<Operation>,
 }
 
 /// What a connection was when it was let go of: it goes on elsewhere from here.
@@ -152,7 +156,7 @@ impl Ring {
         state.descriptor = descriptor.into_raw_fd();
         state.queue = Queue::EMPTY;
         sockets.arm(self, state, index);
-        Socket { ring: self.clone(), index }
+        Socket { ring: self.clone(), index, sending: None }
     }
 }
 
@@ -189,37 +193,36 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Sends all of `parcel`, which comes back empty or is recycled on an error.
-    pub async fn send(&self, parcel: Box<Parcel>) -> io::Result<()> {
-        let (total, mut parcel) = (parcel.length(), parcel);
-        let mut sent = 0;
-        while sent < total {
-            // MSG_WAITALL: the kernel goes on after a short send by itself.
-            let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-            let socket = types::Fd(self.descriptor());
-            let entry = if parcel.is_plain() {
-                let rest = &parcel.buffer()[sent..];
-                opcode::Send::new(socket, rest.as_ptr(), rest.len() as u32).flags(flags).build()
-            } else {
-                opcode::SendMsg::new(socket, parcel.header(sent)).flags(flags as u32).build()
-            };
-            // SAFETY: the entry points into the boxed parcel (its header, vectors, octets and what its pins keep), which
-            // the slot holds.
-            let (result, hold) = unsafe { self.ring.start(entry, Hold::Parcel(parcel)) }.await;
-            let Hold::Parcel(back) = hold else { unreachable!("a send holds a parcel") };
-            parcel = back;
-            match result {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                result if result > 0 => sent += result as usize,
-                result if result == -libc::EINTR || result == -libc::EAGAIN => {}
-                result => {
-                    self.ring.recycle(parcel);
-                    return Err(io::Error::from_raw_os_error(-result));
-                }
-            }
+    /// Begins to send all of `parcel`, which is recycled when it is through. The send before it must be
+    /// ([`Socket::poll_sent`]).
+    pub fn begin_send(&mut self, mut parcel: Box<Parcel>) {
+        debug_assert!(self.sending.is_none(), "one send in flight at a time");
+        if parcel.is_empty() {
+            return self.ring.recycle(parcel);
         }
-        self.ring.recycle(parcel);
-        Ok(())
+        parcel.address(self.descriptor());
+        let entry = parcel.entry();
+        // SAFETY: the entry points into the boxed parcel (its header, vectors, octets and what its pins keep), which the
+        // slot holds.
+        self.sending = Some(unsafe { self.ring.start(entry, Hold::Parcel(parcel)) });
+    }
+
+    /// Ready when no send is in flight, with the error of the last one.
+    pub fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let Poll::Ready((result, _)) = Pin::new(sending).poll(context) else { return Poll::Pending };
+        self.sending = None;
+        Poll::Ready(match result {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            result if result > 0 => Ok(()),
+            result => Err(io::Error::from_raw_os_error(-result)),
+        })
+    }
+
+    /// Sends all of `parcel` and waits until it is through.
+    pub async fn send(&mut self, parcel: Box<Parcel>) -> io::Result<()> {
+        self.begin_send(parcel);
+        std::future::poll_fn(|context| self.poll_sent(context)).await
     }
 
     /// Ends our half of the stream: the client sees the end after what was sent.
@@ -230,9 +233,10 @@ impl Socket {
         unsafe { self.ring.push(&entry) };
     }
 
-    /// Lets go of the connection: ends the receive, waits for its last completion (which may carry data), and hands over
-    /// descriptor and unread octets. No send may be in flight.
-    pub async fn detach(self) -> Detached {
+    /// Lets go of the connection: waits for its send, ends the receive, waits for its last completion (which may carry data), and hands over
+    /// descriptor and unread octets.
+    pub async fn detach(mut self) -> io::Result<Detached> {
+        std::future::poll_fn(|context| self.poll_sent(context)).await?;
         std::future::poll_fn(|context| {
             let mut states = self.ring.sockets().states.borrow_mut();
             let state = &mut states[self.index as usize];
@@ -258,7 +262,7 @@ impl Socket {
         // SAFETY: the state owned the descriptor; -1 says that it no longer does.
         let descriptor = unsafe { OwnedFd::from_raw_fd(std::mem::replace(&mut state.descriptor, -1)) };
         drop(states);
-        Detached { descriptor, unread, ended }
+        Ok(Detached { descriptor, unread, ended })
     }
 
     /// The client's address and ours.

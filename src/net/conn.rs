@@ -10,7 +10,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -88,7 +87,7 @@ impl Connection {
 
     /// Lets go of the connection, for another shard; its output must have been flushed.
     pub async fn release(mut self) -> io::Result<Moved> {
-        let Detached { descriptor, mut unread, ended } = self.wire.socket.detach().await;
+        let Detached { descriptor, mut unread, ended } = self.wire.socket.detach().await?;
         // What was received and not decrypted is decrypted here: TLS state and plaintext go together.
         match &mut self.wire.tls {
             Some(tls) => {
@@ -115,6 +114,9 @@ impl Connection {
             && tls.close_notify().is_ok()
             && self.wire.flush().await.is_err()
         {
+            return;
+        }
+        if self.wire.sent().await.is_err() {
             return;
         }
         self.wire.socket.shutdown_write();
@@ -314,7 +316,7 @@ impl Wire {
         self.output.as_ref().map_or(0, |parcel| parcel.length())
     }
 
-    /// Sends the output, within `SEND_TIME_MAX`.
+    /// Sends the output. It is on its way when this returns, and the client has it when [`Wire::sent`] does.
     pub async fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls
             && (tls.has_outgoing() || self.output.as_ref().is_some_and(|parcel| !parcel.is_empty()))
@@ -332,17 +334,27 @@ impl Wire {
         self.send_output().await
     }
 
+    /// Begins to send the output, once the output before it is through: there the client's pace is felt.
     async fn send_output(&mut self) -> io::Result<()> {
         let Some(parcel) = self.output.take() else { return Ok(()) };
         if parcel.is_empty() {
             self.ring().recycle(parcel);
             return Ok(());
         }
-        self.set_deadline(limits::SEND_TIME_MAX);
-        let mut send = pin!(self.socket.send(parcel));
+        self.sent().await?;
+        self.socket.begin_send(parcel);
+        Ok(())
+    }
+
+    /// Waits until what was flushed is through, for `SEND_TIME_MAX` at the most.
+    pub async fn sent(&mut self) -> io::Result<()> {
+        let mut waited = false;
         std::future::poll_fn(|context| {
-            if let Poll::Ready(sent) = send.as_mut().poll(context) {
+            if let Poll::Ready(sent) = self.socket.poll_sent(context) {
                 return Poll::Ready(sent);
+            }
+            if !std::mem::replace(&mut waited, true) {
+                self.set_deadline(limits::SEND_TIME_MAX);
             }
             match self.timer.poll(context) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),

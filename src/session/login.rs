@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::{Context, Endpoint, Peer};
 use crate::directory::{Login, Secret, Verdict};
+use crate::limits;
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::store::AccountId;
 
@@ -50,7 +51,11 @@ pub async fn verify(context: &Context, endpoint: &Endpoint, peer: Peer, credenti
         Some(Verdict::Granted { account, name }) => {
             Outcome::Granted(Identity { account: AccountId(account), name: name.into() })
         }
-        Some(Verdict::Refused) => Outcome::Refused,
+        Some(Verdict::Refused) => {
+            // Guessing costs time, whatever was wrong.
+            context.ring.sleep(limits::REFUSED_LOGIN_PAUSE).await;
+            Outcome::Refused
+        }
         Some(Verdict::Unavailable) | None => Outcome::Unavailable,
     }
 }

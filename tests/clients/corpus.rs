@@ -73,7 +73,8 @@ fn crlf(octets: &[u8]) -> Vec<u8> {
 
 /// Everything that is promised of one stored message; gives its text.
 fn examine(imap: &mut Imap, uid: usize, name: &str) -> Vec<u8> {
-    let fetched = imap.fetch_one(uid, "(UID RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER] BODY.PEEK[TEXT] BODY.PEEK[])");
+    let fetched =
+        imap.fetch_one(uid, "(UID RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER] BODY.PEEK[TEXT] BODY.PEEK[])");
     assert_eq!(fetched.count("UID"), uid as u64, "{name}");
     let text = fetched.octets("BODY[]").to_vec();
     assert_eq!(fetched.count("RFC822.SIZE"), text.len() as u64, "{name}: RFC822.SIZE");
@@ -90,7 +91,10 @@ fn examine(imap: &mut Imap, uid: usize, name: &str) -> Vec<u8> {
             let length = octets.len() as u64;
             let section = &part.section;
             assert_eq!(length, part.octets.unwrap_or(length), "{name}: octets of part {section}: {}", show(octets));
-            assert!(octets.is_empty() || memchr::memmem::find(&text, octets).is_some(), "{name}: part {section} is not in it");
+            assert!(
+                octets.is_empty() || memchr::memmem::find(&text, octets).is_some(),
+                "{name}: part {section} is not in it"
+            );
             if let Some(lines) = part.lines {
                 let ends = memchr::memchr_iter(b'\n', octets).count() as u64;
                 assert!((ends..=ends + 1).contains(&lines), "{name}: part {section} has {ends} lines, not {lines}");

@@ -59,7 +59,8 @@ fn curl_sends_and_reads() {
         let message = delicate(&format!("curl-{number}"));
         let file = saved(&server, "message", &message);
         let url = format!("{scheme}://127.0.0.1:{}/client.example", server.port(port));
-        let mut arguments = vec!["-sS", "--insecure", "--mail-from", USER, "--mail-rcpt", USER, "-T", &file, "--url", &url];
+        let mut arguments =
+            vec!["-sS", "--insecure", "--mail-from", USER, "--mail-rcpt", USER, "-T", &file, "--url", &url];
         if port != 25 {
             arguments.extend(["--user", &login]);
         }
@@ -124,7 +125,8 @@ fn swaks_submits_and_idle_is_told() {
         // What swaks sends ends with an empty line more than the file has.
         let data = format!("@{}", saved(&server, "message", &message));
         let address = server.port(port).to_string();
-        let mut arguments = vec!["--server", "127.0.0.1", "--port", &address, "--helo", "client.example", "--timeout", "10s"];
+        let mut arguments =
+            vec!["--server", "127.0.0.1", "--port", &address, "--helo", "client.example", "--timeout", "10s"];
         arguments.extend(["--from", USER, "--to", USER, "--data", &data, "--suppress-data"]);
         arguments.extend(options);
         if port != 25 {
@@ -170,7 +172,12 @@ fn swaks_is_refused_as_it_should_be() {
         (25, "nobody-of-that-name@localhost", &[], "550 5.1.1"),
         (587, USER, &[], "530 5.7.0"),
         (587, USER, &["--tls", "--auth", "PLAIN", "--auth-user", USER, "--auth-password", "wrong"], "535 5.7.8"),
-        (465, USER, &["--tls-on-connect", "--auth", "LOGIN", "--auth-user", "x@localhost", "--auth-password", "x"], "535 5.7.8"),
+        (
+            465,
+            USER,
+            &["--tls-on-connect", "--auth", "LOGIN", "--auth-user", "x@localhost", "--auth-password", "x"],
+            "535 5.7.8",
+        ),
     ];
     for (port, to, options, refusal) in cases {
         let address = server.port(port).to_string();
@@ -209,7 +216,8 @@ fn smtplib_does_everything_it_can() {
     let password = server.password();
     let message = delicate("smtplib");
     let file = saved(&server, "message", &message);
-    let ways = [("plain", 25, ""), ("starttls", 25, ""), ("plain", 587, USER), ("starttls", 587, USER), ("tls", 465, USER)];
+    let ways =
+        [("plain", 25, ""), ("starttls", 25, ""), ("plain", 587, USER), ("starttls", 587, USER), ("tls", 465, USER)];
     for (mode, port, user) in ways {
         let address = server.port(port).to_string();
         let output = run("python3", &[&script("smtplib_session.py"), &address, mode, user, &password, USER, &file]);

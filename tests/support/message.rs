@@ -10,7 +10,8 @@ pub fn numbered(subject: &str, lines: usize) -> Vec<u8> {
     )
     .into_bytes();
     for line in 0..lines {
-        message.extend_from_slice(format!("line {line} of {subject}, which is here to be compared again\r\n").as_bytes());
+        message
+            .extend_from_slice(format!("line {line} of {subject}, which is here to be compared again\r\n").as_bytes());
     }
     message
 }

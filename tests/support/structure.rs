@@ -166,7 +166,8 @@ pub fn check_envelope(value: &Value) -> Result<(), String> {
         match field {
             Value::Nil => {}
             Value::List(addresses) if !addresses.is_empty() => {
-                let address = |value: &Value| value.list().is_some_and(|a| a.len() == 4 && a.iter().all(Value::is_ntext));
+                let address =
+                    |value: &Value| value.list().is_some_and(|a| a.len() == 4 && a.iter().all(Value::is_ntext));
                 if !addresses.iter().all(address) {
                     return Err(format!("not addresses: {field:?}"));
                 }
@@ -238,7 +239,9 @@ fn check_single(fields: &[Value], section: &str, parts: &mut Vec<Part>) -> Resul
     let mut rest = rest;
     let mut inner = None;
     if media.eq_ignore_ascii_case(b"message") && subtype.eq_ignore_ascii_case(b"rfc822") {
-        let [envelope, body, lines, after @ ..] = rest else { return Err(wrong("a message without envelope, body, lines")) };
+        let [envelope, body, lines, after @ ..] = rest else {
+            return Err(wrong("a message without envelope, body, lines"));
+        };
         check_envelope(envelope)?;
         part.lines = Some(lines.number().ok_or_else(|| wrong("no lines"))?);
         (inner, rest) = (Some(body), after);

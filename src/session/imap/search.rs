@@ -107,7 +107,11 @@ impl<'a> Compiler<'_, 'a> {
         let text =
             std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
         let folded = mime::fold(text);
-        Ok(if folded.is_empty() { Test::All } else { Test::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned())) })
+        Ok(if folded.is_empty() {
+            Test::All
+        } else {
+            Test::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned()))
+        })
     }
 
     fn resolve(&self, set: SequenceSet<'_>, uid: bool) -> &'a [crate::proto::imap::Range] {

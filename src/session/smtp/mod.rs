@@ -214,7 +214,7 @@ impl Dialogue {
             Command::Ehlo { domain } => self.hello(domain, true),
             Command::Helo { domain } => self.hello(domain, false),
             Command::Mail { from, size, .. } => self.mail(from, size),
-            Command::Rcpt { to } => self.rcpt(to).await,
+            Command::Rcpt { to } => return Ok(self.rcpt(to).await),
             Command::Data => return Ok(self.may_send_data()),
             Command::Auth { mechanism, initial } => return self.may_authenticate(mechanism, initial).await,
             Command::StartTls => return Ok(self.may_start_tls()),

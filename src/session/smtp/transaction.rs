@@ -2,7 +2,7 @@
 //!
 //! A recipient is an account of this server, or refused: there is no way to send mail on yet, so relay is closed for all.
 
-use super::Dialogue;
+use super::{Dialogue, Next};
 use crate::directory::Resolved;
 use crate::limits;
 use crate::proto::smtp::Mailbox;
@@ -42,13 +42,13 @@ impl Dialogue {
         self.reply(250, "2.1.0", "OK");
     }
 
-    pub(super) async fn rcpt(&mut self, to: Mailbox<'_>) {
+    pub(super) async fn rcpt(&mut self, to: Mailbox<'_>) -> Next {
         let Some(transaction) = &self.transaction else {
-            return self.reply(503, "5.5.1", "MAIL comes first");
+            return self.idly(503, "5.5.1", "MAIL comes first");
         };
         if transaction.recipients.len() >= limits::RECIPIENTS_MAX {
             // RFC 5321 §4.5.3.1.10: the client sends the others in another transaction.
-            return self.reply(452, "4.5.3", "Too many recipients");
+            return self.idly(452, "4.5.3", "Too many recipients");
         }
         let address = path(&to);
         let (reply, answer) = self.context.post.call();
@@ -59,10 +59,12 @@ impl Dialogue {
                     transaction.recipients.push((address, AccountId(account)));
                 }
                 self.reply(250, "2.1.5", "OK");
+                Next::Command
             }
-            Resolved::NoSuchUser => self.reply(550, "5.1.1", "No such user here"),
-            Resolved::NotLocal => self.reply(554, "5.7.1", "Relaying denied"),
-            Resolved::Unavailable => self.reply(451, "4.3.0", "The directory can't be asked now, try again later"),
+            // Counted like commands that do nothing: a list of names is not tried out on one connection.
+            Resolved::NoSuchUser => self.idly(550, "5.1.1", "No such user here"),
+            Resolved::NotLocal => self.idly(554, "5.7.1", "Relaying denied"),
+            Resolved::Unavailable => self.idly(451, "4.3.0", "The directory can't be asked now, try again later"),
         }
     }
 }

@@ -576,17 +576,17 @@ fn cold_blocks_are_verified_elsewhere() {
     with_large(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 200_000)).await.unwrap();
-        assert!(inbox.view(true).message(1).unwrap().unwrap().cold().is_none(), "in memory");
+        assert!(inbox.view(true).cold(1).is_none(), "in memory");
         store.seal_all().await.unwrap();
     });
     with_large(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
-        let message = inbox.view(true).message(1).unwrap().unwrap();
-        let cold = send(message.cold().unwrap());
+        let view = inbox.view(true);
+        let cold = send(view.cold(1).unwrap());
         let warm = std::thread::spawn(move || cold.verify()).join().unwrap().unwrap();
-        message.warmed(&warm);
-        assert!(message.cold().is_none());
-        assert_whole(&message, 1, 200_000);
+        view.warmed(1, &warm);
+        assert!(view.cold(1).is_none());
+        assert_whole(&view.message(1).unwrap().unwrap(), 1, 200_000);
         send(super::super::Recovered { epoch: 1, shards: Vec::new() });
     });
 }
