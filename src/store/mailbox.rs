@@ -89,8 +89,8 @@ impl Mailbox {
     }
 
     /// The names of its keywords, by bit.
-    pub fn keywords(&self) -> Vec<Rc<str>> {
-        self.state.data.borrow().keywords.clone()
+    pub fn keywords(&self) -> Vec<String> {
+        self.state.data.borrow().keywords.iter().map(|name| name.to_string()).collect()
     }
 
     /// Calls `each` with the name of every keyword whose bit is set.
