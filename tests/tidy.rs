@@ -97,6 +97,9 @@ fn unsafe_is_found_without_its_reason_and_outside_its_rooms() {
         unsafe impl Send for X {}\nunsafe trait T {}\n// SAFETY: no state.\nunsafe impl Sync for X {}\n\
         type P = unsafe fn(u8);\ntype Q = unsafe extern \"C\" fn(u8);\n#![forbid(unsafe_code)]\n";
     assert_eq!(lines(rooms::unsafe_code, "src/io/file.rs", items), [8, 9, 10]);
+    let methods = "impl T for X {\n fn a() { b() }\n unsafe fn f() {}\n}\nimpl X {\n unsafe fn g() {}\n}\n\
+        impl T for Y {}\nunsafe fn h() {}\n";
+    assert_eq!(lines(rooms::unsafe_code, "src/io/file.rs", methods), [6, 9]);
 }
 
 #[test]

@@ -229,6 +229,10 @@ pub fn unsafe_code(tree: &Tree) -> Vec<Violation> {
             if pointer {
                 continue;
             }
+            // A method that a trait declares unsafe has its contract there.
+            if file.reads(at + 1, &["fn"]) && implements(file, at) {
+                continue;
+            }
             let item = ["fn", "trait", "extern"].iter().any(|word| file.reads(at + 1, &[word]));
             if !reasoned(file, token.line, item) {
                 let due = if item { "a `# Safety` section or a SAFETY comment" } else { "a SAFETY comment" };
@@ -237,6 +241,25 @@ pub fn unsafe_code(tree: &Tree) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether the token at `at` stands directly in an `impl Trait for Type`.
+fn implements(file: &Source, at: usize) -> bool {
+    let mut depth = 0usize;
+    for before in (0..at).rev() {
+        let token = &file.tokens[before];
+        if token.is("}") {
+            depth += 1;
+        } else if token.is("{") && depth > 0 {
+            depth -= 1;
+        } else if token.is("{") {
+            let head = file.tokens[..before].iter().rev();
+            let mut head = head.take_while(|token| !["{", "}", ";"].iter().any(|mark| token.is(mark)));
+            return head.any(|token| token.is("for"))
+                && file.tokens[..before].iter().rev().any(|token| token.is("impl"));
+        }
+    }
+    false
 }
 
 /// Whether a comment that ends in the line or the three above it says why it is safe.
