@@ -92,8 +92,8 @@ pub(super) fn with_segments<T, F: Future<Output = T>>(
 ) -> Result<(T, bool), Error> {
     let recovered = block_on(recover(disk, shards))?;
     let mut stores = Vec::new();
-    for replay in recovered.shards {
-        let replay = replay.with_segment_bytes(segment_bytes);
+    for mut replay in recovered.shards {
+        replay.segment_bytes = segment_bytes;
         stores.push(block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED))?);
     }
     let lost = Rc::new(Cell::new(false));
