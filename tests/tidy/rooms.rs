@@ -3,7 +3,7 @@
 //! An arrow is any path from the crate's root, however it is written: `use crate::a::{b, c}`, an inline `crate::a::b`, or
 //! a `super::super::a` that leaves its room. Tests of a room keep to its arrows too.
 
-use crate::source::{Kind, Source, Tree, Violation};
+use crate::source::{Kind, Source, Token, Tree, Violation};
 
 /// From left to right: a room names only what stands to its right.
 pub const ROOMS: [&str; 15] = [
@@ -253,10 +253,9 @@ fn implements(file: &Source, at: usize) -> bool {
         } else if token.is("{") && depth > 0 {
             depth -= 1;
         } else if token.is("{") {
-            let head = file.tokens[..before].iter().rev();
-            let mut head = head.take_while(|token| !["{", "}", ";"].iter().any(|mark| token.is(mark)));
-            return head.any(|token| token.is("for"))
-                && file.tokens[..before].iter().rev().any(|token| token.is("impl"));
+            let ends = |token: &&Token| !["{", "}", ";"].iter().any(|mark| token.is(mark));
+            let head: Vec<&Token> = file.tokens[..before].iter().rev().take_while(ends).collect();
+            return ["impl", "for"].iter().all(|word| head.iter().any(|token| token.is(word)));
         }
     }
     false
