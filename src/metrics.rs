@@ -1,4 +1,6 @@
-//! Counters that any thread may read while their shard writes them: relaxed atomics, no locks.
+//! Counters that any thread may read while their shard writes them.
+//!
+//! Relaxed atomics, no locks: a reader sees each number as it was a moment ago, and two of them not of the same moment.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -14,7 +14,6 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::ServerConfig;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -155,7 +154,9 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {
     let cure = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program has this port: stop it, or choose others (--port-base, or `port` in the file)",
+        std::io::ErrorKind::AddrInUse => {
+            "another program has this port: stop it, or choose others (--port-base, or `port` in the file)"
+        }
         std::io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
         std::io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
         _ => "see the address and port of the listener",
@@ -163,7 +164,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {
     Trouble(format!("cannot listen on {address}: {error}; {cure}"))
 }
 
-fn load_tls(config: &Config, data: &Path) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+fn load_tls(config: &Config, data: &Path) -> Result<Option<net::ServerTls>, Trouble> {
     let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ if config.needs_certificate() => {
@@ -179,7 +180,8 @@ fn load_tls(config: &Config, data: &Path) -> Result<Option<Arc<ServerConfig>>, T
 fn welcome(config: &Config, first: Option<&[FirstLogin]>, bound: &[Bound]) -> String {
     let mut text = String::new();
     let port_of = |protocol, tls| {
-        let found = bound.iter().find(|bound| bound.entrance.protocol == protocol && bound.entrance.listener.tls == tls);
+        let found =
+            bound.iter().find(|bound| bound.entrance.protocol == protocol && bound.entrance.listener.tls == tls);
         found.map_or(0, |bound| bound.entrance.address.port())
     };
     let mut line = |what: fmt::Arguments<'_>| {
@@ -226,7 +228,7 @@ struct Launched {
 
 fn launch(
     config: &Arc<Config>,
-    data: &PathBuf,
+    data: &Path,
     bound: Vec<Bound>,
     replays: Vec<Replay>,
     (pool, directory): (Pool, Handle),
@@ -255,7 +257,7 @@ fn launch(
             number,
             cpu,
             config: config.clone(),
-            data: data.clone(),
+            data: data.to_path_buf(),
             bell: bells[number].clone(),
             counters,
             doors,

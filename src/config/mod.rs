@@ -157,7 +157,7 @@ impl Config {
         }
         let text = String::from_utf8(octets).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + memchr::memchr_iter(b'\n', before).count();
+            let line = 1 + before.iter().filter(|octet| **octet == b'\n').count();
             file(format!("is not UTF-8 in line {line}"))
         })?;
         let (config, lines) = contract::read(path, &text, &Surroundings::here())?;

@@ -1,4 +1,7 @@
 //! The tools' end of the control socket.
+//!
+//! One request, one reply, bounded in size and time. Whether a server is there is told apart from what it answers, since a
+//! tool goes to the data folder itself where there is none.
 
 use std::fmt;
 use std::io::{self, Write};

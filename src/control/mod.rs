@@ -177,7 +177,7 @@ impl Timed {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
             }
-            if let Some(end) = memchr::memchr(b'\n', &line[start..]) {
+            if let Some(end) = line[start..].iter().position(|octet| *octet == b'\n') {
                 if start + end + 1 < line.len() {
                     return Err(io::ErrorKind::InvalidData.into());
                 }

@@ -1,4 +1,7 @@
-//! What can go wrong in the directory, by blame: [`Error`] is the disk's or the system's, [`Refusal`] the asker's.
+//! What can go wrong in the directory, by blame.
+//!
+//! [`Error`] is the disk's or the system's, and is logged; [`Refusal`] is the asker's, and says what to do about it.
+//! Neither ever holds a password.
 
 use std::fmt;
 use std::io;

@@ -87,7 +87,7 @@ impl Journal {
             what: what.to_string(),
         };
         let mut at = 0;
-        while let Some(length) = memchr::memchr(b'\n', &octets[at..]) {
+        while let Some(length) = octets[at..].iter().position(|octet| *octet == b'\n') {
             let record = match parse(&octets[at..at + length]) {
                 Ok(record) => record,
                 // The last line may be torn inside, its end written and its middle not.

@@ -11,13 +11,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
-use super::tls::Tls;
+use super::tls::{ServerTls, Tls};
 use crate::io::{Detached, Parcel, Received, Ring, Socket, Timer};
 use crate::limits;
 
@@ -264,8 +261,8 @@ impl Wire {
     }
 
     /// Makes the connection a TLS one from here on.
-    pub fn begin_tls(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
-        self.tls = Some(Box::new(Tls::new(config.clone()).map_err(failed)?));
+    pub fn begin_tls(&mut self, config: &ServerTls) -> io::Result<()> {
+        self.tls = Some(Box::new(Tls::new(config).map_err(failed)?));
         Ok(())
     }
 

@@ -11,4 +11,4 @@ mod tls;
 pub use arena::{Arena, Arenas};
 pub use conn::{Connection, Fill, Input, Moved, Wire};
 pub use listener::{bind, exhausted};
-pub use tls::{Tls, TlsError, load_server};
+pub use tls::{ServerTls, Tls, TlsError, load_server};

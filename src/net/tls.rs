@@ -15,6 +15,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError};
 
+/// What a listener presents in TLS, and how. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerTls(Arc<ServerConfig>);
+
 /// The server's side of one TLS connection.
 pub struct Tls {
     connection: UnbufferedServerConnection,
@@ -37,7 +41,7 @@ impl fmt::Display for TlsError {
 }
 
 /// Loads what listeners present: a certificate chain and its key in PEM. `minimum_1_3`: TLS 1.2 is refused.
-pub fn load_server(certificate: &Path, key: &Path, minimum_1_3: bool) -> Result<Arc<ServerConfig>, String> {
+pub fn load_server(certificate: &Path, key: &Path, minimum_1_3: bool) -> Result<ServerTls, String> {
     let read = |path: &Path| fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
         .collect::<Result<Vec<_>, _>>()
@@ -57,13 +61,13 @@ pub fn load_server(certificate: &Path, key: &Path, minimum_1_3: bool) -> Result<
         .map_err(|error| format!("{} and {} do not fit: {error}", certificate.display(), key.display()))?;
     // Two tickets a handshake are for browsers; a mail program opens its connections one by one.
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok(ServerTls(Arc::new(config)))
 }
 
 impl Tls {
     /// A connection about to do its handshake.
-    pub fn new(config: Arc<ServerConfig>) -> Result<Tls, TlsError> {
-        let connection = UnbufferedServerConnection::new(config).map_err(TlsError)?;
+    pub fn new(config: &ServerTls) -> Result<Tls, TlsError> {
+        let connection = UnbufferedServerConnection::new(config.0.clone()).map_err(TlsError)?;
         Ok(Tls { connection, partial: Vec::new(), outgoing: Vec::new(), established: false, closed: false })
     }
 

@@ -14,8 +14,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
 use crate::config::{Config, Listener, Service};
 use crate::delivery::Delivery;
 use crate::directory::Handle;
@@ -23,7 +21,7 @@ use crate::hop::Post;
 use crate::io::Ring;
 use crate::metrics;
 use crate::mime;
-use crate::net::Arenas;
+use crate::net::{Arenas, ServerTls};
 use crate::service::Pool;
 use crate::store::{Body, Store};
 
@@ -72,7 +70,7 @@ pub struct Endpoint {
     /// Its service's settings.
     pub service: Service,
     /// What it presents in TLS.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<ServerTls>,
     /// Sessions of its service now, on all shards.
     pub sessions: Arc<metrics::Counter>,
 }

@@ -13,14 +13,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use rustls::ServerConfig;
-
 use crate::config::{Config, Listener, Service};
 use crate::delivery::Deliver;
 use crate::directory::Handle;
 use crate::hop::{Address, Doorbell, Mail};
 use crate::io::Unavailable;
 use crate::metrics;
+use crate::net::ServerTls;
 use crate::service::Pool;
 use crate::session::{Protocol, imap};
 use crate::store;
@@ -48,7 +47,7 @@ pub struct Entrance {
     /// Its service's settings.
     pub service: Service,
     /// What it presents in TLS.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<ServerTls>,
     /// Sessions of its service now, on all shards.
     pub sessions: Arc<metrics::Counter>,
 }

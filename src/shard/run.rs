@@ -1,4 +1,7 @@
 //! The life of a shard: opens its store, accepts, adopts, delivers, and stops in order.
+//!
+//! Invariant: whatever ends a connection's task, its place in the counts is given back ([`Guest`]); accepting pauses before
+//! descriptors run out and goes on when there is room.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -293,7 +296,8 @@ impl Shard {
                         // The owner counts it as its own from here on; ours is given back by the guest.
                         self.endpoints[number].sessions.add(1);
                         let identity = (identity.account, identity.name.to_string());
-                        let _ = self.adopt_at[owner].send(imap::Moving { connection, identity, endpoint: number, peer });
+                        let _ =
+                            self.adopt_at[owner].send(imap::Moving { connection, identity, endpoint: number, peer });
                     }
                     Err(error) => tracing::debug!(client = %peer.client, %error, "a connection failed while it moved"),
                 }

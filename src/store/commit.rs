@@ -164,7 +164,7 @@ impl Commits {
         queue.unsealed = queue.unsealed.saturating_sub(bytes);
     }
 
-    /// What of large messages lies outside the log counts as well.
+    /// Counts what lies outside the log and waits for a checkpoint as well.
     pub(super) fn count_unsealed(&self, bytes: u64) {
         self.queue.borrow_mut().unsealed += bytes;
     }

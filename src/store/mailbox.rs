@@ -132,6 +132,8 @@ impl Mailbox {
         } else {
             let segment = self.put_body(&message, &details).await?;
             let content = move |record| Fresh::in_segment(record, segment);
+            // The file stays until the next checkpoint; a few dozen of them are as good a reason for one as a long log.
+            self.account.core().commits.count_unsealed(INLINE_BODY_BYTES_MAX as u64);
             self.submit_message(&message, record_bytes, content)?
         };
         done.wait().await?;

@@ -18,10 +18,10 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Portable};
 
+use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
 use super::sealed::{ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index};
 use super::types::{AccountId, Error, Hash};
-use super::message::Fresh;
 use crate::io::Lend;
 use crate::limits::SEALED_BLOCK_BYTES;
 

@@ -63,7 +63,8 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<(u64, io::ErrorKind)>,
     write_syncs: u64,
-    written: u64,
+    /// No file can be made or grow.
+    full: bool,
 }
 
 /// The disk; clones are the same one.
@@ -89,9 +90,9 @@ impl MemoryDisk {
         self.0.borrow().write_syncs
     }
 
-    /// How many bytes were written.
-    pub(super) fn written(&self) -> u64 {
-        self.0.borrow().written
+    /// Lets the disk be full: no file is made and none grows; what is there can be written.
+    pub(super) fn fill(&self, full: bool) {
+        self.0.borrow_mut().full = full;
     }
 
     /// From operation `number` on everything fails.
@@ -221,6 +222,9 @@ impl Disk for MemoryDisk {
             (_, None) => {
                 self.operation().await?;
                 let state = &mut *self.0.borrow_mut();
+                if state.full {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
                 let folder = folder_of(path);
                 if folder != "." && !state.folders.contains(&folder) {
                     return Err(not_found(&folder));
@@ -250,8 +254,10 @@ impl Disk for MemoryDisk {
             return (Err(error), bytes);
         }
         let state = &mut *self.0.borrow_mut();
-        state.written += bytes.len() as u64;
         let inode = &mut state.inodes[*file];
+        if state.full && offset as usize + bytes.len() > inode.now.len() {
+            return (Err(io::ErrorKind::StorageFull.into()), bytes);
+        }
         put(&mut inode.now, offset as usize, &bytes);
         inode.unsynced.push((offset as usize, bytes.clone()));
         (Ok(()), bytes)

@@ -59,8 +59,8 @@ pub use mailbox_state::Counts;
 pub use map::{ColdBlocks, Map, WarmBlocks};
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
-pub use ring_disk::RingDisk;
 pub use recovery::{Recovered, Replay, recover, remove_old_logs};
+pub use ring_disk::RingDisk;
 pub use seams::{
     Batches, CommitLog, LocalPlacement, Lost, Lsn, Opened, Owner, PartSet, Permit, Placement, Refusal, SegmentPut,
     SegmentStore, StreamId,

@@ -1,4 +1,7 @@
 //! What clap says about a wrong command line, in one line.
+//!
+//! An error that a script logs is one line here like every other; the usage and the examples are a `--help` away, and the
+//! line says so.
 
 /// The message without its `error:`, its usage lines and its line breaks; a tip stays.
 pub fn one_line(rendered: &str) -> String {

@@ -6,12 +6,12 @@
 use std::io;
 
 use super::{Dialogue, Next, Session, State, User};
+use crate::directory::Secret;
 use crate::limits;
 use crate::net::Fill;
 use crate::proto::imap::Frame;
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::session::login::{self, Credentials, Exchange, Identity, Outcome, Step};
-use crate::directory::Secret;
 
 /// An exchange that waits for the client's next line.
 pub(super) struct Pending {
@@ -35,7 +35,12 @@ impl Dialogue {
         self.verify(tag, credentials).await
     }
 
-    pub(super) async fn may_authenticate(&mut self, tag: &str, mechanism: &str, initial: Option<&[u8]>) -> io::Result<Next> {
+    pub(super) async fn may_authenticate(
+        &mut self,
+        tag: &str,
+        mechanism: &str,
+        initial: Option<&[u8]>,
+    ) -> io::Result<Next> {
         if !self.allows_password() {
             self.answer(tag, PRIVACY);
             return Ok(Next::Command);

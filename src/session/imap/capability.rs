@@ -1,4 +1,7 @@
 //! CAPABILITY (RFC 3501 §6.1.1): only what is complete is advertised.
+//!
+//! The list is written anew each time, for it depends on TLS and on who asks; the greeting and the answer to a login
+//! carry it too, which saves clients a round trip.
 
 use super::{Dialogue, State};
 

@@ -1,4 +1,7 @@
 //! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1).
+//!
+//! Only messages that have `\Deleted` when the change is logged go, whoever set it; who else has the mailbox open is told
+//! when the protocol allows.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,7 @@
 //! Flags between the protocol's words and the store's bits.
+//!
+//! Two types on purpose: the wire's order and names may change with an extension, the store's bits are on disk.
+//! `\Recent` exists only towards the client.
 
 use crate::proto::imap::{self, FlagList};
 use crate::store::Flags;

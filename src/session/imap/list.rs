@@ -1,4 +1,7 @@
-//! LIST (RFC 3501 §6.3.8): every mailbox whose name matches, and `%`'s levels that are no mailboxes of their own.
+//! LIST (RFC 3501 §6.3.8).
+//!
+//! Every mailbox whose name matches, INBOX first, then by name. A mailbox's parents are mailboxes too, so that `%` meets
+//! every level and no name has to be made up.
 
 use super::Dialogue;
 use crate::net::Arena;

@@ -1,4 +1,7 @@
 //! CREATE and STATUS (RFC 3501 §6.3.3, §6.3.10).
+//!
+//! Names are checked by the store: a mailbox name is data, never a path. OK is said when the mailbox is durable. STATUS
+//! reads counters that are kept, so that it costs the same for any mailbox.
 
 use super::Dialogue;
 use super::tell::refusal;

@@ -23,7 +23,7 @@ enum Test<'a> {
     Flag(crate::store::Flags, bool),
     Recent(bool),
     Keyword(u64, bool),
-    Text(Place<'a>, Finder<'static>),
+    Text(Place<'a>, Box<Finder<'static>>),
     /// Field present, whatever its value.
     Field(&'a [u8]),
     /// Days since 1970, from the first to before the second.
@@ -104,9 +104,10 @@ impl<'a> Compiler<'_, 'a> {
     }
 
     fn text(&self, place: Place<'a>, text: &[u8]) -> Result<Test<'a>, Refused> {
-        let text = std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
         let folded = mime::fold(text);
-        Ok(if folded.is_empty() { Test::All } else { Test::Text(place, Finder::new(folded.as_bytes()).into_owned()) })
+        Ok(if folded.is_empty() { Test::All } else { Test::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned())) })
     }
 
     fn resolve(&self, set: SequenceSet<'_>, uid: bool) -> &'a [crate::proto::imap::Range] {
@@ -197,7 +198,10 @@ fn own_header(message: &Message) -> Result<&[u8], Error> {
 impl Dialogue {
     pub(super) async fn search(&mut self, tagged: &Tagged<'_>, search: Search<'_>, arena: &Arena) -> io::Result<()> {
         let State::Selected(_, view) = &self.state else { return Ok(()) };
-        if search.charset.is_some_and(|charset| !["UTF-8", "US-ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known))) {
+        if search
+            .charset
+            .is_some_and(|charset| !["UTF-8", "US-ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
+        {
             self.answer(tagged.tag, "NO [BADCHARSET (US-ASCII UTF-8)] That charset is not known here");
             return Ok(());
         }

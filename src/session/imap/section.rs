@@ -89,7 +89,9 @@ mod tests {
         let names: [&[u8]; 2] = [b"To", b"subject"];
         let section = Section { peek: true, part: &[], text: SectionText::HeaderFields(&names), partial };
         let mut out = Vec::new();
-        for_each_field(b"Subject: a\r\nFrom: b\r\nTo: c,\r\n d\r\n\r\n", &section, |slice| out.extend_from_slice(slice));
+        for_each_field(b"Subject: a\r\nFrom: b\r\nTo: c,\r\n d\r\n\r\n", &section, |slice| {
+            out.extend_from_slice(slice)
+        });
         out
     }
 

@@ -1,4 +1,7 @@
 //! SELECT, EXAMINE, CLOSE and UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2; RFC 3691).
+//!
+//! A selected mailbox is a view of the store. The account is opened by the first command that needs it, and stays open
+//! with the session.
 
 use super::tell::refusal;
 use super::{Dialogue, State, User};
@@ -22,10 +25,13 @@ impl Dialogue {
             unreachable!("deselected above")
         };
         self.state = State::Selected(user, view);
-        self.answer(tag, match read_only {
-            true => "OK [READ-ONLY] EXAMINE completed",
-            false => "OK [READ-WRITE] SELECT completed",
-        });
+        self.answer(
+            tag,
+            match read_only {
+                true => "OK [READ-ONLY] EXAMINE completed",
+                false => "OK [READ-WRITE] SELECT completed",
+            },
+        );
     }
 
     fn write_selected(&mut self, view: &View, read_only: bool) {

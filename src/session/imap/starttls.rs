@@ -1,4 +1,7 @@
 //! STARTTLS (RFC 3501 §6.2.1): nothing from before TLS is kept, neither what was received nor what is known.
+//!
+//! What came in the clear is thrown away before the OK is sent: a client sends its handshake only after it, so whatever is
+//! injected later is no TLS record, and fails the handshake.
 
 use std::io;
 

@@ -1,4 +1,7 @@
-//! STORE and UID STORE (RFC 3501 §6.4.6). OK is said when the change is durable.
+//! STORE and UID STORE (RFC 3501 §6.4.6).
+//!
+//! The log keeps the change, not its result, so that two changes under way at once never undo each other. OK is said when it
+//! is durable.
 
 use super::expunge::inclusive;
 use super::tell::{refusal, write_flags};
@@ -13,12 +16,18 @@ pub(super) fn uid_ranges<'a>(view: &View, set: SequenceSet<'_>, uid: bool, arena
     if uid {
         return Some(set.resolve(arena, view.uid_of(exists).unwrap_or(0)));
     }
-    if set.0.iter().any(|range| [range.first, range.last].iter().any(|number| *number != Range::LAST && *number > exists)) {
+    if set
+        .0
+        .iter()
+        .any(|range| [range.first, range.last].iter().any(|number| *number != Range::LAST && *number > exists))
+    {
         return None;
     }
     let uid_of = |seq| view.uid_of(seq).unwrap_or(0);
     let ranges = set.resolve(arena, exists).iter();
-    Some(arena.alloc_slice_fill_iter(ranges.map(|range| Range { first: uid_of(range.first), last: uid_of(range.last) })))
+    Some(
+        arena.alloc_slice_fill_iter(ranges.map(|range| Range { first: uid_of(range.first), last: uid_of(range.last) })),
+    )
 }
 
 impl Dialogue {

@@ -1,4 +1,7 @@
-//! AUTH (RFC 4954): every refusal alike, the connection closed after `auth_tries` of them.
+//! AUTH (RFC 4954).
+//!
+//! Every refusal is alike, and takes the same time; after `auth_tries` of them the connection is closed. Not within a
+//! transaction, not twice, and not in the clear where the listener doesn't allow it.
 
 use std::io;
 

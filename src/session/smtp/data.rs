@@ -32,7 +32,9 @@ impl From<Failure> for Reply {
     fn from(failure: Failure) -> Reply {
         match failure {
             Failure::Full => (452, "4.3.1", "No room, try again later"),
-            Failure::Unavailable | Failure::Corrupt => (451, "4.3.0", "The mail store can't take it now, try again later"),
+            Failure::Unavailable | Failure::Corrupt => {
+                (451, "4.3.0", "The mail store can't take it now, try again later")
+            }
         }
     }
 }

@@ -1,4 +1,7 @@
-//! EHLO and HELO (RFC 5321 §4.1.1.1): who the client is, and what this server can.
+//! EHLO and HELO (RFC 5321 §4.1.1.1).
+//!
+//! The name that the client gives is kept for the Received line and checked for nothing else. What is offered depends on
+//! TLS and on the listener, so it is written anew each time.
 
 use super::{Dialogue, Hello};
 use crate::proto::smtp::reply;

@@ -92,8 +92,8 @@ pub(super) fn with_segments<T, F: Future<Output = T>>(
 ) -> Result<(T, bool), Error> {
     let recovered = block_on(recover(disk, shards))?;
     let mut stores = Vec::new();
-    for replay in recovered.shards {
-        let replay = replay.with_segment_bytes(segment_bytes);
+    for mut replay in recovered.shards {
+        replay.segment_bytes = segment_bytes;
         stores.push(block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED))?);
     }
     let lost = Rc::new(Cell::new(false));
@@ -126,7 +126,16 @@ pub(super) fn raw(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 pub(super) fn structure(number: u64, raw: &[u8]) -> Arc<mime::Structure> {
-    let root = mime::Part { parent: 0, kind: mime::Kind::Leaf, header_start: 0, body_start: 40, end: raw.len() as u32 };
+    let root = mime::Part {
+        parent: 0,
+        kind: mime::Kind::Leaf,
+        header_start: 0,
+        body_start: 40,
+        end: raw.len() as u32,
+        lines: 3,
+        encoding: mime::Encoding::SevenBit,
+        opaque: false,
+    };
     Arc::new(mime::Structure {
         parts: vec![root],
         envelope: format!("(NIL \"number {number}\")").into_bytes(),
@@ -137,6 +146,7 @@ pub(super) fn structure(number: u64, raw: &[u8]) -> Arc<mime::Structure> {
         message_id: Some(format!("<{number}@test>")),
         references: Vec::new(),
         base_subject: "number".to_owned(),
+        ..mime::Structure::default()
     })
 }
 

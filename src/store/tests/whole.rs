@@ -39,3 +39,554 @@ pub(super) fn boxed<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn 
 pub(super) async fn inbox(store: &Store, id: u64) -> Mailbox {
     store.account(AccountId(id)).await.unwrap().mailbox("INBOX").unwrap()
 }
+
+/// As [`with_store`], over log segments that large messages fit into.
+fn with_large<T, F: Future<Output = T>>(disk: &MemoryDisk, test: impl FnOnce(Store) -> F) -> T {
+    with_segments(disk, 1, 4 << 20, |mut stores| test(stores.remove(0))).expect("the store opens").0
+}
+
+/// Polls once; the value where it is ready.
+fn poll_once<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+async fn open_one(disk: &MemoryDisk, segment_bytes: u64) -> Store {
+    let mut replay = recover(disk, 1).await.unwrap().shards.remove(0);
+    replay.segment_bytes = segment_bytes;
+    Store::open(disk.clone(), replay, Box::new(|| ()), SEED).await.unwrap()
+}
+
+#[test]
+fn what_arrives_together_is_written_together() {
+    let disk = MemoryDisk::default();
+    let stored = with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let inbox = inbox(&stores[0], 1).await;
+        let before = disk.write_syncs();
+        let appended = join((0..64).map(|n| boxed(inbox.append(message(n, 200)))).collect()).await;
+        assert!(appended.iter().all(Result::is_ok));
+        assert!(disk.write_syncs() - before <= 3, "{} syncs", disk.write_syncs() - before);
+    });
+    assert!(!stored.unwrap().1);
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_durable() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, SEGMENT_BYTES));
+    let mut writer = boxed(store.writer());
+    let mut opening = boxed(store.account(AccountId(1)));
+    let account = loop {
+        poll_once(&mut writer);
+        if let Some(account) = poll_once(&mut opening) {
+            break account.unwrap();
+        }
+    };
+    let inbox = account.mailbox("INBOX").unwrap();
+    let view = inbox.view(false);
+    let mut append = boxed(inbox.append(message(1, 300)));
+    let mut turns = 0;
+    while poll_once(&mut append).is_none() {
+        assert_eq!((inbox.counts(), inbox.uid_next(), view.changed()), (Counts::default(), 1, false));
+        poll_once(&mut writer);
+        turns += 1;
+    }
+    assert!(turns >= 2, "the write took its time");
+    assert_eq!((inbox.counts().messages, inbox.uid_next(), view.changed()), (1, 2, true));
+    // It is durable: what a power cut leaves has it.
+    let crashed = disk.crash(3);
+    with_store(&crashed, async |store| assert_eq!(numbers(&super::whole::inbox(&store, 1).await, |_| 300), [1]));
+}
+
+#[test]
+fn a_failed_sync_is_the_end() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, SEGMENT_BYTES));
+    let mut writer = boxed(store.writer());
+    let mut opening = boxed(store.account(AccountId(1)));
+    let account = loop {
+        assert!(poll_once(&mut writer).is_none());
+        if let Some(account) = poll_once(&mut opening) {
+            break account.unwrap();
+        }
+    };
+    let inbox = account.mailbox("INBOX").unwrap();
+    let mut append = boxed(inbox.append(message(1, 300)));
+    assert!(poll_once(&mut append).is_none());
+    let mut behind = boxed(inbox.append(message(2, 300)));
+    disk.fail_from(disk.operations() + 2);
+    let lost = (0..100).find_map(|_| poll_once(&mut writer));
+    assert_eq!(lost, Some(Lost::Poisoned));
+    let failed = poll_once(&mut append).unwrap();
+    assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+    assert!(matches!(poll_once(&mut behind), Some(Err(Error::Io { .. }))));
+    assert_eq!(inbox.counts().messages, 0);
+    assert!(matches!(block_on(store.flush()), Err(Error::Io { .. })));
+}
+
+#[test]
+fn too_much_under_way_is_refused() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, 4 << 20));
+    let writer = store.writer();
+    let account = drive(store.account(AccountId(1)), &mut [Box::pin(async move { drop(writer.await) })]).unwrap();
+    let inbox = account.mailbox("INBOX").unwrap();
+    // Nobody runs the writer any more.
+    let mut waiting = Vec::new();
+    let refused = (0..200).find_map(|number| {
+        let inbox = inbox.clone();
+        let mut append: Pin<Box<dyn Future<Output = _>>> =
+            Box::pin(async move { inbox.append(message(number, 200_000)).await });
+        let outcome = poll_once(&mut append);
+        waiting.push(append);
+        outcome
+    });
+    assert_eq!(refused, Some(Err(Error::Busy)));
+    assert!(waiting.len() > 30 && waiting.len() < 100, "{}", waiting.len());
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let mut outcomes = Vec::new();
+        for number in 0..200 {
+            if number == 20 {
+                disk.fill(true);
+            }
+            outcomes.push(inbox.append(message(number, 2000)).await);
+        }
+        let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::Full))), "{outcomes:?}");
+        assert!(accepted >= 20 && accepted < 80, "the prewritten log takes some more: {accepted}");
+        assert_eq!(inbox.counts().messages as usize, accepted);
+        disk.fill(false);
+        // The one who is refused makes the log try again.
+        let _ = inbox.append(message(300, 2000)).await;
+        yield_now().await;
+        let mut again = Err(Error::Full);
+        for _ in 0..20 {
+            again = inbox.append(message(301, 2000)).await;
+            if again.is_ok() {
+                break;
+            }
+        }
+        assert!(again.is_ok(), "{again:?}");
+    });
+    with_store(&disk, async |store| {
+        let found = numbers(&inbox(&store, 1).await, |_| 2000);
+        assert!(found.contains(&301) && found.contains(&19));
+    });
+}
+
+fn log_files(disk: &MemoryDisk) -> Vec<String> {
+    disk.paths().into_iter().filter(|path| path.starts_with("log/0")).collect()
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_damage_before_it_is_not() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..5 {
+            inbox.append(message(number, 300)).await.unwrap();
+        }
+    });
+    let path = log_files(&disk).remove(0);
+    let bytes = disk.bytes(&path);
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    let torn = disk.crash(0);
+    torn.damage(&path, |bytes| bytes[end - 100..].fill(0));
+    with_store(&torn, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| 300), [0, 1, 2, 3]));
+
+    let damaged = disk.crash(0);
+    let subject = bytes.windows(8).position(|window| window == b"number 2").unwrap();
+    damaged.damage(&path, |bytes| bytes[subject] ^= 1);
+    let refused = block_on(recover(&damaged, 1)).unwrap_err();
+    assert!(matches!(&refused, Error::Corrupt { file, .. } if *file == path), "{refused:?}");
+}
+
+#[test]
+fn a_recycled_segment_replays_only_what_is_new() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..300 {
+            inbox.append(message(number, 2000)).await.unwrap();
+            if number % 20 == 10 {
+                store.seal_all().await.unwrap();
+            }
+        }
+    });
+    // Recycled they are: far fewer files than segments were written, and old records lie in the current ones.
+    let files = log_files(&disk);
+    assert!(files.len() <= 5, "{files:?}");
+    let newest = u32::from_str_radix(files.last().unwrap().rsplit('-').next().unwrap(), 16).unwrap();
+    assert!(newest > 9, "{files:?}");
+    let messages = |path: &String| memchr::memmem::find_iter(&disk.bytes(path), b"Subject: number").count();
+    assert!(files.iter().map(messages).sum::<usize>() > 50);
+    let recovered = block_on(recover(&disk, 1)).unwrap();
+    let replayed: usize = recovered.shards[0].records.values().map(Vec::len).sum();
+    assert_eq!(replayed, 299 - 290);
+    with_store(&disk, async |store| {
+        assert_eq!(numbers(&inbox(&store, 1).await, |_| 2000), (0..300).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn large_messages_go_around_the_log() {
+    let disk = MemoryDisk::default();
+    let bytes = 3_000_000;
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let mut spool = store.spool();
+        for piece in raw(1, bytes).chunks(70_001) {
+            spool.write(piece).await.unwrap();
+        }
+        assert!(disk.paths().iter().any(|path| path.starts_with("spool/")), "past memory it is a file");
+        assert_eq!(spool.len(), raw(1, bytes).len() as u64);
+        let body = spool.finish().await.unwrap();
+        assert_eq!(body.hash(), Hash::of(&raw(1, bytes)));
+        assert!(!disk.paths().iter().any(|path| path.starts_with("spool/")), "a body has no name");
+        let new = NewMessage { body, ..message(1, bytes) };
+        // The same twice: two messages, two lives.
+        inbox.append(new.clone()).await.unwrap();
+        inbox.append(new).await.unwrap();
+        assert_eq!(numbers(&inbox, |_| bytes), [1, 1]);
+        // A spool that is dropped is swept at the next start.
+        let mut spool = store.spool();
+        spool.write(&vec![0; 600_000]).await.unwrap();
+        drop(spool);
+        assert!(disk.paths().iter().any(|path| path.starts_with("spool/")));
+    });
+    with_store(&disk, async |store| {
+        assert!(!disk.paths().iter().any(|path| path.starts_with("spool/")));
+        let inbox = inbox(&store, 1).await;
+        assert_eq!(numbers(&inbox, |_| bytes), [1, 1]);
+        let view = inbox.view(false);
+        view.expunge(&[1..=1], false).await.unwrap();
+        let pinned = view.message(1).unwrap().unwrap();
+        let files = |disk: &MemoryDisk| disk.paths().iter().filter(|path| path.starts_with("accounts/")).count();
+        assert_eq!(files(&disk), 2);
+        store.seal_all().await.unwrap();
+        assert_eq!(files(&disk), 2, "a sealed file and a manifest: {:?}", disk.paths());
+        assert_whole(&pinned, 1, bytes);
+    });
+    with_store(&disk, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| bytes), [1]));
+}
+
+#[test]
+fn a_damaged_file_is_put_aside_and_harms_nobody_else() {
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        for account in [1, 2, 3] {
+            let inbox = inbox(&store, account).await;
+            for number in 0..3 {
+                inbox.append(message(number, 100_000)).await.unwrap();
+            }
+        }
+        store.seal_all().await.unwrap();
+    });
+    let file_of = |account: u64| {
+        let folder = segments::account_folder(AccountId(account));
+        disk.paths().into_iter().find(|path| path.starts_with(&folder) && !path.ends_with("MANIFEST")).unwrap()
+    };
+    let (index, heap) = (file_of(1), file_of(2));
+    disk.damage(&index, |bytes| {
+        let end = bytes.len();
+        bytes[end - 200] ^= 4;
+    });
+    let text = disk.bytes(&heap).windows(20).rposition(|window| window.starts_with(b"Subject: number 2")).unwrap();
+    disk.damage(&heap, |bytes| bytes[text + 50_000] ^= 1);
+    for _ in 0..2 {
+        with_large(&disk, async |store| {
+            assert!(matches!(store.account(AccountId(1)).await, Err(Error::Corrupt { .. })));
+            assert!(disk.paths().contains(&format!("{index}.corrupt")));
+            // Record and envelope are whole; the damage is found where it is read.
+            let inbox2 = inbox(&store, 2).await;
+            let view = inbox2.view(true);
+            let third = view.message(3).unwrap().unwrap();
+            assert_eq!(third.subject(), "number 2");
+            assert!(matches!(third.raw(), Err(Error::Corrupt { file, .. }) if file == heap));
+            assert_whole(&view.message(1).unwrap().unwrap(), 0, 100_000);
+            assert_eq!(numbers(&inbox(&store, 3).await, |_| 100_000), [0, 1, 2]);
+        });
+    }
+}
+
+#[test]
+fn merging_keeps_everything_and_costs_a_logarithm() {
+    let disk = MemoryDisk::default();
+    let mut kept = Vec::new();
+    for round in 0..8 {
+        with_store(&disk, async |store| {
+            let inbox = inbox(&store, 1).await;
+            for part in 0..8u64 {
+                let number = round * 8 + part;
+                inbox.append(message(number, 1000)).await.unwrap();
+                kept.push((number, Flags::NONE));
+                let view = inbox.view(false);
+                // An old one gets a flag, another goes.
+                let flagged = (number as usize * 7) % kept.len();
+                let uid = view.uid_of(flagged as u32 + 1).unwrap();
+                view.change_flags(&[uid..=uid], FlagOp::Add, Flags::FLAGGED, &[]).await.unwrap();
+                kept[flagged].1 = Flags::FLAGGED;
+                if number % 3 == 2 {
+                    let gone = (number as usize * 5) % kept.len();
+                    let uid = view.uid_of(gone as u32 + 1).unwrap();
+                    view.expunge(&[uid..=uid], false).await.unwrap();
+                    kept.remove(gone);
+                }
+                store.seal_all().await.unwrap();
+                let files = inbox.account().state().inner.borrow().files.len();
+                assert!(files <= 7, "{files} files after {number}");
+            }
+        });
+        with_store(&disk, async |store| {
+            let inbox = inbox(&store, 1).await;
+            let expected: Vec<u64> = kept.iter().map(|(number, _)| *number).collect();
+            assert_eq!(numbers(&inbox, |_| 1000), expected);
+            let view = inbox.view(true);
+            for (index, (_, flags)) in kept.iter().enumerate() {
+                assert_eq!(view.entry(index as u32 + 1).unwrap().flags, *flags);
+            }
+        });
+    }
+    // Every expunge is remembered for QRESYNC, once.
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let inner = inbox.account().state().inner.borrow();
+        let vanished = inner.files.iter().flat_map(|file| file.index().groups.iter());
+        let mut vanished: Vec<u32> =
+            vanished.flat_map(|group| group.vanished.iter().map(|gone| gone.uid.to_native())).collect();
+        vanished.sort_unstable();
+        let live: Vec<u32> = inbox.state().data.borrow().columns.uid.clone();
+        assert_eq!(vanished, (1..=64).filter(|uid| !live.contains(uid)).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn accounts_come_and_go() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let both = join(vec![boxed(store.account(AccountId(1))), boxed(store.account(AccountId(1)))]).await;
+        for account in &both {
+            assert_eq!(account.as_ref().unwrap().mailboxes().len(), 1);
+        }
+        drop(both);
+        assert_eq!(store.0.accounts.borrow().len(), 1, "its INBOX is not sealed yet");
+        store.seal_all().await.unwrap();
+        assert_eq!(store.0.accounts.borrow().len(), 0);
+        let inbox = inbox(&store, 1).await;
+        let view = inbox.view(true);
+        drop(inbox);
+        assert_eq!(store.0.accounts.borrow().len(), 1, "a view holds it");
+        drop(view);
+        assert_eq!(store.0.accounts.borrow().len(), 0);
+        // An opening that is given up half-way leaves the way free.
+        let mut given_up = boxed(store.account(AccountId(2)));
+        poll_once(&mut given_up);
+        let mut second = boxed(store.account(AccountId(2)));
+        poll_once(&mut second);
+        drop(given_up);
+        assert_eq!(second.await.unwrap().mailboxes().len(), 1);
+    });
+}
+
+#[test]
+fn mailboxes_are_made_with_those_above() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let account = store.account(AccountId(1)).await.unwrap();
+        let made = account.create("Work/2026/Mai").await.unwrap();
+        assert_eq!(account.create("inbox").await.unwrap_err(), CreateError::Exists);
+        assert_eq!(account.create("Work/2026").await.unwrap_err(), CreateError::Exists);
+        assert_eq!(account.create("a//b").await.unwrap_err(), CreateError::Invalid);
+        let twice = join(vec![boxed(account.create("Twice/x")), boxed(account.create("Twice"))]).await;
+        assert_eq!(twice.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        made.append(message(1, 100)).await.unwrap();
+        store.seal_all().await.unwrap();
+        account.create("After").await.unwrap();
+    });
+    with_store(&disk, async |store| {
+        let account = store.account(AccountId(1)).await.unwrap();
+        let names: Vec<String> = account.mailboxes().iter().map(|mailbox| mailbox.name().to_string()).collect();
+        assert_eq!(names, ["INBOX", "After", "Twice", "Twice/x", "Work", "Work/2026", "Work/2026/Mai"]);
+        let validities: std::collections::HashSet<_> =
+            account.mailboxes().iter().map(|mailbox| mailbox.uid_validity()).collect();
+        assert_eq!(validities.len(), names.len(), "no two mailboxes share one");
+        assert_eq!(account.mailbox("Work/2026/Mai").unwrap().counts().messages, 1);
+    });
+}
+
+#[test]
+fn changes_under_way_together_both_count() {
+    let disk = MemoryDisk::default();
+    let check = async |store: Store| {
+        let inbox = inbox(&store, 1).await;
+        let entry = inbox.view(true).entry(1).unwrap();
+        assert_eq!(entry.flags, Flags::SEEN.union(Flags::ANSWERED));
+        let mut names = Vec::new();
+        inbox.for_each_keyword(entry.keywords, |name| names.push(name.to_owned()));
+        assert_eq!(names, ["one", "two"]);
+    };
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let flagged = NewMessage { flags: Flags::FLAGGED, keywords: vec!["one".to_owned()], ..message(1, 100) };
+        inbox.append(flagged).await.unwrap();
+        let (a, b) = (inbox.view(false), inbox.view(false));
+        let (one, two) = (["ONE".to_owned()], ["two".to_owned()]);
+        let changes = join(vec![
+            boxed(a.change_flags(&[1..=1], FlagOp::Replace, Flags::SEEN, &one)),
+            boxed(b.change_flags(&[1..=u32::MAX], FlagOp::Add, Flags::ANSWERED, &two)),
+        ]);
+        let modseqs: Vec<_> = changes.await.into_iter().map(Result::unwrap).collect();
+        assert!(modseqs[0] < modseqs[1]);
+        assert_eq!(inbox.highest_modseq(), modseqs[1]);
+        let many: Vec<String> = (0..63).map(|number| format!("k{number}")).collect();
+        let refused = a.change_flags(&[1..=1], FlagOp::Add, Flags::NONE, &many).await;
+        assert_eq!(refused, Err(Error::TooManyKeywords));
+        assert_eq!(inbox.keywords().len(), 2);
+        check(store).await;
+    });
+    with_store(&disk, check);
+}
+
+#[test]
+fn recent_is_for_one_session() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        inbox.append(message(1, 100)).await.unwrap();
+        assert_eq!((inbox.view(true).recent(), inbox.counts().recent), (1, 1));
+        let mut first = inbox.view(false);
+        assert_eq!((first.recent(), inbox.counts().recent), (1, 0));
+        let mut second = inbox.view(false);
+        assert_eq!(second.recent(), 0);
+        inbox.append(message(2, 100)).await.unwrap();
+        let mut updates = Vec::new();
+        second.advance(true, &mut |update| updates.push(update));
+        assert_eq!(updates, [Update::Exists { count: 2, recent: 1 }]);
+        updates.clear();
+        first.advance(true, &mut |update| updates.push(update));
+        assert_eq!(updates, [Update::Exists { count: 2, recent: 1 }], "its own one, still");
+        assert!(!first.entry(2).unwrap().recent && second.entry(2).unwrap().recent);
+        store.flush().await.unwrap();
+    });
+    with_store(&disk, async |store| assert_eq!(inbox(&store, 1).await.view(false).recent(), 0));
+}
+
+#[test]
+fn idle_is_woken() {
+    struct Count(std::sync::atomic::AtomicU32);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let mut view = inbox.view(false);
+        let count = Arc::new(Count(Default::default()));
+        let waker = Waker::from(count.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(view.poll_changed(&mut context).is_pending());
+        assert!(view.poll_changed(&mut context).is_pending());
+        inbox.append(message(1, 100)).await.unwrap();
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert!(view.poll_changed(&mut context).is_ready());
+        view.advance(false, &mut |_| ());
+        assert!(view.poll_changed(&mut context).is_pending());
+        drop(view);
+        assert!(inbox.state().listeners.borrow().is_empty());
+    });
+}
+
+#[test]
+fn old_logs_go_when_all_is_sealed() {
+    let disk = MemoryDisk::default();
+    with_shards(&disk, 2, async |stores: Vec<Store>| {
+        for account in 1..9 {
+            let store = &stores[AccountId(account).shard(2)];
+            inbox(store, account).await.append(message(account, 100)).await.unwrap();
+        }
+    })
+    .unwrap();
+    let recovered = block_on(recover(&disk, 1)).unwrap();
+    assert_eq!(recovered.shards[0].accounts(), 8);
+    let sealed = Rc::new(Cell::new(false));
+    let told = sealed.clone();
+    let mut replay = recovered.shards.into_iter().next().unwrap();
+    replay.segment_bytes = SEGMENT_BYTES;
+    let store = block_on(Store::open(disk.clone(), replay, Box::new(move || told.set(true)), SEED)).unwrap();
+    let mut others: Vec<Pin<Box<dyn Future<Output = ()>>>> =
+        vec![Box::pin(store.checkpointer(async || yield_now().await))];
+    let writer = store.writer();
+    others.push(Box::pin(async move { drop(writer.await) }));
+    let waited = sealed.clone();
+    drive(poll_fn(move |_| if waited.get() { Poll::Ready(()) } else { Poll::Pending }), &mut others);
+    assert_eq!(store.0.accounts.borrow().len(), 0, "nobody has them open");
+    block_on(remove_old_logs(&disk, recovered.epoch)).unwrap();
+    let epoch = format!("log/{:016x}", recovered.epoch);
+    assert!(log_files(&disk).iter().all(|path| path.starts_with(&epoch)));
+    with_store(&disk, async |store| {
+        for account in 1..9 {
+            assert_eq!(numbers(&inbox(&store, account).await, |_| 100), [account]);
+        }
+    });
+}
+
+#[test]
+fn checkpoints_come_by_themselves() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, 4 << 20));
+    let (writer, checkpointer) = (store.writer(), store.checkpointer(async || yield_now().await));
+    let mut others: Vec<Pin<Box<dyn Future<Output = ()>>>> =
+        vec![Box::pin(async move { drop(writer.await) }), Box::pin(checkpointer)];
+    let work = async {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..120 {
+            inbox.append(message(number, 200_000)).await.unwrap();
+        }
+        while inbox.account().state().inner.borrow().files.is_empty() {
+            yield_now().await;
+        }
+        assert_eq!(numbers(&inbox, |_| 200_000), (0..120).collect::<Vec<_>>());
+        inbox.append(message(120, 100)).await.unwrap();
+        let before = inbox.account().state().inner.borrow().sealed_seq;
+        store.ask_checkpoint();
+        while inbox.account().state().inner.borrow().sealed_seq == before {
+            yield_now().await;
+        }
+    };
+    drive(work, &mut others);
+    assert!(log_files(&disk).len() <= 8, "{:?}", log_files(&disk));
+}
+
+#[test]
+fn cold_blocks_are_verified_elsewhere() {
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        inbox.append(message(1, 200_000)).await.unwrap();
+        assert!(inbox.view(true).message(1).unwrap().unwrap().cold().is_none(), "in memory");
+        store.seal_all().await.unwrap();
+    });
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let message = inbox.view(true).message(1).unwrap().unwrap();
+        let cold = send(message.cold().unwrap());
+        let warm = std::thread::spawn(move || cold.verify()).join().unwrap().unwrap();
+        message.warmed(&warm);
+        assert!(message.cold().is_none());
+        assert_whole(&message, 1, 200_000);
+        send(super::super::Recovered { epoch: 1, shards: Vec::new() });
+    });
+}

@@ -1,0 +1,150 @@
+//! Nothing is allocated in steady NOOP and FETCH: the server runs in this process under a counting allocator.
+//!
+//! Every thread is counted but the one that plays the client.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ringpost::config::Config;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static EXEMPT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    if !EXEMPT.try_with(Cell::get).unwrap_or(true) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Client {
+    reader: BufReader<TcpStream>,
+    line: Vec<u8>,
+}
+
+impl Client {
+    fn connect(port: u16) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client { reader: BufReader::with_capacity(1 << 20, stream), line: Vec::new() }
+    }
+
+    fn send(&mut self, octets: &[u8]) {
+        self.reader.get_mut().write_all(octets).unwrap();
+    }
+
+    /// Reads to the tagged answer, literals included; octets read.
+    fn answer(&mut self) -> usize {
+        let mut read = 0;
+        loop {
+            self.line.clear();
+            read += self.reader.read_until(b'\n', &mut self.line).unwrap();
+            if self.line.starts_with(b"x ") {
+                assert!(self.line.starts_with(b"x OK"), "{}", String::from_utf8_lossy(&self.line));
+                return read;
+            }
+            if let Some(at) = self.line.iter().rposition(|octet| *octet == b'{')
+                && self.line.ends_with(b"}\r\n")
+            {
+                let size: usize = std::str::from_utf8(&self.line[at + 1..self.line.len() - 3]).unwrap().parse().unwrap();
+                let mut literal = vec![0; size];
+                self.reader.read_exact(&mut literal).unwrap();
+                read += size;
+            }
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> usize {
+        self.send(format!("x {command}\r\n").as_bytes());
+        self.answer()
+    }
+}
+
+#[test]
+fn steady_noop_and_fetch_allocate_nothing() {
+    EXEMPT.set(true);
+    let data = std::env::temp_dir().join(format!("ringpost-alloc-{}", std::process::id()));
+    let port_base = 20_000 + (std::process::id() % 20_000) as u16;
+    let config = Config::embedded(data.clone(), port_base, Some(vec![0])).expect("a configuration");
+    std::thread::spawn(move || ringpost::serve::run(config));
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port_base + 143)).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the server does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let logins = std::fs::read_to_string(data.join("FIRST-LOGIN")).unwrap();
+    let password = logins.lines().next().unwrap().split(' ').nth(1).unwrap();
+    let mut client = Client::connect(port_base + 143);
+    client.reader.read_until(b'\n', &mut Vec::new()).unwrap();
+    client.ask(&format!("LOGIN a@localhost {password}"));
+    for size in [200, 8_000, 100_000, 400_000] {
+        let message = format!("Subject: {size}\r\n\r\n{}\r\n", "x".repeat(size));
+        client.send(format!("x APPEND INBOX {{{}+}}\r\n{message}\r\n", message.len()).as_bytes());
+        client.answer();
+    }
+    client.ask("SELECT INBOX");
+    let commands = [
+        "NOOP",
+        "FETCH 1 (FLAGS UID RFC822.SIZE INTERNALDATE)",
+        "FETCH 1:* (UID FLAGS)",
+        "FETCH 1 BODY.PEEK[]",
+        "FETCH 2 (ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT FROM)])",
+        "FETCH 3 BODY.PEEK[]",
+        "FETCH 4 BODY.PEEK[]",
+        "UID FETCH 2:3 (BODY.PEEK[TEXT]<0.5000>)",
+    ];
+    let mut steady = Vec::new();
+    for command in commands {
+        for _ in 0..50 {
+            client.ask(command);
+        }
+        // A timer of the server may fire in between (a checkpoint looks whether there is work): the least of some tries counts.
+        let least = (0..5)
+            .map(|_| {
+                let before = ALLOCATIONS.load(Ordering::Relaxed);
+                for _ in 0..200 {
+                    client.ask(command);
+                }
+                ALLOCATIONS.load(Ordering::Relaxed) - before
+            })
+            .min();
+        println!("{command}: {least:?} allocations in 200");
+        steady.push((command, least));
+    }
+    std::fs::remove_dir_all(&data).unwrap();
+    for (command, least) in steady {
+        assert_eq!(least, Some(0), "{command} allocates");
+    }
+}

@@ -1,0 +1,273 @@
+//! The house's rules, held: who names whom, what stands where, how large things are, how they are named.
+//!
+//! Each rule is a test that lists all that breaks it, and has a test of its own that plants what it must find, so that a
+//! rule can't pass because it sees nothing. The rules themselves are in `tests/tidy/`, each with its exceptions beside it.
+
+#[path = "tidy/rooms.rs"]
+mod rooms;
+#[path = "tidy/shape.rs"]
+mod shape;
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::path::Path;
+
+use source::{Tree, Violation};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fails with everything that breaks `rule` in this repository.
+fn hold(rule: impl Fn(&Tree) -> Vec<Violation>) {
+    let tree = Tree::read(root());
+    for needed in ["src/lib.rs", "src/main.rs", "src/io/mod.rs", "loadgen/src/main.rs", "tests/tidy.rs"] {
+        assert!(tree.files.iter().any(|file| file.path == needed), "{needed} was not read");
+    }
+    nothing(rule(&tree));
+}
+
+fn nothing(found: Vec<Violation>) {
+    let listed: Vec<String> =
+        found.iter().map(|violation| format!("  {}:{}: {}", violation.path, violation.line, violation.what)).collect();
+    assert!(found.is_empty(), "{} found:\n{}\n", found.len(), listed.join("\n"));
+}
+
+/// Lines at which `rule` finds something in a file of this text.
+fn lines(rule: impl Fn(&Tree) -> Vec<Violation>, path: &str, text: &str) -> Vec<usize> {
+    rule(&Tree::planted(&[(path, text)])).iter().map(|violation| violation.line).collect()
+}
+
+#[test]
+fn rooms_name_only_what_stands_to_their_right() {
+    hold(rooms::arrows);
+}
+
+#[test]
+fn arrows_are_found_however_they_are_written() {
+    let text = "use crate::io::Ring;\nuse crate::session::Login;\nuse crate::{limits, mime,\n shard::{executor, watchdog}};\n\
+        fn f() { crate::serve::start(); }\nuse super::super::control;\nuse super::conn;\npub(crate) mod x {\n\
+        use super::super::tools;\nuse super::super::super::tools::a;\n}\nuse crate::hop;\nuse super::{tls, super::queue};\n\
+        // use crate::tools;\nconst S: &str = \"crate::tools::x\";\nuse crate::nowhere;\npub(in crate::net) fn g() {}\n";
+    assert_eq!(lines(rooms::arrows, "src/net/tls.rs", text), [2, 4, 5, 6, 10, 13, 16]);
+}
+
+#[test]
+fn arrows_keep_leaves_and_the_two_that_never_meet_apart() {
+    assert_eq!(lines(rooms::arrows, "src/hop.rs", "use crate::limits;\nuse crate::io::Ring;\n"), [2]);
+    assert_eq!(lines(rooms::arrows, "src/config/data.rs", "use crate::net;\n"), [1]);
+    assert_eq!(lines(rooms::arrows, "src/store/log.rs", "use crate::mime::x;\nuse crate::proto::imap;\n"), [2]);
+    assert_eq!(lines(rooms::arrows, "src/proto/sasl.rs", "use crate::mime::x;\nuse crate::store::Uid;\n"), [2]);
+    assert_eq!(lines(rooms::arrows, "src/main.rs", "use ringpost::tools;\nuse crate::odd;\n"), [2]);
+    assert_eq!(lines(rooms::arrows, "src/attic/mod.rs", "fn f() {}\n"), [1]);
+    assert_eq!(
+        lines(rooms::arrows, "src/lib.rs", "pub mod tools;\nmod io;\nmod net;\nmod limits;\nmod attic;\n"),
+        [3, 5]
+    );
+}
+
+#[test]
+fn crates_are_named_in_their_rooms() {
+    hold(rooms::crates);
+}
+
+#[test]
+fn crates_are_found_outside_their_rooms() {
+    let text = "use rustls::ServerConfig;\nuse ::glommio::Task;\n#[derive(rkyv::Archive)]\nstruct A;\nuse criterion;\n\
+        fn f() { self::rustls::x(); a.memchr(b); memchr(1) }\nextern crate bumpalo as b;\nuse {memchr::memchr, std::io};\n";
+    assert_eq!(lines(rooms::crates, "src/queue/mod.rs", text), [1, 2, 3, 5, 7, 8]);
+    assert_eq!(lines(rooms::crates, "src/session/mod.rs", "use bumpalo::Bump;\nuse io_uring::IoUring;\n"), [2]);
+    assert_eq!(lines(rooms::crates, "src/shard/executor.rs", "use glommio::Task;\nuse rustls::x;\n"), [2]);
+    assert_eq!(lines(rooms::crates, "src/shard/watchdog.rs", "use glommio::Task;\n"), [1]);
+}
+
+#[test]
+fn unsafe_stands_in_its_rooms_with_its_reason() {
+    hold(rooms::unsafe_code);
+}
+
+#[test]
+fn unsafe_is_found_without_its_reason_and_outside_its_rooms() {
+    let reason = "// SAFETY: it is ours.\nlet x = unsafe { y };\n\n\n\nlet z = unsafe { y };\n";
+    assert_eq!(lines(rooms::unsafe_code, "src/io/file.rs", reason), [6]);
+    assert_eq!(lines(rooms::unsafe_code, "src/net/conn.rs", reason), [2, 6, 6]);
+    let long = "// SAFETY: it is ours,\n// and\n// and\n// and\n// and so on.\nlet x = unsafe { y };\n";
+    assert_eq!(lines(rooms::unsafe_code, "src/store/map.rs", long), [] as [usize; 0]);
+    let items = "/// Does.\n///\n/// # Safety\n/// The caller knows.\n#[inline]\npub unsafe fn f() {}\n\nunsafe fn g() {}\n\
+        unsafe impl Send for X {}\nunsafe trait T {}\n// SAFETY: no state.\nunsafe impl Sync for X {}\n\
+        type P = unsafe fn(u8);\ntype Q = unsafe extern \"C\" fn(u8);\n#![forbid(unsafe_code)]\n";
+    assert_eq!(lines(rooms::unsafe_code, "src/io/file.rs", items), [8, 9, 10]);
+}
+
+#[test]
+fn locks_and_atomics_stand_where_threads_share() {
+    hold(rooms::locks);
+}
+
+#[test]
+fn locks_are_found() {
+    let text = "use std::sync::Mutex;\nuse std::sync::Arc;\nuse std::sync::atomic::{AtomicU64, Ordering};\nstatic mut X: u8 = 0;\n\
+        struct Atomics;\n#[cfg(test)]\nmod tests {\n use std::sync::Mutex;\n}\nfn f(x: &std::sync::RwLock<u8>) {}\n";
+    assert_eq!(lines(rooms::locks, "src/store/log.rs", text), [1, 3, 3, 4, 10]);
+    assert_eq!(lines(rooms::locks, "src/hop.rs", text), [] as [usize; 0]);
+}
+
+#[test]
+fn rooms_under_a_simulated_clock_read_no_other() {
+    hold(rooms::clocks);
+}
+
+#[test]
+fn clocks_are_found() {
+    let text = "use std::time::Instant;\nfn f() -> Instant { Instant::now() }\n#[cfg(test)]\nfn g() { Instant::now(); }\n\
+        fn h() { std::time::SystemTime::now(); }\n";
+    assert_eq!(lines(rooms::clocks, "src/store/log.rs", text), [2, 5]);
+    assert_eq!(lines(rooms::clocks, "src/shard/mod.rs", text), [] as [usize; 0]);
+}
+
+#[test]
+fn files_keep_their_size() {
+    hold(shape::file_sizes);
+}
+
+#[test]
+fn long_files_are_found() {
+    let long = "fn f() {}\n".repeat(701);
+    assert_eq!(lines(shape::file_sizes, "src/a.rs", &long), [1]);
+    let tests = format!("{}#[cfg(test)]\nmod tests {{\n{long}}}\n", "fn f() {}\n".repeat(700));
+    assert_eq!(lines(shape::file_sizes, "src/a.rs", &tests), [] as [usize; 0]);
+    let apart = Tree::planted(&[
+        ("src/a.rs", "#[cfg(test)]\n#[path = \"a_tests.rs\"]\nmod tests;\n#[cfg(not(test))]\nmod c;\n"),
+        ("src/a_tests.rs", &long),
+        ("src/b/mod.rs", "#[cfg(test)]\nmod tests;\n"),
+        ("src/b/tests/known.rs", &long),
+        ("src/b/tests.rs", &long),
+        ("src/a/c.rs", &long),
+    ]);
+    let found: Vec<String> = shape::file_sizes(&apart).into_iter().map(|violation| violation.path).collect();
+    assert_eq!(found, ["src/a/c.rs"]);
+}
+
+#[test]
+fn functions_fit_a_screen_and_take_few_parameters() {
+    hold(shape::functions);
+}
+
+#[test]
+fn long_functions_and_parameter_lists_are_found() {
+    let body = "    x();\n".repeat(68);
+    let text = format!("fn fits() {{\n{body}}}\nfn long()\nwhere\n    T: X,\n{{\n{body}}}\n");
+    assert_eq!(lines(shape::functions, "src/a.rs", &text), [71]);
+    let text = "fn five(&'a mut self, a: A, b: B<C, D>, c: (E, F), d: impl Fn(G, H) -> I, e: [J; 2]) {}\n\
+        fn six<T: X<Y>>(a: A, b: B, c: C, d: D, e: E, f: F,) -> R;\nlet p: fn(A, B, C, D, E, F) = x;\n\
+        fn own(self: Pin<&mut Self>, a: A, b: B, c: C, d: D, e: E) {}\nfn mine(mut self, a: A, b: B, c: C, d: D, e: E, f: F) {}\n";
+    assert_eq!(lines(shape::functions, "loadgen/src/a.rs", text), [2, 5]);
+}
+
+#[test]
+fn files_open_with_what_they_are() {
+    hold(shape::heads);
+}
+
+#[test]
+fn missing_heads_are_found() {
+    assert_eq!(lines(shape::heads, "src/a.rs", "//! One.\n//! Two.\nfn f() {}\n"), [1]);
+    assert_eq!(lines(shape::heads, "src/a.rs", "\n//! One.\n//! Two.\n//! Three.\nfn f() {}\n"), [1]);
+    assert_eq!(lines(shape::heads, "src/a.rs", &format!("{}fn f() {{}}\n", "//! Much.\n".repeat(11))), [1]);
+    assert_eq!(lines(shape::heads, "src/a.rs", "//! (room)\nmod x;\n"), [1]);
+    assert_eq!(lines(shape::heads, "src/a.rs", "mod x;\n"), [1]);
+    assert_eq!(lines(shape::heads, "src/a.rs", "//! One.\nmod x;\nuse x::Y;\n"), [] as [usize; 0]);
+    let invariants = format!("//! What it is. Invariants:\n{}fn f() {{}}\n", "//! - One.\n".repeat(19));
+    assert_eq!(lines(shape::heads, "src/a.rs", &invariants), [] as [usize; 0]);
+}
+
+#[test]
+fn names_say_something() {
+    hold(shape::names);
+}
+
+#[test]
+fn empty_names_are_found() {
+    let text = "mod util;\nfn get_name() {}\nfn name() {}\nstruct ConnManager;\nfn common_name() {}\nlet get_it = 1;\n";
+    assert_eq!(lines(shape::names, "src/a.rs", text), [1, 2, 4]);
+    assert_eq!(lines(shape::names, "src/net/helpers.rs", ""), [1]);
+    assert_eq!(lines(shape::names, "src/common/x.rs", ""), [1]);
+    assert_eq!(lines(shape::names, "tests/client_util.rs", ""), [1]);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    hold(shape::leftovers);
+}
+
+#[test]
+fn leftovers_are_found() {
+    let text = "fn f() { todo!() }\nfn g() { unimplemented!(\"\") }\n// FIXME: this.\n#[test]\n#[ignore = \"slow\"]\nfn h() {}\n\
+        // A list of todos, and TODOS.\nfn i() { x(\"todo!()\") }\n/* a\n TODO: b */\n";
+    let mut found = lines(shape::leftovers, "tests/a.rs", text);
+    found.sort();
+    assert_eq!(found, [1, 2, 3, 5, 10]);
+}
+
+#[test]
+fn errors_are_not_boxed() {
+    hold(shape::boxed_errors);
+}
+
+#[test]
+fn boxed_errors_are_found() {
+    let text = "fn f() -> Result<(), Box<dyn std::error::Error>> {}\ntype J = Box<dyn FnOnce() + Send>;\n\
+        fn g() -> Box<dyn Error + Send> {}\n";
+    assert_eq!(lines(shape::boxed_errors, "src/a.rs", text), [1, 3]);
+}
+
+#[test]
+fn architecture_is_a_page_one_reads() {
+    if let Ok(text) = std::fs::read_to_string(root().join("ARCHITECTURE.md")) {
+        nothing(shape::page_size("ARCHITECTURE.md", &text).into_iter().collect());
+    }
+    assert!(shape::page_size("ARCHITECTURE.md", &"line\n".repeat(300)).is_none());
+    assert_eq!(shape::page_size("ARCHITECTURE.md", &"line\n".repeat(301)).unwrap().line, 301);
+}
+
+#[test]
+fn the_load_generator_is_a_second_opinion() {
+    nothing(
+        shape::second_opinion(&std::fs::read_to_string(root().join("loadgen/Cargo.toml")).unwrap())
+            .into_iter()
+            .collect(),
+    );
+    let planted = "[package]\nname = \"loadgen\"\n[dependencies]\nringpost = { path = \"..\" }\n";
+    assert_eq!(shape::second_opinion(planted).unwrap().line, 4);
+}
+
+#[test]
+fn citations_are_listed_and_tested() {
+    if let Some(table) = shape::read_requirements(root()) {
+        hold(|tree| shape::citations(tree, &table));
+    }
+}
+
+#[test]
+fn unlisted_citations_are_found() {
+    let tree = Tree::planted(&[
+        (
+            "src/a.rs",
+            "// RFC 9051 §6.4.5: .PEEK never sets \\Seen.\n\n/// RFC 3501 §7, and RFC 5321 §4.1.1.4.\nfn f() {}\n",
+        ),
+        ("tests/b.rs", "fn peeks() {}\n"),
+    ]);
+    let table = "# RFC, section, requirement, state, test\n9051\t6.4.5\tpeek\tyes\ttests/b.rs::peeks\n3501\t7\tanswers\tyes\tgone\n\
+        3501\t7\tanswers\tno\t\n1\t2\n1\t2\tx\tperhaps\t\n";
+    let found: Vec<(String, usize)> =
+        shape::citations(&tree, table).into_iter().map(|violation| (violation.path, violation.line)).collect();
+    let table = |line| ("tests/rfc.tsv".to_string(), line);
+    assert_eq!(found, [table(3), table(4), table(5), table(6), ("src/a.rs".to_string(), 3)]);
+}
+
+#[test]
+fn words_in_strings_and_comments_are_not_code() {
+    let text = "/* unsafe /* { */ unsafe */ let a = \"unsafe \\\" unsafe\"; let b = r#\"unsafe \" unsafe\"#;\nlet c = ('\"', b'\\'', '\\u{1F600}');\n\
+        fn d<'a>(x: &'a u8) {}\nlet e = b\"unsafe\"; let r#unsafe_word = 1..2;\nunsafe { x }\n";
+    assert_eq!(lines(rooms::unsafe_code, "src/io/a.rs", text), [5]);
+}
