@@ -273,8 +273,11 @@ impl Account {
             let missing = self.missing_levels(&name)?;
             let bytes = missing.iter().map(|level| level.len() + 128).sum();
             self.core.commits.check_room(bytes).map_err(CreateError::Store)?;
-            let submitted = missing.into_iter().map(|level| self.submit_mailbox(level));
-            submitted.last().ok_or(CreateError::Exists)?
+            let mut last = None;
+            for level in missing {
+                last = Some(self.submit_mailbox(level));
+            }
+            last.ok_or(CreateError::Exists)?
         };
         done.wait().await.map_err(CreateError::Store)?;
         self.mailbox(&name).ok_or(CreateError::Invalid)

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::account::{Account, AccountState};
+use super::account::{Account, AccountState, CreateError};
 use super::change::Change;
 use super::disk::read_whole;
 use super::mailbox_state::MailboxState;
@@ -38,21 +38,32 @@ pub(super) async fn account(core: &Rc<Core>, id: AccountId) -> Result<Account, E
             }
         },
     });
-    if let Some(state) = open.await {
-        return Ok(Account::new(core.clone(), state));
-    }
-    let mut opening = Opening { core, id, opened: None };
-    let account = Account::new(core.clone(), Rc::new(load(core, id).await?));
-    if account.mailbox("INBOX").is_none() {
-        // Its making is durable when this returns, and the log has it before anything else of the account.
-        account.create("INBOX").await.map_err(|error| match error {
-            super::CreateError::Store(error) => error,
-            other => Error::Io { kind: std::io::ErrorKind::Other, message: other.to_string() },
-        })?;
-    }
-    opening.opened = Some(account.state().clone());
-    drop(opening);
+    let account = match open.await {
+        Some(state) => Account::new(core.clone(), state),
+        None => {
+            let mut opening = Opening { core, id, opened: None };
+            let state = Rc::new(load(core, id).await?);
+            // From here on a checkpoint sees it, and nothing of it is forgotten when this future is.
+            opening.opened = Some(state.clone());
+            drop(opening);
+            Account::new(core.clone(), state)
+        }
+    };
+    ensure_inbox(core, &account).await?;
     Ok(account)
+}
+
+/// Makes the INBOX of a new account, or waits for the one who is at it.
+async fn ensure_inbox(core: &Core, account: &Account) -> Result<(), Error> {
+    while account.mailbox("INBOX").is_none() {
+        match account.create("INBOX").await {
+            Err(CreateError::Exists) => core.commits.flush().await?,
+            Err(CreateError::Store(error)) => return Err(error),
+            // INBOX is a name, and the account has no mailbox yet.
+            Ok(_) | Err(CreateError::Invalid | CreateError::TooMany) => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// The one who opens an account; dropped, those who wait go on, with the account or to try themselves.

@@ -42,6 +42,9 @@ impl<D: Disk> Clone for FileLog<D> {
     }
 }
 
+type Write = Boxed<'static, (io::Result<()>, Vec<u8>)>;
+type Preparation<F> = Boxed<'static, io::Result<Segment<F>>>;
+
 struct Inner<D: Disk> {
     disk: D,
     epoch: u64,
@@ -49,9 +52,9 @@ struct Inner<D: Disk> {
     closed: Vec<Lsn>,
     state: RefCell<State<D::File>>,
     /// The write in flight. Never polled while `state` is borrowed.
-    write: RefCell<Option<Boxed<'static, (io::Result<()>, Vec<u8>)>>>,
+    write: RefCell<Option<Write>>,
     /// The next segment in the making.
-    prepare: RefCell<Option<Boxed<'static, io::Result<Segment<D::File>>>>>,
+    prepare: RefCell<Option<Preparation<D::File>>>,
 }
 
 struct Segment<F> {

@@ -89,8 +89,8 @@ impl Mailbox {
     }
 
     /// The names of its keywords, by bit.
-    pub fn keywords(&self) -> Vec<Rc<str>> {
-        self.state.data.borrow().keywords.clone()
+    pub fn keywords(&self) -> Vec<String> {
+        self.state.data.borrow().keywords.iter().map(|name| name.to_string()).collect()
     }
 
     /// Calls `each` with the name of every keyword whose bit is set.
@@ -212,7 +212,7 @@ impl Mailbox {
                     None => new.push(name),
                 }
             }
-            let room = KEYWORDS_MAX - data.keywords_named.len();
+            let room = KEYWORDS_MAX.saturating_sub(data.keywords_named.len());
             if new.len() > room || new.iter().any(|name| name.len() > KEYWORD_BYTES_MAX) {
                 return Err(Error::TooManyKeywords);
             }
@@ -245,12 +245,14 @@ impl Mailbox {
             FlagOp::Remove => self.known_keywords(keywords),
             FlagOp::Add | FlagOp::Replace => self.name_keywords(keywords)?,
         };
-        let submitted = uids.chunks(UID_RANGES_A_RECORD_MAX).map(|uids| {
+        let mut last = None;
+        for uids in uids.chunks(UID_RANGES_A_RECORD_MAX) {
             let (mailbox, uids) = (self.state.id.0, uids.to_vec());
             let change = Change::Flags { mailbox, uids, op, flags: flags.0 & Flags::ALL.0, keywords: bits };
-            self.account.state().submit(core, change, true)
-        });
-        Ok(submitted.last().map(|(seq, done)| (ModSeq(seq), done)))
+            let (seq, done) = self.account.state().submit(core, change, true);
+            last = Some((ModSeq(seq), done));
+        }
+        Ok(last)
     }
 
     fn known_keywords(&self, names: &[String]) -> u64 {
@@ -275,11 +277,12 @@ impl Mailbox {
             ranges_of(live.map(|row| data.columns.uid[row]))
         };
         core.commits.check_room(8 * gone.len() + RECORD_MARGIN)?;
-        let submitted = gone.chunks(UID_RANGES_A_RECORD_MAX).map(|uids| {
+        let mut last = None;
+        for uids in gone.chunks(UID_RANGES_A_RECORD_MAX) {
             let change = Change::Expunged { mailbox: self.state.id.0, uids: uids.to_vec() };
-            self.account.state().submit(core, change, true).1
-        });
-        Ok(submitted.last())
+            last = Some(self.account.state().submit(core, change, true).1);
+        }
+        Ok(last)
     }
 
     /// Says in the log that the messages below `upto` were shown to a read-write session. Nobody waits for it: it goes

@@ -17,7 +17,7 @@ use super::message::{Fresh, Location};
 use super::record::Date;
 use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
 use super::types::{FlagOp, Flags, MailboxId};
-use crate::limits::{FLAG_NOTICES_MAX, TOMBSTONES_MAX};
+use crate::limits::{FLAG_NOTICES_MAX, KEYWORDS_MAX, TOMBSTONES_MAX};
 
 /// Numbers of a mailbox (STATUS, SELECT).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -235,7 +235,7 @@ impl MailboxData {
     pub(super) fn load_meta(&mut self, meta: &ArchivedMailboxMeta) {
         self.uid_next = self.uid_next.max(meta.uid_next.to_native());
         self.uid_next_assigned = self.uid_next;
-        self.keywords = meta.keywords.iter().map(|name| name.as_str().into()).collect();
+        self.keywords = meta.keywords.iter().take(KEYWORDS_MAX).map(|name| name.as_str().into()).collect();
         self.keywords_named.clone_from(&self.keywords);
         self.highest_modseq = meta.highest_modseq.to_native();
         self.recent_from = meta.recent_from.to_native();
@@ -312,7 +312,7 @@ impl MailboxData {
 
     /// A keyword got its bit.
     pub(super) fn apply_keyword(&mut self, bit: u8, name: &str) {
-        if self.keywords.len() == usize::from(bit) {
+        if self.keywords.len() == usize::from(bit) && usize::from(bit) < KEYWORDS_MAX {
             self.keywords.push(name.into());
             self.unsealed.meta = true;
         }

@@ -312,6 +312,21 @@ impl Sealed {
         self.slice(start.to_native(), bytes.to_native())
     }
 
+    /// The bytes of a piece of message `row` (3: the raw message) whose blocks nobody read yet, as a range of the file.
+    pub(super) fn cold_piece(&self, row: u32, piece: usize) -> Option<Range<u64>> {
+        let place = self.place(row);
+        let (start, bytes) = match piece {
+            0 => (place.record_start, place.record_bytes),
+            1 => (place.details_start, place.details_bytes),
+            2 => (place.text_start, place.text_bytes),
+            _ => (place.raw_start, place.raw_bytes),
+        };
+        let mut blocks = self.blocks(start.to_native(), u64::from(bytes.to_native()));
+        let first = blocks.find(|&block| !self.verified.has(block))?;
+        let end = blocks.rfind(|&block| !self.verified.has(block)).unwrap_or(first) + 1;
+        Some((first * SEALED_BLOCK_BYTES) as u64..((end * SEALED_BLOCK_BYTES) as u64).min(self.footer.table_start))
+    }
+
     /// The lengths of record, details, text and raw message `row`.
     pub(super) fn piece_lengths(&self, row: u32) -> [u32; 4] {
         let place = self.place(row);

@@ -23,7 +23,7 @@ use super::sealed::{Changed, FileHeader, FileKind, Group, Index, MailboxMeta, Pl
 use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::types::{Error, Hash};
-use crate::limits::{BREATH_BYTES, BREATH_ROWS, VANISHED_MAX};
+use crate::limits::{BREATH_BYTES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
 
 /// What a new file will hold.
 struct Plan {
@@ -252,7 +252,7 @@ async fn write<B: AsyncFn()>(
     core.ensure_folder(state).await?;
     let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.seq };
     let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
-    let places = write_messages(&mut writer, plan, breathe).await?;
+    let places = write_messages(core, &mut writer, plan, breathe).await?;
     let index = index_of(plan, places);
     breathe().await;
     let (name, bytes) = writer.finish(&index, &account_folder(account)).await?;
@@ -270,6 +270,7 @@ async fn write<B: AsyncFn()>(
 
 /// Writes records, details, texts and raw messages, each kind together: a list of envelopes touches no raw message.
 async fn write_messages<P: SegmentPut, B: AsyncFn()>(
+    core: &Core,
     writer: &mut SealedWriter<P>,
     plan: &Plan,
     breathe: &B,
@@ -280,6 +281,7 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
     let mut breath = 0;
     for piece in 0..4 {
         for (place, location) in places.iter_mut().zip(&rows) {
+            warm(core, location, piece).await?;
             let bytes = piece_of(location, piece)?;
             // Archives are read in place, aligned; record and details are.
             if piece < 2 {
@@ -303,6 +305,18 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
         }
     }
     Ok(places)
+}
+
+/// Has the disk read what the map would otherwise fault in, while others run.
+async fn warm(core: &Core, location: &Location, piece: usize) -> Result<(), Error> {
+    let Location::Sealed(file, row) = location else { return Ok(()) };
+    let Some(mut cold) = file.cold_piece(*row, piece) else { return Ok(()) };
+    while cold.start < cold.end {
+        let end = cold.end.min(cold.start + STORE_WRITE_BYTES as u64);
+        core.segments.get_range(file.header().account, file.name(), cold.start..end).await?;
+        cold.start = end;
+    }
+    Ok(())
 }
 
 fn piece_of(location: &Location, piece: usize) -> Result<&[u8], Error> {

@@ -3,7 +3,7 @@
 //! An arrow is any path from the crate's root, however it is written: `use crate::a::{b, c}`, an inline `crate::a::b`, or
 //! a `super::super::a` that leaves its room. Tests of a room keep to its arrows too.
 
-use crate::source::{Kind, Source, Tree, Violation};
+use crate::source::{Kind, Source, Token, Tree, Violation};
 
 /// From left to right: a room names only what stands to its right.
 pub const ROOMS: [&str; 15] = [
@@ -229,6 +229,10 @@ pub fn unsafe_code(tree: &Tree) -> Vec<Violation> {
             if pointer {
                 continue;
             }
+            // A method that a trait declares unsafe has its contract there.
+            if file.reads(at + 1, &["fn"]) && implements(file, at) {
+                continue;
+            }
             let item = ["fn", "trait", "extern"].iter().any(|word| file.reads(at + 1, &[word]));
             if !reasoned(file, token.line, item) {
                 let due = if item { "a `# Safety` section or a SAFETY comment" } else { "a SAFETY comment" };
@@ -237,6 +241,24 @@ pub fn unsafe_code(tree: &Tree) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether the token at `at` stands directly in an `impl Trait for Type`.
+fn implements(file: &Source, at: usize) -> bool {
+    let mut depth = 0usize;
+    for before in (0..at).rev() {
+        let token = &file.tokens[before];
+        if token.is("}") {
+            depth += 1;
+        } else if token.is("{") && depth > 0 {
+            depth -= 1;
+        } else if token.is("{") {
+            let ends = |token: &&Token| !["{", "}", ";"].iter().any(|mark| token.is(mark));
+            let head: Vec<&Token> = file.tokens[..before].iter().rev().take_while(ends).collect();
+            return ["impl", "for"].iter().all(|word| head.iter().any(|token| token.is(word)));
+        }
+    }
+    false
 }
 
 /// Whether a comment that ends in the line or the three above it says why it is safe.

@@ -196,3 +196,46 @@ fn check_less(disk: &MemoryDisk, told: &Told, context: &str) {
         assert!(found.contains(number) || told.attempted_expunge.contains(number), "{context}: {number} is lost");
     }
 }
+
+/// Appends go on while checkpoints run and the log turns over; then the power is cut.
+#[test]
+fn checkpoints_amid_appends() {
+    let work = async |stores: Vec<Store>, told: &RefCell<Told>| {
+        let store = &stores[0];
+        let appends = |account: u64| async move {
+            for number in 0..40 {
+                append_all(store, account, number + 100..number + 101, told).await;
+            }
+        };
+        let seals = async {
+            for _ in 0..6 {
+                let _ = store.seal_all().await;
+            }
+        };
+        join(vec![boxed(appends(1)), boxed(appends(2)), boxed(seals)]).await;
+    };
+    let small = 16 * 1024;
+    let counted = MemoryDisk::default();
+    let told = RefCell::default();
+    with_segments(&counted, 1, small, |stores| work(stores, &told)).unwrap();
+    assert_eq!(told.borrow().appended.len(), 80);
+    for stop in 1..=counted.operations() {
+        let disk = MemoryDisk::default();
+        disk.fail_from(stop);
+        let told = RefCell::default();
+        let _ = with_segments(&disk, 1, small, |stores| work(stores, &told));
+        for seed in 0..2 {
+            let crashed = disk.crash(stop * 10 + seed);
+            let context = format!("stopped at {stop}, seed {seed}");
+            let found = with_shards(&crashed, 1, async |stores: Vec<Store>| {
+                let (one, two) = (inbox(&stores[0], 1).await, inbox(&stores[0], 2).await);
+                [numbers(&one, size), numbers(&two, size)]
+            });
+            let found = found.unwrap_or_else(|error| panic!("{context}: {error}")).0;
+            for (account, number) in &told.borrow().appended {
+                let times = found[*account as usize - 1].iter().filter(|found| *found == number).count();
+                assert_eq!(times, 1, "{context}: {number} of {account}");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod seam;
 mod whole;
 
 use std::cell::Cell;

@@ -100,7 +100,7 @@ fn some_uids(random: &mut Random, next: u32) -> std::ops::RangeInclusive<u32> {
 }
 
 /// One random step; the model does the same.
-async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut Vec<Session>, model: &mut Plain) {
+async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut [Session], model: &mut Plain) {
     let choice = random.below(20);
     let session = random.below(sessions.len());
     match choice {
@@ -114,7 +114,8 @@ async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut Vec<Session
             let op = [FlagOp::Add, FlagOp::Remove, FlagOp::Replace][random.below(3)];
             let flags = [Flags::SEEN, Flags::DELETED, Flags::FLAGGED.union(Flags::SEEN)][random.below(3)];
             let known = sessions[session].client.last().map_or(0, |(uid, _)| *uid);
-            let modseq = sessions[session].view.change_flags(&[uids.clone()], op, flags, &[]).await.unwrap();
+            let modseq =
+                sessions[session].view.change_flags(std::slice::from_ref(&uids), op, flags, &[]).await.unwrap();
             for (_, (_, old)) in model.range_mut(uids).filter(|(uid, _)| **uid <= known) {
                 old.0 = op.apply((old.0, 0), (flags.0, 0)).0;
             }
@@ -131,7 +132,7 @@ async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut Vec<Session
             let uids = some_uids(random, mailbox.uid_next());
             let only_deleted = random.below(2) == 0;
             let known = sessions[session].client.last().map_or(0, |(uid, _)| *uid);
-            sessions[session].view.expunge(&[uids.clone()], only_deleted).await.unwrap();
+            sessions[session].view.expunge(std::slice::from_ref(&uids), only_deleted).await.unwrap();
             model.retain(|uid, (_, flags)| {
                 let meant = uids.contains(uid) && *uid <= known;
                 !meant || only_deleted && !flags.contains(Flags::DELETED)
