@@ -1,4 +1,6 @@
-//! The command line: what may be given, its help, and the checks that give one clear line before anything is opened.
+//! The command line: what may be given, and its help.
+//!
+//! Every check that can be made before anything is opened is made here, and gives one clear line.
 
 use std::fs;
 use std::io::Read;

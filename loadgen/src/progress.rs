@@ -1,4 +1,6 @@
-//! The line that shows on a terminal how a run goes. Written to standard error; nothing where that is not a terminal.
+//! The line that shows on a terminal how a run goes.
+//!
+//! Written to standard error, over itself; nothing where that is not a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
