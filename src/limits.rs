@@ -68,8 +68,8 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
 /// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
 pub const OUTPUT_BYTES: usize = 32 * 1024;
-/// Output buffers that a shard keeps for later: 8 MiB.
-pub const PARCELS_POOLED_MAX: usize = 256;
+/// Output buffers that a shard keeps for later: 2 MiB.
+pub const PARCELS_POOLED_MAX: usize = 64;
 
 // Connections.
 

@@ -160,14 +160,11 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
         shard.enter();
         let connection = Connection::adopt(&shard.context.ring, moving.connection);
         let (account, name) = moving.identity;
-        let session = imap::Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer)
-            .resume(Identity { account, name: name.into() });
-        let again = shard.clone();
-        shard.spawn(async move {
-            let at = Guest { shard: again.clone(), endpoint };
-            again.finish_imap(session.run().await, moving.endpoint, moving.peer).await;
-            drop(at);
-        });
+        let identity = Identity { account, name: name.into() };
+        let session = imap::Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
+        let session = Box::new(session.resume(identity));
+        let guest = Guest { shard: shard.clone(), endpoint, number: moving.endpoint, peer: moving.peer };
+        shard.spawn(async move { guest.serve_imap(session).await });
     }
 }
 
@@ -175,6 +172,15 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
 struct Guest {
     shard: Rc<Shard>,
     endpoint: Rc<Endpoint>,
+    /// The listener's number.
+    number: usize,
+    peer: Peer,
+}
+
+/// A session that may begin. Boxed: the tasks of idle connections hold a pointer rather than copies.
+enum Admitted {
+    Imap(Box<imap::Session>),
+    Smtp(Box<smtp::Session>),
 }
 
 impl Drop for Guest {
@@ -184,12 +190,81 @@ impl Drop for Guest {
     }
 }
 
+impl Guest {
+    /// Does the TLS handshake where the listener asks for it, and looks whether there is room; `None`: it was turned away.
+    async fn admit(&self, mut connection: Connection) -> Option<Admitted> {
+        let (endpoint, client) = (&self.endpoint, self.peer.client);
+        if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
+            let Connection { input, wire } = &mut connection;
+            let done = match wire.begin_tls(config) {
+                Ok(()) => wire.handshake(input, limits::HANDSHAKE_TIME_MAX).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%client, %error, "no TLS handshake");
+                connection.close().await;
+                return None;
+            }
+        }
+        let limit = endpoint.service.max_sessions as u64;
+        if limit > 0 && endpoint.sessions.value() > limit {
+            let text: &[u8] = match endpoint.protocol {
+                Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
+                _ => b"421 4.3.2 Too many sessions, try again later\r\n",
+            };
+            connection.wire.output().extend_from_slice(text);
+            connection.close().await;
+            return None;
+        }
+        let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());
+        Some(match endpoint.protocol {
+            Protocol::Imap => Admitted::Imap(Box::new(imap::Session::new(connection, context, endpoint, self.peer))),
+            Protocol::Smtp | Protocol::Submission => {
+                Admitted::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, self.peer)))
+            }
+        })
+    }
+
+    async fn serve_imap(&self, mut session: Box<imap::Session>) {
+        match session.run().await {
+            imap::Ended::Closed => Box::pin(session.into_connection().close()).await,
+            imap::Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
+            imap::Ended::Move(identity) => Box::pin(self.hand_over(session.into_connection(), identity)).await,
+        }
+    }
+
+    async fn serve_smtp(&self, mut session: Box<smtp::Session>) {
+        match session.run().await {
+            smtp::Ended::Closed => Box::pin(session.into_connection().close()).await,
+            smtp::Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
+        }
+    }
+
+    /// Sends the session to the shard where its user lives.
+    async fn hand_over(&self, connection: Connection, identity: Identity) {
+        let owners = &self.shard.adopt_at;
+        let owner = identity.account.shard(owners.len());
+        match connection.release().await {
+            Ok(connection) => {
+                // The owner counts it as its own from here on; ours is given back by this guest.
+                self.endpoint.sessions.add(1);
+                let identity = (identity.account, identity.name.to_string());
+                let _ =
+                    owners[owner].send(imap::Moving { connection, identity, endpoint: self.number, peer: self.peer });
+            }
+            Err(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed while it moved"),
+        }
+    }
+}
+
 impl Shard {
     /// Runs a connection's task; where it panics, only it ends.
     fn spawn(self: &Rc<Self>, future: impl Future<Output = ()> + 'static) {
         let shard = self.clone();
+        // Boxed before it is moved into the task, which would else hold a copy of its own.
+        let contained = contained(future);
         self.queues.spawn_session(async move {
-            if let Err(panic) = contained(future).await {
+            if let Err(panic) = contained.await {
                 shard.context.counters.panics.add(1);
                 tracing::error!(shard = shard.context.shard, panic, "a session panicked; its connection is closed");
             }
@@ -235,74 +310,20 @@ impl Shard {
     }
 
     fn receive(self: &Rc<Self>, descriptor: OwnedFd, number: usize) {
+        let connection = Connection::new(&self.context.ring, descriptor);
+        // The client went away already.
+        let Ok((client, server)) = connection.wire.addresses() else { return };
         let endpoint = self.endpoints[number].clone();
         endpoint.sessions.add(1);
         self.enter();
-        let connection = Connection::new(&self.context.ring, descriptor);
-        let guest = Guest { shard: self.clone(), endpoint };
-        let shard = self.clone();
+        let guest = Guest { shard: self.clone(), endpoint, number, peer: Peer { client, server } };
         self.spawn(async move {
-            shard.converse(connection, guest.endpoint.clone(), number).await;
-            drop(guest);
+            match Box::pin(guest.admit(connection)).await {
+                Some(Admitted::Imap(session)) => guest.serve_imap(session).await,
+                Some(Admitted::Smtp(session)) => guest.serve_smtp(session).await,
+                None => {}
+            }
         });
-    }
-
-    async fn converse(self: &Rc<Self>, mut connection: Connection, endpoint: Rc<Endpoint>, number: usize) {
-        let Ok((client, server)) = connection.wire.addresses() else { return };
-        let peer = Peer { client, server };
-        if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
-            let Connection { input, wire } = &mut connection;
-            let done = match wire.begin_tls(config) {
-                Ok(()) => wire.handshake(input, limits::HANDSHAKE_TIME_MAX).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = done {
-                tracing::debug!(%client, %error, "no TLS handshake");
-                return connection.close().await;
-            }
-        }
-        let limit = endpoint.service.max_sessions as u64;
-        if limit > 0 && endpoint.sessions.value() > limit {
-            let text: &[u8] = match endpoint.protocol {
-                Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
-                _ => b"421 4.3.2 Too many sessions, try again later\r\n",
-            };
-            connection.wire.output().extend_from_slice(text);
-            return connection.close().await;
-        }
-        let context = self.context.clone();
-        match endpoint.protocol {
-            Protocol::Imap => {
-                let ended = imap::Session::new(connection, context, endpoint, peer).run().await;
-                self.finish_imap(ended, number, peer).await;
-            }
-            Protocol::Smtp | Protocol::Submission => {
-                match smtp::Session::new(connection, context, endpoint, peer).run().await {
-                    smtp::Ended::Closed(connection) => connection.close().await,
-                    smtp::Ended::Failed(error) => tracing::debug!(%client, %error, "a connection failed"),
-                }
-            }
-        }
-    }
-
-    async fn finish_imap(&self, ended: imap::Ended, number: usize, peer: Peer) {
-        match ended {
-            imap::Ended::Closed(connection) => connection.close().await,
-            imap::Ended::Failed(error) => tracing::debug!(client = %peer.client, %error, "a connection failed"),
-            imap::Ended::Move(connection, identity) => {
-                let owner = identity.account.shard(self.adopt_at.len());
-                match connection.release().await {
-                    Ok(connection) => {
-                        // The owner counts it as its own from here on; ours is given back by the guest.
-                        self.endpoints[number].sessions.add(1);
-                        let identity = (identity.account, identity.name.to_string());
-                        let _ =
-                            self.adopt_at[owner].send(imap::Moving { connection, identity, endpoint: number, peer });
-                    }
-                    Err(error) => tracing::debug!(client = %peer.client, %error, "a connection failed while it moved"),
-                }
-            }
-        }
     }
 
     /// Carries out the server's orders, and ends when the shard has stopped.

@@ -3,6 +3,8 @@
 //!
 //! Invariants: messages are answered in mailbox order, UID first in a UID FETCH; nothing is allocated unless `\Seen` is to
 //! be set or a block of the map was never looked at; the view's numbers hold throughout, because it isn't advanced here.
+//! [`Dialogue::fill`] writes as far as it may and says why it stopped, so that a session that waits for a slow reader holds
+//! a cursor and nothing else.
 
 use std::io;
 use std::ops::Range as Octets;
@@ -14,128 +16,160 @@ use super::{Dialogue, State, command};
 use crate::limits;
 use crate::mime;
 use crate::net::{Arena, Wire};
-use crate::proto::imap::{FetchItem, Range, Section, SectionText, SequenceSet, Tagged, respond};
-use crate::store::{Entry, Error, FlagOp, Flags, Message, View};
+use crate::proto::imap::{Command, FetchItem, Range, Section, SectionText, Tagged, respond};
+use crate::store::{ColdBlocks, Entry, Error, FlagOp, Flags, Message, View};
 
-/// Why a FETCH ended before its end.
-enum Failed {
-    Connection(io::Error),
-    Store(Error),
+/// What a FETCH is of.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    uids: &'a [Range],
+    items: &'a [FetchItem<'a>],
+    uid: bool,
 }
 
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Failed {
-        Failed::Connection(error)
+/// How far a FETCH has come.
+#[derive(Default)]
+struct Cursor {
+    /// The range, and the message number in it; 0: the range is not begun.
+    range: usize,
+    seq: u32,
+    /// The item of the message; its first thing is the `* n FETCH (`.
+    item: usize,
+    begun: bool,
+    /// Octets of the item's body that were lent.
+    lent: usize,
+    /// Why messages were left out: the first of the reasons.
+    failed: Option<Box<Error>>,
+}
+
+impl Cursor {
+    /// Leaves a message out.
+    fn skip(&mut self, why: Error) {
+        self.failed.get_or_insert(Box::new(why));
+        self.next();
+    }
+
+    /// On to the next message.
+    fn next(&mut self) {
+        *self = Cursor { range: self.range, seq: self.seq + 1, failed: self.failed.take(), ..Cursor::default() };
     }
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        Failed::Store(error)
-    }
+/// Why [`Dialogue::fill`] stopped.
+enum Stop {
+    Done,
+    /// Enough output to flush.
+    Full,
+    /// The message of this number has blocks that must be read in first.
+    Cold(u32, Box<ColdBlocks>),
 }
 
 impl Dialogue {
-    pub(super) async fn fetch(
-        &mut self,
-        tagged: &Tagged<'_>,
-        set: SequenceSet<'_>,
-        items: &[FetchItem<'_>],
-        arena: &Arena,
-    ) -> io::Result<()> {
+    /// What a FETCH is of, or that it was answered.
+    fn wanted<'a>(&mut self, tagged: &'a Tagged<'a>, arena: &'a Arena) -> Option<Wanted<'a>> {
+        let Command::Fetch { set, items } = &tagged.command else { return None };
         if let Err(text) = command::allowed(&tagged.command, &self.state) {
             self.answer(tagged.tag, text);
-            return Ok(());
+            return None;
         }
-        let State::Selected(_, view) = &self.state else { return Ok(()) };
-        let Some(uids) = uid_ranges(view, set, tagged.uid, arena) else {
-            self.answer(tagged.tag, "BAD No such message number");
-            return Ok(());
-        };
-        let fetched = match self.fetch_all(uids, items, tagged.uid).await {
-            Ok(()) => Ok(()),
-            Err(Failed::Connection(error)) => return Err(error),
-            Err(Failed::Store(error)) => Err(error),
-        };
-        let seen = match fetched {
-            Ok(()) => self.set_seen(uids, items, arena).await,
-            failed => failed,
-        };
-        self.tell(command::tells_expunge(tagged));
-        match seen {
-            Ok(()) => self.answer(tagged.tag, "OK FETCH completed"),
-            Err(error) => self.answer(tagged.tag, refusal(&error)),
+        let State::Selected(_, view) = &self.state else { return None };
+        match uid_ranges(view, *set, tagged.uid, arena) {
+            Some(uids) => Some(Wanted { uids, items, uid: tagged.uid }),
+            None => {
+                self.answer(tagged.tag, "BAD No such message number");
+                None
+            }
         }
-        Ok(())
     }
 
-    async fn fetch_all(&mut self, uids: &[Range], items: &[FetchItem<'_>], uid: bool) -> Result<(), Failed> {
-        for range in uids {
-            let State::Selected(_, view) = &self.state else { return Ok(()) };
-            let sequence = view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1));
-            for seq in sequence {
-                let State::Selected(_, view) = &self.state else { return Ok(()) };
-                let Some(entry) = view.entry(seq) else { break };
-                self.wire.output().extend_from_slice(b"* ");
-                respond::number(self.wire.output(), u64::from(seq));
-                self.wire.output().extend_from_slice(b" FETCH (");
-                if uid {
-                    self.wire.output().extend_from_slice(b"UID ");
-                    respond::number(self.wire.output(), u64::from(entry.uid.0));
-                }
-                self.fetch_items((seq, entry), items, uid).await?;
-                self.wire.output().extend_from_slice(b")\r\n");
-                if self.wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
+    pub(super) async fn fetch(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
+        let Some(wanted) = self.wanted(tagged, arena) else { return Ok(()) };
+        let mut cursor = Cursor::default();
+        loop {
+            match self.fill(&wanted, &mut cursor) {
+                Stop::Done => break,
+                Stop::Full => {
                     self.wire.flush().await?;
+                    self.wire.sent().await?;
                 }
+                Stop::Cold(seq, cold) => Box::pin(self.warm(seq, cold, &mut cursor)).await,
             }
+        }
+        if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
+            Box::pin(self.set_seen(wanted.uids, arena, &mut cursor)).await;
+        }
+        self.tell(command::tells_expunge(tagged));
+        match &cursor.failed {
+            None => self.answer(tagged.tag, "OK FETCH completed"),
+            Some(error) => self.answer(tagged.tag, refusal(error)),
         }
         Ok(())
     }
 
-    /// The items of one message, each behind a space but the first.
-    async fn fetch_items(&mut self, of: (u32, Entry), items: &[FetchItem<'_>], uid: bool) -> Result<(), Failed> {
-        let (seq, entry) = of;
-        let mut message = None;
-        let mut first = !uid;
-        for item in items {
-            if uid && matches!(item, FetchItem::Uid) {
+    /// Reads in and checks what nobody looked at before, where it may block.
+    async fn warm(&mut self, seq: u32, cold: Box<ColdBlocks>, cursor: &mut Cursor) {
+        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
+        match (answer.await.unwrap_or(Err(Error::Busy)), &self.state) {
+            (Ok(warm), State::Selected(_, view)) => view.warmed(seq, &warm),
+            (Err(error), _) => cursor.skip(error),
+            (Ok(_), _) => {}
+        }
+    }
+
+    /// Writes from the cursor on until there is enough.
+    fn fill(&mut self, wanted: &Wanted<'_>, cursor: &mut Cursor) -> Stop {
+        let State::Selected(_, view) = &self.state else { return Stop::Done };
+        let wire = &mut self.wire;
+        let needs_message = wanted.items.iter().any(|item| !is_entry_item(item));
+        while let Some(range) = wanted.uids.get(cursor.range) {
+            if cursor.seq == 0 {
+                cursor.seq = view.first_at_or_after(range.first);
+            }
+            let Some(entry) = view.entry(cursor.seq).filter(|entry| entry.uid.0 <= range.last) else {
+                (cursor.range, cursor.seq) = (cursor.range + 1, 0);
                 continue;
-            }
-            if !std::mem::take(&mut first) {
-                self.wire.output().push(b' ');
-            }
-            let State::Selected(_, view) = &self.state else { return Ok(()) };
-            if write_entry(self.wire.output(), view, &entry, item) {
-                continue;
-            }
-            let message = match &message {
-                Some(message) => message,
-                None => {
-                    if let Some(cold) = view.cold(seq) {
-                        // A block of the map that nobody looked at: read and checked where it may block.
-                        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-                        let warm = answer.await.unwrap_or(Err(Error::Busy))?;
-                        if let State::Selected(_, view) = &self.state {
-                            view.warmed(seq, &warm);
-                        }
-                    }
-                    let State::Selected(_, view) = &self.state else { return Ok(()) };
-                    let Some(found) = view.message(seq)? else { return Ok(()) };
-                    message.insert(found)
-                }
             };
-            write_item(&mut self.wire, message, item).await?;
+            let mut message = None;
+            if needs_message {
+                if let Some(cold) = view.cold(cursor.seq) {
+                    return Stop::Cold(cursor.seq, Box::new(cold));
+                }
+                // Everything that may fail is done before a word of the answer is written.
+                message = match whole(view, cursor.seq) {
+                    Ok(Some(found)) => Some(found),
+                    Ok(None) => {
+                        cursor.next();
+                        continue;
+                    }
+                    Err(error) => {
+                        cursor.skip(error);
+                        continue;
+                    }
+                };
+            }
+            if !std::mem::replace(&mut cursor.begun, true) {
+                begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
+            }
+            if fill_message(wire, (view, &entry, message.as_ref()), wanted, cursor) {
+                return Stop::Full;
+            }
+            wire.output().extend_from_slice(b")\r\n");
+            cursor.next();
+            if wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
+                return Stop::Full;
+            }
         }
-        Ok(())
+        Stop::Done
     }
 
-    /// Sets `\Seen` where an item without PEEK was fetched, and the mailbox may be changed.
-    async fn set_seen(&mut self, uids: &[Range], items: &[FetchItem<'_>], arena: &Arena) -> Result<(), Error> {
-        let State::Selected(_, view) = &self.state else { return Ok(()) };
-        if view.is_read_only() || !items.iter().any(FetchItem::sets_seen) {
-            return Ok(());
-        }
+    fn must_set_seen(&self, items: &[FetchItem<'_>]) -> bool {
+        let State::Selected(_, view) = &self.state else { return false };
+        !view.is_read_only() && items.iter().any(FetchItem::sets_seen)
+    }
+
+    /// Sets `\Seen` where an item without PEEK was fetched.
+    async fn set_seen(&mut self, uids: &[Range], arena: &Arena, cursor: &mut Cursor) {
+        let State::Selected(_, view) = &self.state else { return };
         let mut unseen = bumpalo::collections::Vec::new_in(arena);
         for range in uids {
             for seq in view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1)) {
@@ -144,16 +178,76 @@ impl Dialogue {
                 }
             }
         }
-        if unseen.is_empty() {
-            return Ok(());
-        }
         // The view tells of it: it is a change like another.
-        view.change_flags(&unseen, FlagOp::Add, Flags::SEEN, &[]).await.map(drop)
+        if !unseen.is_empty()
+            && let Err(error) = view.change_flags(&unseen, FlagOp::Add, Flags::SEEN, &[]).await
+        {
+            cursor.failed = Some(Box::new(error));
+        }
     }
 }
 
-/// Items that need no message. False: it is another.
-fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'_>) -> bool {
+/// `* seq FETCH (`, with the UID where it was asked by UID.
+fn begin(out: &mut Vec<u8>, seq: u32, uid: u32, by_uid: bool) {
+    out.extend_from_slice(b"* ");
+    respond::number(out, u64::from(seq));
+    out.extend_from_slice(b" FETCH (");
+    if by_uid {
+        out.extend_from_slice(b"UID ");
+        respond::number(out, u64::from(uid));
+    }
+}
+
+/// A message whose record and octets were checked.
+fn whole(view: &View, seq: u32) -> Result<Option<Message>, Error> {
+    let message = view.message(seq)?;
+    if let Some(message) = &message {
+        message.raw()?;
+    }
+    Ok(message)
+}
+
+/// The octets of a [`whole`] message.
+fn raw(message: &Message) -> &[u8] {
+    message.raw().unwrap_or_default()
+}
+
+/// The items of one message from the cursor on, each behind a space but the first. True: flush, and come again.
+fn fill_message(
+    wire: &mut Wire,
+    of: (&View, &Entry, Option<&Message>),
+    wanted: &Wanted<'_>,
+    cursor: &mut Cursor,
+) -> bool {
+    let (view, entry, message) = of;
+    while let Some(item) = wanted.items.get(cursor.item) {
+        if wanted.uid && matches!(item, FetchItem::Uid) {
+            cursor.item += 1;
+            continue;
+        }
+        if cursor.lent == 0 && !wire.output().ends_with(b"(") {
+            wire.output().push(b' ');
+        }
+        match message {
+            Some(message) if !is_entry_item(item) => {
+                cursor.lent = write_item(wire, message, item, cursor.lent);
+                if cursor.lent > 0 {
+                    return true;
+                }
+            }
+            _ => write_entry(wire.output(), view, entry, item),
+        }
+        cursor.item += 1;
+    }
+    false
+}
+
+/// Items that need no message.
+fn is_entry_item(item: &FetchItem<'_>) -> bool {
+    matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size)
+}
+
+fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'_>) {
     match item {
         FetchItem::Flags => {
             out.extend_from_slice(b"FLAGS ");
@@ -171,55 +265,44 @@ fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'
             out.extend_from_slice(b"RFC822.SIZE ");
             respond::number(out, u64::from(entry.size));
         }
-        _ => return false,
+        _ => {}
     }
-    true
 }
 
-async fn write_item(wire: &mut Wire, message: &Message, item: &FetchItem<'_>) -> Result<(), Failed> {
+/// Writes an item of a message, of whose body `lent` octets were lent already. More than 0: go on from there, after a flush.
+fn write_item(wire: &mut Wire, message: &Message, item: &FetchItem<'_>, lent: usize) -> usize {
     let whole = |text| Section { peek: true, part: &[], text, partial: None };
-    let out = wire.output();
-    let section = match item {
-        FetchItem::Envelope => {
-            out.extend_from_slice(b"ENVELOPE ");
-            out.extend_from_slice(message.envelope());
-            return Ok(());
-        }
-        FetchItem::BodyStructure => {
-            out.extend_from_slice(b"BODYSTRUCTURE ");
-            out.extend_from_slice(message.bodystructure());
-            return Ok(());
-        }
+    let (name, section): (&[u8], _) = match item {
+        FetchItem::Envelope => return write_ready(wire, b"ENVELOPE ", message.envelope()),
+        FetchItem::BodyStructure => return write_ready(wire, b"BODYSTRUCTURE ", message.bodystructure()),
         FetchItem::Body => {
             let parts: Vec<mime::Part> = message.parts().collect();
-            out.extend_from_slice(b"BODY ");
-            out.extend_from_slice(&mime::body_of(message.raw()?, &parts));
-            return Ok(());
+            return write_ready(wire, b"BODY ", &mime::body_of(raw(message), &parts));
         }
-        FetchItem::Rfc822 { .. } => {
-            out.extend_from_slice(b"RFC822");
-            whole(SectionText::All)
-        }
-        FetchItem::Rfc822Header => {
-            out.extend_from_slice(b"RFC822.HEADER");
-            whole(SectionText::Header)
-        }
-        FetchItem::Rfc822Text => {
-            out.extend_from_slice(b"RFC822.TEXT");
-            whole(SectionText::Text)
-        }
-        FetchItem::Section(section) => {
-            respond::section(out, section);
-            *section
-        }
-        FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size => return Ok(()),
+        FetchItem::Rfc822 { .. } => (b"RFC822", whole(SectionText::All)),
+        FetchItem::Rfc822Header => (b"RFC822.HEADER", whole(SectionText::Header)),
+        FetchItem::Rfc822Text => (b"RFC822.TEXT", whole(SectionText::Text)),
+        FetchItem::Section(section) => (b"", *section),
+        FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size => return 0,
     };
-    out.push(b' ');
-    write_section(wire, message, &section).await
+    if lent == 0 {
+        wire.output().extend_from_slice(name);
+        if name.is_empty() {
+            respond::section(wire.output(), &section);
+        }
+        wire.output().push(b' ');
+    }
+    write_section(wire, message, &section, lent)
 }
 
-async fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>) -> Result<(), Failed> {
-    let raw = message.raw()?;
+fn write_ready(wire: &mut Wire, name: &[u8], value: &[u8]) -> usize {
+    wire.output().extend_from_slice(name);
+    wire.output().extend_from_slice(value);
+    0
+}
+
+fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>, lent: usize) -> usize {
+    let raw = raw(message);
     match section::find(message, raw, section) {
         section::Octets::Absent => wire.output().extend_from_slice(b"NIL"),
         section::Octets::Fields(head) => {
@@ -230,28 +313,23 @@ async fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>
             for_each_field(head, section, |slice| out.extend_from_slice(slice));
         }
         section::Octets::Range(range) => {
-            respond::literal_head(wire.output(), range.len() as u64);
-            if range.len() < limits::LEND_BYTES_MIN {
-                wire.output().extend_from_slice(&raw[range]);
-            } else {
-                lend(wire, message, range).await?;
+            if lent == 0 {
+                respond::literal_head(wire.output(), range.len() as u64);
             }
+            if range.len() >= limits::LEND_BYTES_MIN {
+                return lend(wire, message, range, lent);
+            }
+            wire.output().extend_from_slice(&raw[range]);
         }
     }
-    Ok(())
+    0
 }
 
-/// Lends a range of the raw message in pieces, flushed one by one, so that a reader who is slow holds one piece of output.
-async fn lend(wire: &mut Wire, message: &Message, range: Octets<usize>) -> Result<(), Failed> {
-    let mut at = range.start;
-    while at < range.end {
-        let end = range.end.min(at + limits::SEND_BYTES);
-        let (source, offset) = message.lend_raw()?;
-        wire.parcel().lend(source, offset + at..offset + end);
-        at = end;
-        if wire.pending_bytes() >= limits::SEND_BYTES {
-            wire.flush().await?;
-        }
-    }
-    Ok(())
+/// Lends the next piece of a range of the raw message; the answer is how much of it is lent while there is more.
+fn lend(wire: &mut Wire, message: &Message, range: Octets<usize>, lent: usize) -> usize {
+    let start = range.start + lent;
+    let end = range.end.min(start + limits::SEND_BYTES);
+    let Ok((source, offset)) = message.lend_raw() else { return 0 };
+    wire.parcel().lend(source, offset + start..offset + end);
+    if end < range.end { end - range.start } else { 0 }
 }

@@ -56,9 +56,9 @@ pub struct Moving {
 #[derive(Debug)]
 pub enum Ended {
     /// It is over; the connection is to be closed.
-    Closed(Connection),
+    Closed,
     /// It goes on where its user lives.
-    Move(Connection, Identity),
+    Move(Identity),
     /// The connection failed.
     Failed(io::Error),
 }
@@ -141,17 +141,17 @@ impl Session {
     }
 
     /// Greets, unless the session is resumed, and answers commands to the end.
-    pub async fn run(mut self) -> Ended {
+    pub async fn run(&mut self) -> Ended {
         match self.converse().await {
-            Ok(identity) => {
-                let connection = Connection { input: self.input, wire: self.dialogue.wire };
-                match identity {
-                    Some(identity) => Ended::Move(connection, identity),
-                    None => Ended::Closed(connection),
-                }
-            }
+            Ok(Some(identity)) => Ended::Move(identity),
+            Ok(None) => Ended::Closed,
             Err(error) => Ended::Failed(error),
         }
+    }
+
+    /// The connection, when the dialogue has ended.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
     }
 
     async fn converse(&mut self) -> io::Result<Option<Identity>> {
@@ -321,8 +321,8 @@ impl Dialogue {
                 self.answer(tagged.tag, "OK NOOP completed");
                 Ok(Next::Command)
             }
-            Command::Fetch { set, items } => {
-                self.fetch(&tagged, set, items, arena).await?;
+            Command::Fetch { .. } => {
+                self.fetch(&tagged, arena).await?;
                 Ok(Next::Command)
             }
             _ => Box::pin(self.rarely(tagged, arena)).await,

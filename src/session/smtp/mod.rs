@@ -25,7 +25,7 @@ use transaction::Transaction;
 #[derive(Debug)]
 pub enum Ended {
     /// It is over; the connection is to be closed.
-    Closed(Connection),
+    Closed,
     /// The connection failed.
     Failed(io::Error),
 }
@@ -88,11 +88,16 @@ impl Session {
     }
 
     /// Greets and answers commands to the end.
-    pub async fn run(mut self) -> Ended {
+    pub async fn run(&mut self) -> Ended {
         match self.converse().await {
-            Ok(()) => Ended::Closed(Connection { input: self.input, wire: self.dialogue.wire }),
+            Ok(()) => Ended::Closed,
             Err(error) => Ended::Failed(error),
         }
+    }
+
+    /// The connection, when the dialogue has ended.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
     }
 
     async fn converse(&mut self) -> io::Result<()> {
