@@ -64,7 +64,7 @@ fn bad_configurations() {
         ("reload_intervall = \"2m\"\n", ["reload_intervall", "reload_interval", "ringpost.toml"]),
         ("[[imap.listener]]\naddress = [\"127.0.0.1\"]\nport = 70000\n", ["70000", "port", "ringpost.toml"]),
         ("[imap]\nidle_timeout = \"soon\"\n", ["idle_timeout", "soon", "ringpost.toml"]),
-        ("[imap\n", ["2", "imap", "ringpost.toml"]),
+        ("[imap\n", [":2:", "]", "ringpost.toml"]),
         ("[tls]\ncertificate = \"/nowhere/cert.pem\"\nkey = \"/nowhere/key.pem\"\n", ["/nowhere/", "tls", "ringpost"]),
     ] {
         fs::write(&file, format!("{head}{text}")).expect("a scratch file");

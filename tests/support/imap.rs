@@ -138,6 +138,11 @@ impl Imap {
         Ok(Imap { wire, greeting, tags: 0 })
     }
 
+    /// Goes on where the greeting was read already.
+    pub fn resume(wire: Wire) -> Imap {
+        Imap { wire, greeting: String::new(), tags: 0 }
+    }
+
     /// STARTTLS and the handshake.
     pub fn starttls(mut self) -> Imap {
         self.ok("STARTTLS");

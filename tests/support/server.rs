@@ -113,6 +113,7 @@ pub struct Server {
     scratch: Scratch,
     ports: Ports,
     options: Vec<String>,
+    config: Option<PathBuf>,
     /// How long the last start took until `ringpost ready`.
     pub start_time: Duration,
 }
@@ -127,13 +128,41 @@ impl Server {
     pub fn start_with(name: &str, options: &[&str]) -> Server {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let (scratch, ports) = (Scratch::new(name), Ports::claim());
-        let mut server = Server { child: None, scratch, ports, options, start_time: Duration::ZERO };
+        let mut server = Server { child: None, scratch, ports, options, config: None, start_time: Duration::ZERO };
+        server.run();
+        server
+    }
+
+    /// Starts the embedded default once, for its accounts and certificate, and then as a configured server on the same
+    /// folder and ports, with `settings` above the listeners.
+    pub fn start_configured(name: &str, settings: &str) -> Server {
+        let mut server = Server::start(name);
+        server.stop();
+        let data = server.data().display().to_string();
+        let mut text = format!("data = {data:?}\nhostname = \"localhost\"\n{settings}");
+        text += &format!("[tls]\ncertificate = \"{data}/tls/cert.pem\"\nkey = \"{data}/tls/key.pem\"\n");
+        for (service, standard, more) in [
+            ("imap", 143, "password = true"),
+            ("imap", 993, "tls = true\npassword = true"),
+            ("smtp", 25, "password = false\nanonymous = true"),
+            ("submission", 587, "password = true"),
+            ("submission", 465, "tls = true\npassword = true"),
+        ] {
+            let port = server.port(standard);
+            text += &format!("[[{service}.listener]]\naddress = [\"127.0.0.1\", \"::1\"]\nport = {port}\n{more}\n");
+        }
+        let file = server.scratch.join("ringpost.toml");
+        fs::write(&file, text).expect("a scratch file");
+        server.config = Some(file);
         server.run();
         server
     }
 
     /// The command line of this server, wherever it runs.
     pub fn arguments(&self) -> Vec<String> {
+        if let Some(file) = &self.config {
+            return ["serve", "--config", &file.display().to_string()].map(str::to_owned).to_vec();
+        }
         let (data, base) = (self.data().display().to_string(), self.base().to_string());
         let mut arguments = ["serve", "--data", &data, "--port-base", &base].map(str::to_owned).to_vec();
         arguments.extend_from_slice(&self.options);
@@ -294,10 +323,10 @@ impl Server {
         self.smtp().expect("NOOP", "250");
     }
 
-    /// Resident memory in KiB.
-    pub fn resident_kib(&self) -> u64 {
+    /// Memory of its own in KiB, mapped files apart.
+    pub fn memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
         line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
     }
 

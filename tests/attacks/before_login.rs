@@ -1,0 +1,215 @@
+//! Attacks on IMAP and on authentication by somebody whom nobody knows yet.
+
+use std::time::{Duration, Instant};
+
+use crate::support::smtp::base64;
+use crate::support::{Imap, Server, USER, Wire, show};
+
+/// Writes what the server may cut off, and reads what it said until it was done or closed.
+fn said(wire: &mut Wire, octets: &[u8]) -> Vec<u8> {
+    let _ = wire.write(octets);
+    wire.within(Duration::from_millis(300))
+}
+
+/// The first tagged status or BYE in what was said.
+fn refusal(text: &[u8], tag: &str) -> String {
+    let text = String::from_utf8_lossy(text);
+    let refused = |line: &&str| {
+        line.starts_with(&format!("{tag} NO")) || line.starts_with(&format!("{tag} BAD")) || line.starts_with("* BYE")
+    };
+    text.lines().find(refused).unwrap_or_else(|| panic!("no refusal in {text:?}")).to_owned()
+}
+
+#[test]
+fn attack_18_literals() {
+    let mut server = Server::start("attack-18");
+    let before = server.memory_kib();
+    for size in ["4294967295", "999999999999999999999", "18446744073709551616", "2147483648", "100000"] {
+        for plus in ["", "+"] {
+            for login in [false, true] {
+                let mut imap = if login { server.login() } else { server.imap() };
+                for command in ["LOGIN", "SELECT", "APPEND INBOX", "SEARCH TEXT"] {
+                    let text = said(&mut imap.wire, format!("z {command} {{{size}{plus}}}\r\n").as_bytes());
+                    assert!(!text.starts_with(b"+"), "{command} {{{size}{plus}}} was asked for");
+                    if size == "100000" && command == "APPEND INBOX" && login {
+                        break;
+                    }
+                    if text.is_empty() && plus == "+" {
+                        // It came without waiting: it is counted and skipped, or the connection ends.
+                        break;
+                    }
+                    println!("{command} {{{size}{plus}}}: {}", refusal(&text, "z"));
+                    if memchr::memmem::find(&text, b"* BYE").is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    let after = server.memory_kib();
+    assert!(after < before + 16 * 1024, "memory grew from {before} to {after} KiB");
+    for bad in ["{}", "{-1}", "{1", "{1+", "{+}", "{1++}", "{ 1}", "{01x}"] {
+        let mut imap = server.imap();
+        let text = said(&mut imap.wire, format!("z LOGIN {bad}\r\n").as_bytes());
+        refusal(&text, "z");
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_19_many_literals() {
+    let mut server = Server::start("attack-19");
+    let before = server.memory_kib();
+    let literals = b" {1+}\r\nx".repeat(1_000_000);
+    for login in [false, true] {
+        let mut imap = if login { server.login() } else { server.imap() };
+        let command = if login { &b"z SEARCH SUBJECT"[..] } else { &b"z LOGIN"[..] };
+        let begin = Instant::now();
+        let _ = imap.wire.write(&[command, &literals, b"\r\n"].concat());
+        let text = imap.wire.within(Duration::from_millis(500));
+        let line = if text.is_empty() { "closed".to_owned() } else { refusal(&text, "z") };
+        println!("10^6 literals, logged in: {login}: {line}");
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+    let after = server.memory_kib();
+    assert!(after < before + 16 * 1024, "memory grew from {before} to {after} KiB");
+    server.assert_alive();
+}
+
+#[test]
+fn attack_20_parentheses_and_endless_lines() {
+    let mut server = Server::start("attack-20");
+    for login in [false, true] {
+        let mut imap = if login { server.select("INBOX") } else { server.imap() };
+        for command in ["FETCH 1 ", "SEARCH ", "LIST \"\" ", "STORE 1 FLAGS ", "STATUS INBOX "] {
+            let text = said(&mut imap.wire, format!("z {command}{}\r\n", "(".repeat(4000)).as_bytes());
+            let line = refusal(&text, "z");
+            if line.starts_with("* BYE") {
+                imap = if login { server.select("INBOX") } else { server.imap() };
+            }
+        }
+    }
+    // A line that never ends, on 1,000 connections at once.
+    let before = server.memory_kib();
+    let mut open: Vec<Imap> = Vec::new();
+    for _ in 0..1000 {
+        let mut imap = Imap::connect(server.port(143)).expect("a connection");
+        imap.wire.write(&[b'x'; 1500]).expect("the connection");
+        open.push(imap);
+    }
+    let during = server.memory_kib();
+    println!("1,000 connections with 1,500 octets of a line each: {} KiB", during.saturating_sub(before));
+    assert!(during < before + 1000 * 16, "memory grew from {before} to {during} KiB");
+    server.login().ok("NOOP");
+    for imap in &mut open {
+        let _ = imap.wire.write(&[b'x'; 20_000]);
+    }
+    let mut told = 0;
+    for imap in &mut open {
+        // BAD or BYE, and then nothing or a close; never silence for ever while it is read.
+        let line = imap.wire.line().unwrap_or_default();
+        told += usize::from(line.starts_with(b"* BAD") || line.starts_with(b"* BYE") || line.is_empty());
+    }
+    assert_eq!(told, 1000, "not all were told or closed");
+    let during = server.memory_kib();
+    assert!(during < before + 1000 * 16, "memory grew from {before} to {during} KiB");
+    drop(open);
+    server.assert_alive();
+}
+
+#[test]
+fn attack_21_same_answer_for_wrong_names_and_passwords() {
+    let mut server = Server::start("attack-21");
+    let ask = |name: &str| {
+        let mut imap = server.imap();
+        let begin = Instant::now();
+        let reply = imap.command(&format!("LOGIN {name} wrong"));
+        (reply.shown(), begin.elapsed())
+    };
+    let (known, of_known) = ask(USER);
+    let (unknown, of_unknown) = ask("nobody@localhost");
+    println!("{known}: {of_known:?} for a user, {of_unknown:?} for nobody");
+    assert!(known.starts_with("NO [AUTHENTICATIONFAILED]"), "{known}");
+    assert_eq!(known, unknown);
+    let (short, long) = (of_known.min(of_unknown), of_known.max(of_unknown));
+    assert!(long < short * 3 + Duration::from_millis(50), "times tell names apart: {of_known:?} and {of_unknown:?}");
+    let smtp = |name: &str| {
+        let response = base64(format!("\0{name}\0wrong").as_bytes());
+        server.submission().expect(&format!("AUTH PLAIN {response}"), "535 5.7.8").shown()
+    };
+    assert_eq!(smtp(USER), smtp("nobody@localhost"));
+    // A few failures lock nobody out.
+    server.login();
+    // A connection has few tries.
+    let mut imap = server.imap();
+    let mut tries = 0;
+    while let Ok(reply) = imap.attempt("LOGIN b@localhost wrong") {
+        assert_eq!(reply.status, "NO", "{}", reply.shown());
+        tries += 1;
+        assert!(tries < 9, "no end of tries on one connection");
+    }
+    println!("{tries} tries on one connection");
+    server.assert_alive();
+}
+
+#[test]
+fn attack_22_sasl() {
+    let mut server = Server::start("attack-22");
+    let mut other = server.login();
+    let long = "A".repeat(20_000);
+    let nul = base64(b"\0a@localhost\0pass\0word");
+    let responses = ["!!!", "*", "", "=", "AAA", &long, &nul, "AGE=", "////"];
+    // One connection for each, as a few failures end one; a network is locked out for failed names, not for garbage.
+    for response in responses {
+        let mut imap = server.imap();
+        imap.wire.write(b"z AUTHENTICATE PLAIN\r\n").expect("the connection");
+        assert!(imap.wire.line().expect("a continuation request").starts_with(b"+"));
+        let _ = imap.wire.write(format!("{response}\r\n").as_bytes());
+        let line = imap.wire.line().map(|line| String::from_utf8_lossy(&line).into_owned());
+        let line = line.unwrap_or_else(|error| panic!("{}: {error}", show(response.as_bytes())));
+        let refused = ["z NO", "z BAD", "* BYE"].iter().any(|prefix| line.starts_with(prefix));
+        assert!(refused, "{}: {line}", show(response.as_bytes()));
+
+        let mut smtp = server.submission();
+        smtp.expect("AUTH PLAIN", "334");
+        let reply = smtp.attempt(response).unwrap_or_else(|error| panic!("{}: {error}", show(response.as_bytes())));
+        assert!(matches!(reply.code, 500 | 501 | 535), "{}: {}", show(response.as_bytes()), reply.shown());
+        if let Ok(reply) = smtp.attempt("MAIL FROM:<a@localhost>") {
+            assert_eq!(reply.code, 530, "in step and not authenticated: {}", reply.shown());
+        }
+        other.ok("NOOP");
+    }
+    for mechanism in ["", "NONSENSE", "PLAIN PLAIN PLAIN", "CRAM-MD5", "EXTERNAL ="] {
+        let mut imap = server.imap();
+        let reply = imap.command(&format!("AUTHENTICATE {mechanism}"));
+        assert_ne!(reply.status, "OK", "AUTHENTICATE {mechanism}");
+        let mut smtp = server.submission();
+        let reply = smtp.attempt(&format!("AUTH {mechanism}")).expect("a reply");
+        assert!((500..600).contains(&reply.code), "AUTH {mechanism}: {}", reply.shown());
+    }
+    // As another user, by a right that nobody has.
+    let mut imap = server.imap();
+    let as_other = base64(format!("b@localhost\0{USER}\0{}", server.password()).as_bytes());
+    imap.answered(&format!("AUTHENTICATE PLAIN {as_other}"), "NO");
+    // And the right one still works, on a connection with failures behind it as well.
+    let right = base64(format!("\0{USER}\0{}", server.password()).as_bytes());
+    imap.ok(&format!("AUTHENTICATE PLAIN {right}"));
+    server.submission().auth(USER, &server.password());
+    server.assert_alive();
+}
+
+/// Commands of a later state, before it: BAD each, and an end after some.
+#[test]
+fn commands_before_login_are_refused_and_counted() {
+    let mut server = Server::start("before-login");
+    let mut imap = server.imap();
+    for command in
+        ["SELECT INBOX", "LIST \"\" *", "FETCH 1 ALL", "IDLE", "APPEND INBOX {3+}\r\nabc", "EXPUNGE", "XYZZY"]
+    {
+        imap.answered(command, "BAD");
+    }
+    let _ = imap.wire.write("z NOOP\r\n".repeat(5_000).as_bytes());
+    let text = imap.wire.rest().expect("an end");
+    assert!(memchr::memmem::find(&text, b"* BYE").is_some(), "no BYE: {}", show(&text));
+    server.assert_alive();
+}
