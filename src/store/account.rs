@@ -324,7 +324,8 @@ fn canonical(name: &str) -> std::borrow::Cow<'_, str> {
 fn is_valid_name(name: &str) -> bool {
     name.len() <= MAILBOX_NAME_BYTES_MAX
         && name.split('/').count() <= MAILBOX_LEVELS_MAX
-        && name.split('/').all(|level| !level.is_empty())
+        // A name is never a path; one that looks like a way up is refused all the same, since exports make folders of names.
+        && name.split('/').all(|level| !matches!(level, "" | "." | ".."))
         && !name.chars().any(|character| character.is_control() || matches!(character, '%' | '*'))
 }
 
@@ -337,11 +338,28 @@ mod tests {
         assert_eq!(canonical("inbox"), "INBOX");
         assert_eq!(canonical("Inbox/Sub"), "INBOX/Sub");
         assert_eq!(canonical("inboxes"), "inboxes");
-        for good in ["a", "a/b", "Entwürfe", "../x", "a b"] {
+        for good in ["a", "a/b", "Entwürfe", "..a", "a b"] {
             assert!(is_valid_name(good), "{good}");
         }
         let deep = vec!["a"; MAILBOX_LEVELS_MAX + 1].join("/");
-        for bad in ["", "/", "a/", "/a", "a//b", "a\0", "a\n", "a*", "%", &"x".repeat(1001), &deep] {
+        for bad in [
+            "",
+            "..",
+            "../x",
+            "a/../../b",
+            "INBOX/../",
+            "a/.",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "a\0",
+            "a\n",
+            "a*",
+            "%",
+            &"x".repeat(1001),
+            &deep,
+        ] {
             assert!(!is_valid_name(bad), "{bad}");
         }
     }

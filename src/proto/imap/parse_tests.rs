@@ -112,8 +112,6 @@ fn mailboxes() {
         ("\"INBOX\"", "INBOX"),
         ("Entw&APw-rfe", "Entwürfe"),
         ("\"~peter/mail/&U,BTFw-/&ZeVnLIqe-\"", "~peter/mail/台北/日本語"),
-        ("Entwürfe", "Entwürfe"),
-        ("\"Tom & ü\"", "Tom & ü"),
         ("{5}\r\na\"b\\c", "a\"b\\c"),
         ("a]", "a]"),
         ("\"\"", ""),
@@ -125,11 +123,11 @@ fn mailboxes() {
         is_command(&format!("a CREATE {text}"), Command::Create { mailbox: name });
     }
     // Attacks 29 and 30.
-    for text in ["&", "&AA", "&AGE-", "\"Tom & Jerry\"", "&2D0-"] {
+    for text in ["&", "&AA", "&AGE-", "\"Tom & Jerry\"", "&2D0-", "Entwürfe", "\"Tom & ü\"", "\u{85}"] {
         is_refused(&format!("a SELECT {text}"), ErrorKind::Mailbox);
         is_refused(&format!("a LIST \"\" {text}"), ErrorKind::Mailbox);
     }
-    for text in ["\"a\tb\"", "\"ü\u{1}\"", "{3}\r\na\0b", "{2}\r\n\r\n", "&AAA-", "&AAo-", "\u{85}"] {
+    for text in ["\"a\tb\"", "\"ü\u{1}\"", "{3}\r\na\0b", "{2}\r\n\r\n", "&AAA-", "&AAo-"] {
         is_refused(&format!("a CREATE {text}"), ErrorKind::MailboxControl);
     }
     let bad_utf8 = parse(&arena, b"a SELECT a\xc3\r\n").unwrap_err();

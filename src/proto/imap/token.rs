@@ -278,17 +278,12 @@ impl<'a> Cursor<'a> {
         self.mailbox_name(name, at)
     }
 
-    /// Undoes modified UTF-7. A name with 8-bit octets was never in it and must be UTF-8.
+    /// Undoes modified UTF-7. 8-bit octets are refused (RFC 3501 §5.1.3): with them one mailbox would have two names.
     fn mailbox_name(&self, name: &'a [u8], at: usize) -> Parsed<'a, &'a str> {
-        let decoded = if name.is_ascii() {
-            if name.iter().any(u8::is_ascii_control) {
-                return Self::fail_at(at, ErrorKind::MailboxControl);
-            }
-            utf7::decode(self.arena, name)
-        } else {
-            from_utf8(name).ok()
-        };
-        match decoded {
+        if name.iter().any(u8::is_ascii_control) {
+            return Self::fail_at(at, ErrorKind::MailboxControl);
+        }
+        match utf7::decode(self.arena, name) {
             Some(name) if name.chars().any(char::is_control) => Self::fail_at(at, ErrorKind::MailboxControl),
             Some(name) => Ok(name),
             None => Self::fail_at(at, ErrorKind::Mailbox),
