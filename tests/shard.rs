@@ -38,12 +38,11 @@ fn shard<F: Future<Output = ()> + 'static>(
         let ring = Ring::new(&sizes).expect("io_uring is there");
         let post = Post::new(bell);
         let stop = stop.open(&post);
-        let (ring2, post2) = (ring.clone(), post.clone());
+        let (ring2, post2, driven) = (ring.clone(), post.clone(), queues.clone());
         queues.spawn_session(async move {
-            let error = executor::drive(ring2, post2, queues, Arc::new(metrics::Shard::default())).await;
-            panic!("the ring failed: {error}");
+            executor::drive(ring2, post2, driven, Arc::new(metrics::Shard::default())).await.expect("the ring turns");
         });
-        let core = Rc::new(Core { ring, post, queues });
+        let core = Rc::new(Core { ring, post, queues: queues.clone() });
         let work = core.clone();
         queues.spawn_session(async move { main(work).await });
         stop.receive().await;
@@ -80,7 +79,7 @@ async fn serve_echo(core: Rc<Core>, listener: Listener) {
 /// Background work that goes on as long as `going` says so, in steps of `step`.
 fn background(core: &Rc<Core>, step: Duration, worked: Arc<AtomicU64>, going: Arc<AtomicBool>) {
     let breath = Breath::new(&core.ring, core.post.bell());
-    core.queues.spawn_background("test", async move {
+    core.queues.spawn_background("test", &core.ring, async move {
         while going.load(Ordering::Relaxed) {
             let start = Instant::now();
             while start.elapsed() < step {}
@@ -216,34 +215,34 @@ fn background_work_does_not_starve_sessions() {
 #[test]
 fn a_dropped_future_leaves_its_buffer_to_the_kernel() {
     let ring = Ring::new(&SIZES).unwrap();
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let mut socket = ring.socket(ours.into());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let pipe = ring.descriptor(reader.into());
     block_on(&ring, async {
-        for round in 0..100u32 {
-            // More than the socket's buffers take, so that it must wait.
-            let mut parcel = ring.parcel();
-            parcel.buffer().resize(8 << 20, round as u8);
-            let mut send = Box::pin(socket.send(parcel));
-            let first = std::future::poll_fn(|context| std::task::Poll::Ready(send.as_mut().poll(context))).await;
+        for round in 0..200u32 {
+            // Nothing to read: it waits in the kernel, with a buffer of ours.
+            let mut read = Box::pin(pipe.read(0, 4096));
+            let first = std::future::poll_fn(|context| std::task::Poll::Ready(read.as_mut().poll(context))).await;
             assert!(first.is_pending());
             ring.turn(false).unwrap();
             assert_eq!(ring.in_flight(), 1);
-            drop(send);
+            drop(read);
             // Abandoned, not forgotten: the slot is the kernel's until the cancel is through.
             assert_eq!(ring.in_flight(), 1);
+            if round % 2 == 0 {
+                // The slot is still taken when the next operation starts: the cancelled one may not answer it.
+                let file = ring.open("/dev/null".as_ref(), OpenFlags::Update).await.unwrap();
+                let (written, back) = file.write(0, vec![7; 10], false).await;
+                written.unwrap();
+                assert_eq!(back, vec![7; 10]);
+            }
             while ring.in_flight() > 0 {
                 ring.turn(true).unwrap();
             }
-            // The successor gets its own result.
-            ring.sleep(Duration::from_millis(1)).await;
-            let file = ring.open("/dev/null".as_ref(), OpenFlags::Update).await.unwrap();
-            let (written, back) = file.write(0, vec![7; 10], false).await;
-            written.unwrap();
-            assert_eq!(back, vec![7; 10]);
+            writer.write_all(&round.to_le_bytes()).unwrap();
+            assert_eq!(pipe.read(0, 4).await.unwrap(), round.to_le_bytes());
         }
     })
     .unwrap();
-    drop(theirs);
 }
 
 /// With all buffers queued at sockets nobody reads, the others wait their turn without spinning and go on as soon as
@@ -426,6 +425,51 @@ fn converse(mut stream: TcpStream, number: u64, moves: &AtomicU64, enough: u64) 
     let mut rest = vec![0; (total - read) as usize];
     stream.read_exact(&mut rest).unwrap();
     total
+}
+
+/// A task that panics ends alone: its connection closes, the others and the shard go on.
+#[test]
+fn a_panic_closes_one_connection() {
+    async fn echo_or_panic(socket: Socket) {
+        let mut socket = socket;
+        while let Ok(Some(received)) = poll_receive(&socket).await {
+            assert!(!received.starts_with(b"boom"), "the test's own panic");
+            let mut parcel = socket.ring().parcel();
+            parcel.buffer().extend_from_slice(&received);
+            drop(received);
+            if socket.send(parcel).await.is_err() {
+                return;
+            }
+        }
+    }
+    let listener = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+    let address = TcpListener::from(listener.try_clone().unwrap()).local_addr().unwrap();
+    let bell = bell();
+    let (stop, mail) = hop::address(&bell);
+    let (told, panics) = mpsc::channel();
+    let running = shard(0, SIZES, bell, mail, move |core| async move {
+        let listener = core.ring.listen(listener);
+        while let Some(accepted) = listener.accept().await {
+            let contained = executor::contained(echo_or_panic(core.ring.socket(accepted.unwrap())));
+            let told = told.clone();
+            core.queues.spawn_session(async move {
+                if let Err(said) = contained.await {
+                    told.send(said).unwrap();
+                }
+            });
+        }
+    });
+    let mut other = connect(address);
+    for _ in 0..50 {
+        ask(&mut other, b"before");
+        let mut victim = connect(address);
+        victim.write_all(b"boom").unwrap();
+        assert!(matches!(victim.read(&mut [0; 8]), Ok(0) | Err(_)), "the connection closes");
+        ask(&mut other, b"after");
+        assert!(panics.recv().unwrap().contains("the test's own panic"));
+    }
+    stop.send(()).unwrap();
+    running.join().unwrap();
 }
 
 /// A hop wakes a parked shard, and a call that nobody answers resolves.

@@ -67,7 +67,12 @@ impl Ring {
         let descriptor = self.on_path(path, None, entry).await?;
         // SAFETY: the kernel just made this descriptor for us.
         let file = unsafe { OwnedFd::from_raw_fd(descriptor as i32) };
-        Ok(Descriptor { ring: self.clone(), file: Rc::new(file) })
+        Ok(self.descriptor(file))
+    }
+
+    /// Takes a descriptor over that was opened elsewhere.
+    pub fn descriptor(&self, file: OwnedFd) -> Descriptor {
+        Descriptor { ring: self.clone(), file: Rc::new(file) }
     }
 
     /// Renames, replacing `to`.

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -144,20 +144,6 @@ impl Ring {
             parked: RefCell::new(None),
             kicked: Cell::new(false),
         })))
-    }
-
-    /// Signals `eventfd` for completions while [`Ring::watch`] is on.
-    pub fn register_eventfd(&self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
-        self.0.uring.borrow().submitter().register_eventfd(eventfd.as_raw_fd())?;
-        self.watch(false);
-        Ok(())
-    }
-
-    /// Whether completions signal the eventfd: on while the driver is parked, off while it makes turns.
-    pub fn watch(&self, on: bool) {
-        let mut uring = self.0.uring.borrow_mut();
-        let completions = uring.completion();
-        if on { completions.enable_eventfd() } else { completions.disable_eventfd() }
     }
 
     /// The time of the last turn.
@@ -395,11 +381,6 @@ impl Ring {
             self.0.parked.borrow_mut().take();
         }
         kicked
-    }
-
-    /// True while the driver is parked.
-    pub fn is_parked(&self) -> bool {
-        self.0.parked.borrow().is_some()
     }
 }
 

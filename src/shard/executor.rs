@@ -1,22 +1,21 @@
 //! The executor of a shard: glommio pins the thread, runs the tasks and shares the core; nothing else names it.
 //!
+//! Invariant: glommio never sleeps, the driver does, in the ring: when it has looked that no task is runnable, it waits for
+//! the next completion in the same call that submits. A hop rings the bell, whose eventfd the ring reads.
 //! What was measured of glommio 0.9 and is kept to here (each has a test in tests/shard.rs):
 //! - it can park with a runnable task when its preemption timer fires first: the timer is an hour, preemption is ours;
-//! - a pending glommio I/O future clones a waker into a 16-bit count at each poll: one task alone, the bridge, polls one;
-//! - cross-thread wakers never fire under `NotImportant` while another queue is busy: sessions are `Latency::Matters`
-//!   with a period too long to matter;
-//! - background work that yields only within its queue starves the sessions: [`Breath`] yields the queue and kicks the driver;
+//! - its own park costs eight allocations and four system calls, and its wake-up another task: see the invariant;
+//! - background work that yields only within its queue starves the sessions: [`Breath`] yields the queue;
 //! - a panic in a task ends the executor: [`contained`] catches it; background panics abort the process.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 
 use std::time::{Duration, Instant};
 
@@ -32,10 +31,54 @@ const SESSION_SLICE: Duration = Duration::from_micros(200);
 const BACKGROUND_SLICE: Duration = Duration::from_micros(50);
 
 /// The two task queues of a shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Queues {
     sessions: TaskQueueHandle,
     background: TaskQueueHandle,
+    /// Polls of session tasks: where it stands still over a yield, none was runnable.
+    polls: Rc<Cell<u64>>,
+    awake: Arc<Awake>,
+    /// The shard's main task has ended: the driver ends too.
+    over: Rc<Cell<bool>>,
+}
+
+/// Whether background tasks are runnable. Wakers are shared by type, though all of a shard's wake on its own thread.
+#[derive(Debug, Default)]
+struct Awake {
+    /// Background tasks that were woken and not polled since.
+    tasks: metrics::Counter,
+}
+
+/// The waker of one background task: notes that it is runnable, and passes the wake on.
+struct Noting {
+    awake: Arc<Awake>,
+    woken: metrics::Counter,
+    task: OnceLock<Waker>,
+}
+
+impl Noting {
+    fn note(&self) {
+        if self.woken.value() == 0 {
+            self.woken.set(1);
+            self.awake.tasks.add(1);
+        }
+    }
+
+    fn forget(&self) {
+        if self.woken.value() == 1 {
+            self.woken.set(0);
+            self.awake.tasks.subtract(1);
+        }
+    }
+}
+
+impl Wake for Noting {
+    fn wake(self: Arc<Self>) {
+        self.note();
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
 }
 
 /// A running shard thread.
@@ -64,8 +107,14 @@ where
             let matters = Latency::Matters(Duration::from_secs(3600));
             let sessions = executor.create_task_queue(Shares::Static(1000), matters, "sessions");
             let background = executor.create_task_queue(Shares::Static(50), Latency::NotImportant, "background");
-            let queues = Queues { sessions, background };
-            if let Ok(task) = glommio::spawn_local_into(main(queues), sessions) {
+            let queues =
+                Queues { sessions, background, polls: Rc::default(), awake: Arc::default(), over: Rc::default() };
+            let (polls, over) = (queues.polls.clone(), queues.over.clone());
+            let whole = async move {
+                main(queues).await;
+                over.set(true);
+            };
+            if let Ok(task) = glommio::spawn_local_into(counted(polls, whole), sessions) {
                 task.await;
             }
         })
@@ -76,24 +125,48 @@ where
 impl Queues {
     /// Runs `future` among the sessions. It must not panic: see [`contained`].
     pub fn spawn_session(&self, future: impl Future<Output = ()> + 'static) {
-        if let Ok(task) = glommio::spawn_local_into(future, self.sessions) {
+        if let Ok(task) = glommio::spawn_local_into(counted(self.polls.clone(), future), self.sessions) {
             task.detach();
         }
     }
 
     /// Runs `future` when the sessions leave time, or for a twentieth of it. Where it panics the process ends: nobody else
-    /// would do its work.
-    pub fn spawn_background(&self, name: &'static str, future: impl Future<Output = ()> + 'static) {
-        let guarded = async move {
-            if let Err(panic) = contained(future).await {
+    /// would do its work. `ring` is the shard's.
+    pub fn spawn_background(&self, name: &'static str, ring: &Ring, future: impl Future<Output = ()> + 'static) {
+        let (awake, ring) = (self.awake.clone(), ring.clone());
+        let mut future = contained(future);
+        let noting = Arc::new(Noting { awake: awake.clone(), woken: Default::default(), task: OnceLock::new() });
+        noting.note();
+        let waker = Waker::from(noting.clone());
+        let guarded = std::future::poll_fn(move |context| {
+            // A task keeps its waker for life.
+            noting.task.get_or_init(|| context.waker().clone());
+            noting.forget();
+            let polled = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(Err(panic)) = &polled {
                 tracing::error!(task = name, panic, "a background task panicked; stopping");
                 std::process::abort();
             }
-        };
+            // The last one to rest wakes the driver, which is the one to sleep.
+            if awake.tasks.value() == 0 {
+                ring.kick();
+            }
+            polled.map(drop)
+        });
         if let Ok(task) = glommio::spawn_local_into(guarded, self.background) {
             task.detach();
         }
     }
+}
+
+/// A future whose polls are counted. All session tasks are such: the driver sleeps only where none was runnable.
+async fn counted(polls: Rc<Cell<u64>>, future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        polls.set(polls.get() + 1);
+        future.as_mut().poll(context)
+    })
+    .await;
 }
 
 /// A future whose panics are caught: `Err` is what it said.
@@ -139,7 +212,7 @@ impl Breath {
         if self.since.get().elapsed() < BACKGROUND_SLICE {
             return;
         }
-        // A driver that parked does not see what came since: its bridge is polled only when every queue is empty.
+        // The driver rests while there is background work: who works looks for it.
         if self.ring.has_work() || self.bell.rung() {
             self.ring.kick();
         }
@@ -148,69 +221,64 @@ impl Breath {
     }
 }
 
-/// Turns the ring for as long as the shard lives: hands out completions and hops, and parks when there are none.
-/// It ends with the ring's error.
-pub async fn drive(ring: Ring, post: Rc<Post>, queues: Queues, counters: Arc<metrics::Shard>) -> io::Error {
-    if let Err(error) = watch_bell(&ring, &post, queues) {
-        return error;
-    }
+/// Turns the ring for as long as the shard lives: hands out completions and hops, and sleeps when there are none.
+/// It ends with the shard's main task, or with the ring's error.
+pub async fn drive(ring: Ring, post: Rc<Post>, queues: Queues, counters: Arc<metrics::Shard>) -> io::Result<()> {
+    hear_bell(&ring, &post, &queues)?;
     let mut turns = 0;
     let mut slice = Instant::now();
-    loop {
-        let turn = match ring.turn(false) {
-            Ok(turn) => turn,
-            Err(error) => return error,
-        };
+    let mut sleep = false;
+    while !queues.over.get() {
+        let turned = ring.turn(sleep);
+        if sleep {
+            slice = ring.now();
+        }
         turns += 1;
         counters.turns.set(turns);
         if post.bell().answer() {
             post.collect();
         }
-        if turn.completions > 0 || ring.has_work() {
-            yield_now().await;
+        let completions = turned?.completions;
+        sleep = false;
+        let polls = queues.polls.get();
+        yield_now().await;
+        if completions > 0 || queues.polls.get() != polls || ring.has_work() {
             if ring.now() - slice >= SESSION_SLICE {
                 glommio::executor().yield_task_queue_now().await;
                 slice = Instant::now();
             }
-            continue;
+        } else if queues.awake.tasks.value() > 0 {
+            rest(&ring).await;
+            slice = Instant::now();
+        } else {
+            // No task is runnable. False: the bell was rung, and is answered behind the next turn.
+            sleep = post.bell().sleep();
         }
-        park(&ring, &post).await;
-        slice = Instant::now();
     }
+    Ok(())
 }
 
-/// Sleeps until a completion, a hop or a push by another task of this shard.
-async fn park(ring: &Ring, post: &Post) {
-    ring.watch(true);
-    // The order matters: signals on, then look once more, then say that we sleep.
-    if !ring.has_work() && post.bell().sleep() {
-        std::future::poll_fn(|context| {
-            if ring.unpark() {
-                return Poll::Ready(());
-            }
-            ring.park(context.waker());
-            Poll::Pending
-        })
-        .await;
-    }
-    ring.watch(false);
+/// Leaves the core to background work, until that sees something to do or rests itself.
+async fn rest(ring: &Ring) {
+    std::future::poll_fn(|context| {
+        if ring.unpark() {
+            return Poll::Ready(());
+        }
+        ring.park(context.waker());
+        Poll::Pending
+    })
+    .await;
 }
 
-/// Starts the bridge: the one task that reads the bell's eventfd through glommio, in a loop, and kicks the driver.
-fn watch_bell(ring: &Ring, post: &Post, queues: Queues) -> io::Result<()> {
-    let descriptor = post.bell().descriptor();
-    ring.register_eventfd(descriptor)?;
-    let copy = descriptor.try_clone_to_owned()?;
-    // SAFETY: the copy is owned, and handed over whole.
-    let eventfd = unsafe { glommio::io::BufferedFile::from_raw_fd(copy.into_raw_fd()) };
-    let ring = ring.clone();
+/// Has the ring read the bell's eventfd, again and again: a ring of the bell is a completion.
+fn hear_bell(ring: &Ring, post: &Post, queues: &Queues) -> io::Result<()> {
+    let eventfd = ring.descriptor(post.bell().descriptor().try_clone_to_owned()?);
     queues.spawn_session(async move {
         loop {
-            if let Err(error) = eventfd.read_at(0, 8).await {
+            if let Err(error) = eventfd.read(0, 8).await {
                 tracing::error!(%error, "cannot read a shard's eventfd");
                 std::process::abort();
             }
-            ring.kick();
         }
     });
     Ok(())

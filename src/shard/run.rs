@@ -60,8 +60,8 @@ pub fn start(seed: Seed, replay: Replay) -> io::Result<Running> {
 async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure> {
     let ring = Ring::new(&SIZES).map_err(Failure::Ring)?;
     let post = Post::new(seed.bell.clone());
-    spawn_driver(queues, &ring, &post, &seed);
-    let store = open_store(queues, (&ring, &post), &seed, replay).await?;
+    spawn_driver(&queues, &ring, &post, &seed);
+    let store = open_store(&queues, (&ring, &post), &seed, replay).await?;
     let (number, events) = (seed.number, seed.events.clone());
     let orders = seed.orders.open(&post);
     let (deliveries, adoptions) = (seed.deliveries.open(&post), seed.adoptions.open(&post));
@@ -92,8 +92,8 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         open: Cell::new(0),
         full: Cell::new(false),
     });
-    queues.spawn_session(deliver(shard.clone(), deliveries));
-    queues.spawn_session(adopt(shard.clone(), adoptions));
+    shard.queues.spawn_session(deliver(shard.clone(), deliveries));
+    shard.queues.spawn_session(adopt(shard.clone(), adoptions));
     for door in seed.doors {
         shard.open_door(door);
     }
@@ -111,17 +111,18 @@ fn endpoint(entrance: &Entrance) -> Endpoint {
     }
 }
 
-fn spawn_driver(queues: Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
+fn spawn_driver(queues: &Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
     let (ring, post, counters) = (ring.clone(), post.clone(), seed.counters.clone());
-    let (number, events) = (seed.number, seed.events.clone());
+    let (number, events, driven) = (seed.number, seed.events.clone(), queues.clone());
     queues.spawn_session(async move {
-        let error = executor::drive(ring, post, queues, counters).await;
-        let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Turn(error))));
+        if let Err(error) = executor::drive(ring, post, driven, counters).await {
+            let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Turn(error))));
+        }
     });
 }
 
 async fn open_store(
-    queues: Queues,
+    queues: &Queues,
     (ring, post): (&Ring, &Rc<Post>),
     seed: &Seed,
     replay: Replay,
@@ -140,7 +141,7 @@ async fn open_store(
         let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
     });
     let breath = Breath::new(ring, post.bell());
-    queues.spawn_background("checkpoint", store.checkpointer(async move || breath.take().await));
+    queues.spawn_background("checkpoint", ring, store.checkpointer(async move || breath.take().await));
     Ok(store)
 }
 
