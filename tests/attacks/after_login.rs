@@ -393,7 +393,7 @@ fn attack_41_everybody_at_once() {
                     let reply = imap.command(&format!("UID SEARCH SUBJECT {tag}"));
                     view.follow(&reply, true);
                     let found = reply.found();
-                    assert!(found.len() >= 1, "{tag} is not there: {}", reply.shown());
+                    assert!(!found.is_empty(), "{tag} is not there: {}", reply.shown());
                     let uid = found[0];
                     view.follow(&imap.ok(&format!("UID STORE {uid} +FLAGS (\\Flagged)")), true);
                     // Without UID no EXPUNGE may be told, so that numbers hold.
