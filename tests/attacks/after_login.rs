@@ -326,7 +326,7 @@ fn attack_39_sections_out_of_range() {
     imap.ok("SELECT INBOX");
     for section in ["99999", "4294967295", "1.1.1.1", "2", "1.MIME", "TEXT"] {
         let fetched = imap.fetch_one(1, &format!("(BODY.PEEK[{section}])"));
-        assert_eq!(fetched.items.len(), 1, "BODY[{section}]");
+        assert!(fetched.value(&format!("BODY[{section}]")).is_some(), "BODY[{section}]: {:?}", fetched.items);
     }
     for (from, count) in [(4_294_967_295u64, 4_294_967_295u64), (message.len() as u64, 1), (1_000_000, 10)] {
         let fetched = imap.fetch_one(1, &format!("(BODY.PEEK[]<{from}.{count}>)"));
@@ -393,7 +393,7 @@ fn attack_41_everybody_at_once() {
                     let reply = imap.command(&format!("UID SEARCH SUBJECT {tag}"));
                     view.follow(&reply, true);
                     let found = reply.found();
-                    assert!(found.len() >= 1, "{tag} is not there: {}", reply.shown());
+                    assert!(!found.is_empty(), "{tag} is not there: {}", reply.shown());
                     let uid = found[0];
                     view.follow(&imap.ok(&format!("UID STORE {uid} +FLAGS (\\Flagged)")), true);
                     // Without UID no EXPUNGE may be told, so that numbers hold.

@@ -23,6 +23,7 @@ fn refusal(text: &[u8], tag: &str) -> String {
 #[test]
 fn attack_18_literals() {
     let mut server = Server::start("attack-18");
+    server.login(); // one password hash takes 19 MiB for a moment
     let before = server.memory_kib();
     for size in ["4294967295", "999999999999999999999", "18446744073709551616", "2147483648", "100000"] {
         for plus in ["", "+"] {
@@ -30,10 +31,11 @@ fn attack_18_literals() {
                 let mut imap = if login { server.login() } else { server.imap() };
                 for command in ["LOGIN", "SELECT", "APPEND INBOX", "SEARCH TEXT"] {
                     let text = said(&mut imap.wire, format!("z {command} {{{size}{plus}}}\r\n").as_bytes());
-                    assert!(!text.starts_with(b"+"), "{command} {{{size}{plus}}} was asked for");
                     if size == "100000" && command == "APPEND INBOX" && login {
+                        // Not too large: asked for, and given up here.
                         break;
                     }
+                    assert!(!text.starts_with(b"+"), "{command} {{{size}{plus}}} was asked for");
                     if text.is_empty() && plus == "+" {
                         // It came without waiting: it is counted and skipped, or the connection ends.
                         break;
@@ -59,6 +61,7 @@ fn attack_18_literals() {
 #[test]
 fn attack_19_many_literals() {
     let mut server = Server::start("attack-19");
+    server.login();
     let before = server.memory_kib();
     let literals = b" {1+}\r\nx".repeat(1_000_000);
     for login in [false, true] {
@@ -90,6 +93,10 @@ fn attack_20_parentheses_and_endless_lines() {
         }
     }
     // A line that never ends, on 1,000 connections at once.
+    server.login();
+    // Receive buffers, up to 4 MiB a shard, count when they are first touched; beside them a line each and its reply.
+    let shards = std::thread::available_parallelism().expect("a count").get() as u64;
+    let allowed = shards * 4096 + 1000 * 16;
     let before = server.memory_kib();
     let mut open: Vec<Imap> = Vec::new();
     for _ in 0..1000 {
@@ -99,7 +106,7 @@ fn attack_20_parentheses_and_endless_lines() {
     }
     let during = server.memory_kib();
     println!("1,000 connections with 1,500 octets of a line each: {} KiB", during.saturating_sub(before));
-    assert!(during < before + 1000 * 16, "memory grew from {before} to {during} KiB");
+    assert!(during < before + allowed, "memory grew from {before} to {during} KiB");
     server.login().ok("NOOP");
     for imap in &mut open {
         let _ = imap.wire.write(&[b'x'; 20_000]);
@@ -108,11 +115,15 @@ fn attack_20_parentheses_and_endless_lines() {
     for imap in &mut open {
         // BAD or BYE, and then nothing or a close; never silence for ever while it is read.
         let line = imap.wire.line().unwrap_or_default();
-        told += usize::from(line.starts_with(b"* BAD") || line.starts_with(b"* BYE") || line.is_empty());
+        // The line began with what may be a tag, which comes back.
+        let bad = memchr::memmem::find(&line, b"x BAD ").is_some();
+        let known = bad || line.starts_with(b"* BAD") || line.starts_with(b"* BYE") || line.is_empty();
+        assert!(known, "{}", show(&line));
+        told += usize::from(known);
     }
     assert_eq!(told, 1000, "not all were told or closed");
     let during = server.memory_kib();
-    assert!(during < before + 1000 * 16, "memory grew from {before} to {during} KiB");
+    assert!(during < before + allowed, "memory grew from {before} to {during} KiB");
     drop(open);
     server.assert_alive();
 }

@@ -69,7 +69,7 @@ fn attack_06_smuggling() {
         smtp.wire.write(line).expect("the connection");
         smtp.wire.finish();
         let replies = smtp.wire.rest().expect("a reply or a close");
-        assert!(!memchr::memmem::find(&replies, b"250 ").is_some(), "{}: {}", show(line), show(&replies));
+        assert!(memchr::memmem::find(&replies, b"250 ").is_none(), "{}: {}", show(line), show(&replies));
     }
     // A dot that is stuffed is text, a dot alone on the first line is the end.
     let mut smtp = server.smtp();
@@ -139,6 +139,7 @@ fn attack_09_commands_that_do_nothing() {
 fn attack_10_endless_lines_and_recipients() {
     let mut server = Server::start("attack-10");
     server.smtp().deliver(USER, &numbered("warm", 1));
+    server.login(); // a password hash takes 19 MiB for a moment
     let before = server.memory_kib();
     let flood = vec![b'x'; 10 << 20];
     let mut smtp = server.smtp();
@@ -155,27 +156,34 @@ fn attack_10_endless_lines_and_recipients() {
     assert!(matches!(reply.code, 500 | 550 | 552), "{}", reply.shown());
     smtp.expect("NOOP", "250");
 
-    // 10,000 recipients: the limit, told each time; one copy for one recipient.
+    // 10,000 recipients: the limit, told each time, and an end where the client doesn't listen.
     let mut smtp = server.smtp();
     smtp.expect("MAIL FROM:<sender@client.example>", "250");
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused, mut ended) = (0, 0, false);
     for _ in 0..100 {
-        smtp.wire.write(format!("RCPT TO:<{USER}>\r\n").repeat(100).as_bytes()).expect("the connection");
+        let _ = smtp.wire.write(format!("RCPT TO:<{USER}>\r\n").repeat(100).as_bytes());
         for _ in 0..100 {
-            let reply = smtp.reply().expect("a reply");
-            match reply.code {
-                250 => taken += 1,
-                452 if reply.text().starts_with("4.5.3") => refused += 1,
-                _ => panic!("{}", reply.shown()),
+            match smtp.reply() {
+                Ok(reply) if reply.code == 250 => taken += 1,
+                Ok(reply) if reply.shown().starts_with("452 4.5.3") => refused += 1,
+                Ok(reply) if reply.code == 421 && refused > 0 => ended = true,
+                Err(_) if ended => break,
+                other => panic!("{other:?} after {taken} and {refused}"),
             }
         }
     }
-    println!("of 10,000 recipients {taken} were taken");
-    assert!((100..=10_000).contains(&taken) && taken + refused == 10_000);
+    println!("of 10,000 recipients {taken} were taken, {refused} refused; ended: {ended}");
+    assert!((100..10_000).contains(&taken) && refused > 0 && (ended || taken + refused == 10_000));
+    // One recipient, named often, has one copy.
+    let mut smtp = server.smtp();
+    smtp.expect("MAIL FROM:<sender@client.example>", "250");
+    for _ in 0..100 {
+        smtp.expect(&format!("RCPT TO:<{USER}>"), "250");
+    }
     smtp.expect("DATA", "354");
     smtp.wire.write(&stuffed(&numbered("once", 1))).expect("the connection");
     smtp.due("250");
-    assert_eq!(delivered(&server), 2, "one recipient, named often, has one copy");
+    assert_eq!(delivered(&server), 2);
     // Different unknown ones are each told.
     smtp.expect("MAIL FROM:<sender@client.example>", "250");
     smtp.expect("RCPT TO:<nobody-1@localhost>", "550 5.1.1");
@@ -281,6 +289,7 @@ fn attack_14_mail_that_loops() {
 fn attack_17_client_vanishes_amid_data() {
     let mut server = Server::start("attack-17");
     server.smtp().deliver(USER, &numbered("warm", 1));
+    server.login();
     let (descriptors, memory) = (server.descriptors(), server.memory_kib());
     let text = numbered("half", 20_000);
     for turn in 0..60 {
@@ -306,7 +315,7 @@ fn attack_17_client_vanishes_amid_data() {
     assert_eq!(delivered(&server), 1, "half a message was delivered");
     let after = server.memory_kib();
     println!("memory: {memory} KiB before, {after} KiB after");
-    assert!(after < memory + 32 * 1024, "memory grew from {memory} to {after} KiB");
+    assert!(after < memory + 16 * 1024, "memory grew from {memory} to {after} KiB");
     server.restart();
     assert_eq!(delivered(&server), 1, "half a message is there after a restart");
     server.assert_alive();

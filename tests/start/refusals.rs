@@ -65,7 +65,7 @@ fn bad_configurations() {
         ("[[imap.listener]]\naddress = [\"127.0.0.1\"]\nport = 70000\n", ["70000", "port", "ringpost.toml"]),
         ("[imap]\nidle_timeout = \"soon\"\n", ["idle_timeout", "soon", "ringpost.toml"]),
         ("[imap\n", [":2:", "]", "ringpost.toml"]),
-        ("[tls]\ncertificate = \"/nowhere/cert.pem\"\nkey = \"/nowhere/key.pem\"\n", ["/nowhere/", "tls", "ringpost"]),
+        ("[tls]\ncertificate = \"/nowhere/cert.pem\"\n", ["tls.certificate", "tls.key", "ringpost.toml"]),
     ] {
         fs::write(&file, format!("{head}{text}")).expect("a scratch file");
         refused_for(&["serve", "--config", &path], &words);
