@@ -64,8 +64,8 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 
 // The ring of one shard.
 
-/// Filled receive buffers that one socket may have waiting before its receive is ended: two of a TLS record's size.
-pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
+/// Filled receive buffers that one socket may have waiting before its receive is ended: two TLS records.
+pub const RECEIVE_QUEUE_BUFFERS: u16 = 4;
 /// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
 pub const OUTPUT_BYTES: usize = 32 * 1024;
 /// Output buffers that a shard keeps for later: 2 MiB.
@@ -265,3 +265,8 @@ pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;
 
 /// A refused login is answered so much later: ten tries a connection and second are no way to guess.
 pub const REFUSED_LOGIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// After so long a session lets others run, and the driver background tasks.
+pub const SESSION_SLICE: Duration = Duration::from_micros(200);
+/// Keys of one SEARCH that look into texts: a message's search text has at most 4 MiB, which such a key scans in some 0.4 ms.
+pub const SEARCH_TEXT_KEYS_MAX: usize = 32;

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,13 @@ use ringpost::net::bind;
 use ringpost::shard::executor::{self, Breath, Queues};
 
 const SIZES: Sizes = Sizes { submissions: 256, completions: 4096, buffers: 64, buffer_bytes: 2048 };
+
+/// One test at a time: each measures what a core does.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 struct Core {
     ring: Ring,
@@ -149,6 +156,7 @@ fn busy_loop(cpu: usize) -> Arc<AtomicBool> {
 /// busy loop on the shard's core. `RINGPOST_LIVENESS_SECONDS` makes it the long run (1,800).
 #[test]
 fn stays_alive_under_a_competing_busy_loop() {
+    let _alone = alone();
     let seconds = std::env::var("RINGPOST_LIVENESS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let (worked, going) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
     let (steps, goes) = (worked.clone(), going.clone());
@@ -192,6 +200,7 @@ fn stays_alive_under_a_competing_busy_loop() {
 /// Background work that never ends on its own may not starve sessions, and gets the core when they rest.
 #[test]
 fn background_work_does_not_starve_sessions() {
+    let _alone = alone();
     let (worked, going) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
     let (steps, goes) = (worked.clone(), going.clone());
     let (address, stop, running) =
@@ -214,6 +223,7 @@ fn background_work_does_not_starve_sessions() {
 /// only then, and no completion reaches a successor.
 #[test]
 fn a_dropped_future_leaves_its_buffer_to_the_kernel() {
+    let _alone = alone();
     let ring = Ring::new(&SIZES).unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
     let pipe = ring.descriptor(reader.into());
@@ -249,6 +259,7 @@ fn a_dropped_future_leaves_its_buffer_to_the_kernel() {
 /// buffers come back.
 #[test]
 fn enobufs_starves_nobody_for_ever() {
+    let _alone = alone();
     let sizes = Sizes { buffers: 4, buffer_bytes: 64, ..SIZES };
     let (address, stop, running) = echo_shard(0, sizes);
     let streams: Vec<_> = (0..32u8)
@@ -277,6 +288,7 @@ fn enobufs_starves_nobody_for_ever() {
 /// Slots and descriptors are reused at once while old completions are still on their way: nothing reaches a successor.
 #[test]
 fn slots_are_reused_under_a_new_generation() {
+    let _alone = alone();
     let (address, stop, running) = echo_shard(0, SIZES);
     for round in 0..2000u32 {
         // Left behind with data in flight in both directions, half of them reset.
@@ -308,6 +320,7 @@ struct Parcelled {
 /// Connections move to and fro between two shards while their clients go on sending: nothing is lost or reordered.
 #[test]
 fn a_connection_moves_while_its_client_goes_on_sending() {
+    let _alone = alone();
     const CONNECTIONS: usize = 8;
     const MOVES: u64 = 2000;
     let listener = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
@@ -430,6 +443,7 @@ fn converse(mut stream: TcpStream, number: u64, moves: &AtomicU64, enough: u64) 
 /// A task that panics ends alone: its connection closes, the others and the shard go on.
 #[test]
 fn a_panic_closes_one_connection() {
+    let _alone = alone();
     async fn echo_or_panic(socket: Socket) {
         let mut socket = socket;
         while let Ok(Some(received)) = poll_receive(&socket).await {
@@ -475,6 +489,7 @@ fn a_panic_closes_one_connection() {
 /// A hop wakes a parked shard, and a call that nobody answers resolves.
 #[test]
 fn hops_wake_a_parked_shard() {
+    let _alone = alone();
     let bell = bell();
     let (stop, stopped) = hop::address(&bell);
     let (to, mail) = hop::address::<(u64, hop::Reply<u64>)>(&bell);

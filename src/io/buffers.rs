@@ -95,6 +95,11 @@ impl Buffers {
         self.links.borrow_mut()[usize::from(buffer)] = Link { next: NONE, bytes };
     }
 
+    /// Fewer than a quarter are left to the kernel.
+    pub(super) fn are_short(&self) -> bool {
+        self.offered.get() < self.count / 4
+    }
+
     pub(super) fn any_offered(&self) -> bool {
         self.offered.get() > 0
     }
@@ -136,16 +141,21 @@ fn map(bytes: usize) -> io::Result<*mut u8> {
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address.cast()) }
 }
 
-/// Received bytes in a provided buffer, which goes back to the kernel on drop.
-pub struct Received {
-    ring: Ring,
-    buffer: u16,
-    bytes: u32,
+/// Received bytes: in a provided buffer, which goes back to the kernel on drop, or copied out of some.
+pub struct Received(From);
+
+enum From {
+    Buffer { ring: Ring, buffer: u16, bytes: u32 },
+    Copy(Vec<u8>),
 }
 
 impl Received {
     pub(super) fn new(ring: Ring, buffer: u16, bytes: u32) -> Received {
-        Received { ring, buffer, bytes }
+        Received(From::Buffer { ring, buffer, bytes })
+    }
+
+    pub(super) fn copied(octets: Vec<u8>) -> Received {
+        Received(From::Copy(octets))
     }
 }
 
@@ -153,26 +163,38 @@ impl Deref for Received {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the kernel wrote `bytes` octets here, and the buffer is ours alone until it is offered again.
-        unsafe { std::slice::from_raw_parts(self.ring.buffers().start(self.buffer), self.bytes as usize) }
+        match &self.0 {
+            // SAFETY: the kernel wrote `bytes` octets here, and the buffer is ours alone until it is offered again.
+            From::Buffer { ring, buffer, bytes } => unsafe {
+                std::slice::from_raw_parts(ring.buffers().start(*buffer), *bytes as usize)
+            },
+            From::Copy(octets) => octets,
+        }
     }
 }
 
 impl DerefMut for Received {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `&mut self` makes this the only reference.
-        unsafe { std::slice::from_raw_parts_mut(self.ring.buffers().start(self.buffer), self.bytes as usize) }
+        match &mut self.0 {
+            // SAFETY: as above, and `&mut self` makes this the only reference.
+            From::Buffer { ring, buffer, bytes } => unsafe {
+                std::slice::from_raw_parts_mut(ring.buffers().start(*buffer), *bytes as usize)
+            },
+            From::Copy(octets) => octets,
+        }
     }
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.ring.buffers().offer(self.buffer);
+        if let From::Buffer { ring, buffer, .. } = &self.0 {
+            ring.buffers().offer(*buffer);
+        }
     }
 }
 
 impl std::fmt::Debug for Received {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Received({} octets)", self.bytes)
+        write!(f, "Received({} octets)", self.len())
     }
 }

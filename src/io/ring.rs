@@ -155,6 +155,11 @@ impl Ring {
         &self.0.buffers
     }
 
+    /// The kernel has few receive buffers left: who holds one for long copies it out.
+    pub fn is_short_of_buffers(&self) -> bool {
+        self.0.buffers.are_short()
+    }
+
     pub(super) fn wheel(&self) -> &RefCell<Wheel> {
         &self.0.wheel
     }
@@ -358,6 +363,15 @@ impl Ring {
         }
         let mut uring = self.0.uring.borrow_mut();
         uring.submission().taskrun() || !uring.completion().is_empty()
+    }
+
+    /// Lets the shard's other tasks run where the present one has had its slice since the last turn.
+    pub async fn breathe(&self) {
+        if self.now().elapsed() >= limits::SESSION_SLICE {
+            // The driver may rest, while background work goes on.
+            self.kick();
+            yield_now().await;
+        }
     }
 
     /// Leaves the driver's waker: whoever pushes an entry meanwhile kicks it.

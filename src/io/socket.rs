@@ -39,6 +39,9 @@ struct State {
     descriptor: i32,
     receive: Receive,
     queue: Queue,
+    /// What was in the queue when the pool ran short and the session was busy; it comes first.
+    #[expect(clippy::box_collection, reason = "rare, and an idle connection pays for the pointer alone")]
+    copied: Option<Box<Vec<u8>>>,
     waker: Option<Waker>,
 }
 
@@ -91,7 +94,8 @@ impl Sockets {
                 result => state.receive = Receive::Over(-result),
             }
         }
-        if state.receive == Receive::Armed && state.queue.length >= limits::RECEIVE_QUEUE_BUFFERS {
+        let enough = state.queue.length >= limits::RECEIVE_QUEUE_BUFFERS || state.copied.is_some();
+        if state.receive == Receive::Armed && enough {
             state.receive = Receive::Ending;
             let tag = Tag { kind: Kind::Receive, generation: state.generation, index: tag.index };
             ring.cancel(tag);
@@ -105,16 +109,35 @@ impl Sockets {
 
     /// Re-arms those that ran out of buffers, in their order, while there are some.
     pub(super) fn feed_starved(&self, ring: &Ring) {
-        if self.starved.borrow().is_empty() || !ring.buffers().any_offered() {
+        if self.starved.borrow().is_empty() {
             return;
         }
         let mut states = self.states.borrow_mut();
+        if !ring.buffers().any_offered() {
+            // All buffers are queued at sessions that are busy with something else: theirs are copied out.
+            states.iter_mut().for_each(|state| copy_out(ring, state));
+            if !ring.buffers().any_offered() {
+                return;
+            }
+        }
         for (index, generation) in self.starved.borrow_mut().drain(..) {
             let state = &mut states[index as usize];
             if state.generation == generation && state.receive == Receive::Starved {
                 self.arm(ring, state, index);
             }
         }
+    }
+}
+
+/// Gives a socket's queued buffers back, and keeps what was in them. Its receive ends at its next buffer, so that there is
+/// an end to what is kept.
+fn copy_out(ring: &Ring, state: &mut State) {
+    if state.queue.length == 0 || state.waker.is_some() {
+        return;
+    }
+    let copied = state.copied.get_or_insert_default();
+    while let Some((buffer, bytes)) = ring.buffers().pop(&mut state.queue) {
+        copied.extend_from_slice(&Received::new(ring.clone(), buffer, bytes));
     }
 }
 
@@ -148,6 +171,7 @@ impl Ring {
                 descriptor: -1,
                 receive: Receive::Idle,
                 queue: Queue::EMPTY,
+                copied: None,
                 waker: None,
             });
             states.len() as u32 - 1
@@ -178,6 +202,9 @@ impl Socket {
     pub fn poll_receive(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Received>>> {
         let mut states = self.ring.sockets().states.borrow_mut();
         let state = &mut states[self.index as usize];
+        if let Some(copied) = state.copied.take() {
+            return Poll::Ready(Ok(Some(Received::copied(*copied))));
+        }
         if let Some((buffer, bytes)) = self.ring.buffers().pop(&mut state.queue) {
             return Poll::Ready(Ok(Some(Received::new(self.ring.clone(), buffer, bytes))));
         }
@@ -252,9 +279,9 @@ impl Socket {
             Poll::Pending
         })
         .await;
-        let mut unread = Vec::new();
         let mut states = self.ring.sockets().states.borrow_mut();
         let state = &mut states[self.index as usize];
+        let mut unread = state.copied.take().map_or_else(Vec::new, |copied| *copied);
         while let Some((buffer, bytes)) = self.ring.buffers().pop(&mut state.queue) {
             unread.extend_from_slice(&Received::new(self.ring.clone(), buffer, bytes));
         }
@@ -284,6 +311,7 @@ impl Drop for Socket {
         let descriptor = std::mem::replace(&mut state.descriptor, -1);
         state.generation = state.generation.wrapping_add(1);
         state.receive = Receive::Idle;
+        state.copied = None;
         state.waker = None;
         let mut queue = std::mem::replace(&mut state.queue, Queue::EMPTY);
         drop(states);

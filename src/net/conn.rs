@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::tls::{ServerTls, Tls};
 use crate::io::{Detached, Parcel, Received, Ring, Socket, Timer};
@@ -111,6 +111,7 @@ impl Connection {
             return;
         }
         if let Some(tls) = &mut self.wire.tls
+            && tls.established()
             && tls.close_notify().is_ok()
             && self.wire.flush().await.is_err()
         {
@@ -146,11 +147,6 @@ impl Input {
         }
     }
 
-    /// The client has ended its stream: nothing comes behind [`Input::octets`].
-    pub fn ended(&self) -> bool {
-        self.ended
-    }
-
     /// Consumes `count` octets; what holds them is given back when they are all.
     pub fn consume(&mut self, count: usize) {
         self.consumed += count;
@@ -179,10 +175,20 @@ impl Input {
         self.consumed = 0;
     }
 
-    /// Frees what an idle connection need not keep.
+    /// Before a wait: what an idle connection need not keep is freed, and the beginning of a command is copied out, so that
+    /// the kernel's buffer is given back. Nobody may hold one while it waits: there are few.
     fn rest(&mut self) {
-        if self.held.is_none() && self.copied.is_empty() && self.copied.capacity() > 0 {
+        if self.held.is_some() {
+            self.compact();
+        } else if self.copied.is_empty() && self.copied.capacity() > 0 {
             self.copied = Vec::new();
+        }
+    }
+
+    /// Before a command that may wait: where receive buffers are short, the command is copied out of its buffer.
+    pub fn spare(&mut self, wire: &Wire) {
+        if self.held.is_some() && wire.ring().is_short_of_buffers() {
+            self.compact();
         }
     }
 
@@ -202,7 +208,7 @@ impl Input {
         Ok(())
     }
 
-    /// Polls for more input. TLS may have something to send afterwards (which the next flush does).
+    /// Polls for more input; an input that was looked at and waits is copied out of the kernel's buffer. TLS may have something to send afterwards (which the next flush does).
     pub fn poll_fill(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<Fill>> {
         if self.ended || wire.tls.as_ref().is_some_and(|tls| tls.closed()) {
             return Poll::Ready(Ok(Fill::End));
@@ -218,20 +224,14 @@ impl Input {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                if wire.timer.poll(context).is_ready() {
-                    Poll::Ready(Ok(Fill::Timeout))
-                } else {
-                    Poll::Pending
-                }
+                self.rest();
+                if wire.timer.poll(context).is_ready() { Poll::Ready(Ok(Fill::Timeout)) } else { Poll::Pending }
             }
         }
     }
 
     /// Waits for more input, sending what TLS wants sent, until the wire's deadline.
     pub async fn wait(&mut self, wire: &mut Wire) -> io::Result<Fill> {
-        if self.octets().is_empty() {
-            self.rest();
-        }
         let fill = std::future::poll_fn(|context| self.poll_fill(wire, context)).await;
         // The handshake's answers, and the alert where it failed.
         if wire.tls.as_ref().is_some_and(|tls| tls.has_outgoing()) {
@@ -268,10 +268,11 @@ impl Wire {
         Ok(())
     }
 
-    /// Does the TLS handshake, within `time`.
+    /// Does the TLS handshake, within `time` however its octets dribble in.
     pub async fn handshake(&mut self, input: &mut Input, time: Duration) -> io::Result<()> {
+        let end = self.ring().now() + time;
         while !self.tls.as_ref().is_none_or(|tls| tls.established()) {
-            self.set_deadline(time);
+            self.set_deadline_at(end);
             match input.wait(self).await? {
                 Fill::More => {}
                 Fill::End => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -291,9 +292,19 @@ impl Wire {
         self.timer.set(self.ring().now() + time);
     }
 
-    /// Ready when the deadline has passed.
-    pub fn poll_deadline(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll(context)
+    /// Waits end at `end`.
+    pub fn set_deadline_at(&self, end: Instant) {
+        self.timer.set(end);
+    }
+
+    /// Lets others run where this session has had the shard for long; called between pieces of work.
+    pub async fn breathe(&mut self) -> io::Result<()> {
+        if self.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
+            self.flush().await?;
+            self.sent().await?;
+        }
+        self.ring().breathe().await;
+        Ok(())
     }
 
     /// The output so far, to append to. Under TLS it is plaintext until it is flushed.

@@ -94,22 +94,31 @@ impl Tls {
     /// Takes what was received and appends the plaintext to `plain`. There may be something to send in answer, an alert
     /// where it fails.
     pub fn receive(&mut self, received: &mut [u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
-        if self.partial.is_empty() {
-            let used = self.process(received, plain)?;
+        let (used, result) = if self.partial.is_empty() {
+            let (used, result) = self.process(received, plain);
             self.partial.extend_from_slice(&received[used..]);
-            return Ok(());
-        }
-        let mut partial = std::mem::take(&mut self.partial);
-        partial.extend_from_slice(received);
-        let used = self.process(&mut partial, plain)?;
-        if used < partial.len() {
-            partial.drain(..used);
+            (0, result)
+        } else {
+            let mut partial = std::mem::take(&mut self.partial);
+            partial.extend_from_slice(received);
+            let outcome = self.process(&mut partial, plain);
             self.partial = partial;
-        }
-        Ok(())
+            outcome
+        };
+        self.discard(used);
+        // What was not used is kept first: rustls counts from its beginning at whatever it is asked next.
+        result.inspect_err(|_| self.alert())
     }
 
-    fn process(&mut self, incoming: &mut [u8], plain: &mut Vec<u8>) -> Result<usize, TlsError> {
+    fn discard(&mut self, count: usize) {
+        self.partial.drain(..count);
+        if self.partial.is_empty() {
+            self.partial = Vec::new();
+        }
+    }
+
+    /// How much of `incoming` was used, and how it went.
+    fn process(&mut self, incoming: &mut [u8], plain: &mut Vec<u8>) -> (usize, Result<(), TlsError>) {
         let mut used = 0;
         loop {
             let status = self.connection.process_tls_records(&mut incoming[used..]);
@@ -118,9 +127,13 @@ impl Tls {
             match status.state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(TlsError)?;
-                        discard += record.discard;
-                        plain.extend_from_slice(record.payload);
+                        match record {
+                            Ok(record) => {
+                                discard += record.discard;
+                                plain.extend_from_slice(record.payload);
+                            }
+                            Err(error) => return (used + discard, Err(TlsError(error))),
+                        }
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
@@ -145,21 +158,20 @@ impl Tls {
                 }
                 // Early data is never offered, so what else there may be one day only needs more input.
                 Ok(_) => more = false,
-                Err(error) => {
-                    self.alert();
-                    return Err(TlsError(error));
-                }
+                Err(error) => return (used + discard, Err(TlsError(error))),
             }
             used += discard;
             if !more {
-                return Ok(used);
+                return (used, Ok(()));
             }
         }
     }
 
     /// Encodes the alert that rustls queued when it failed.
     fn alert(&mut self) {
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(&mut []).state {
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) =
+            self.connection.process_tls_records(&mut self.partial).state
+        {
             encode(&mut self.outgoing, |into| match data.encode(into) {
                 Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => Err(required_size),
                 other => Ok(other.unwrap_or(0)),
@@ -199,7 +211,10 @@ impl Tls {
         ) -> Result<usize, usize>,
     ) -> Result<(), TlsError> {
         loop {
-            match self.connection.process_tls_records(&mut []).state.map_err(TlsError)? {
+            let status = self.connection.process_tls_records(&mut self.partial);
+            // Whole records were processed when they came; what is partial now can't be used.
+            debug_assert_eq!(status.discard, 0);
+            match status.state.map_err(TlsError)? {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     encode(output, |into| act(&mut traffic, into));
                     return Ok(());

@@ -23,10 +23,9 @@ use glommio::{ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shar
 
 use crate::hop::{Doorbell, Post};
 use crate::io::{Ring, yield_now};
+use crate::limits;
 use crate::metrics;
 
-/// After this long the driver lets background tasks run.
-const SESSION_SLICE: Duration = Duration::from_micros(200);
 /// After this long background work lets the sessions run.
 const BACKGROUND_SLICE: Duration = Duration::from_micros(50);
 
@@ -243,7 +242,7 @@ pub async fn drive(ring: Ring, post: Rc<Post>, queues: Queues, counters: Arc<met
         let polls = queues.polls.get();
         yield_now().await;
         if completions > 0 || queues.polls.get() != polls || ring.has_work() {
-            if ring.now() - slice >= SESSION_SLICE {
+            if ring.now() - slice >= limits::SESSION_SLICE {
                 glommio::executor().yield_task_queue_now().await;
                 slice = Instant::now();
             }

@@ -8,7 +8,6 @@ use std::io;
 use super::{Dialogue, Next, Session, State, User};
 use crate::directory::Secret;
 use crate::limits;
-use crate::net::Fill;
 use crate::proto::imap::Frame;
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::session::login::{self, Credentials, Exchange, Identity, Outcome, Step};
@@ -133,13 +132,7 @@ impl Session {
             match dialogue.framer.next_line(self.input.octets(), bytes_max, dialogue.limits()) {
                 Frame::Command { length } => return Ok(Some(length)),
                 Frame::Partial => {
-                    dialogue.wire.flush().await?;
-                    dialogue.wire.set_deadline(dialogue.patience());
-                    if dialogue.context.stopping.get() || self.input.wait(&mut dialogue.wire).await? == Fill::Timeout {
-                        dialogue.say_bye();
-                        return Ok(None);
-                    }
-                    if self.input.ended() && self.input.octets().is_empty() {
+                    if !matches!(self.more().await?, Next::Command) {
                         return Ok(None);
                     }
                 }

@@ -7,7 +7,7 @@
 //! a cursor and nothing else.
 
 use std::io;
-use std::ops::Range as Octets;
+use std::ops::{Range as Octets, RangeInclusive};
 
 use super::section::{self, for_each_field};
 use super::store::uid_ranges;
@@ -38,6 +38,8 @@ struct Cursor {
     begun: bool,
     /// Octets of the item's body that were lent.
     lent: usize,
+    /// The message, from its first word to its last: what was announced of it can be kept.
+    message: Option<Message>,
     /// Why messages were left out: the first of the reasons.
     failed: Option<Box<Error>>,
 }
@@ -96,7 +98,7 @@ impl Dialogue {
             }
         }
         if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
-            Box::pin(self.set_seen(wanted.uids, arena, &mut cursor)).await;
+            Box::pin(self.set_seen(wanted.uids, &mut cursor)).await;
         }
         self.tell(command::tells_expunge(tagged));
         match &cursor.failed {
@@ -129,14 +131,13 @@ impl Dialogue {
                 (cursor.range, cursor.seq) = (cursor.range + 1, 0);
                 continue;
             };
-            let mut message = None;
-            if needs_message {
+            if needs_message && !cursor.begun {
                 if let Some(cold) = view.cold(cursor.seq) {
                     return Stop::Cold(cursor.seq, Box::new(cold));
                 }
                 // Everything that may fail is done before a word of the answer is written.
-                message = match whole(view, cursor.seq) {
-                    Ok(Some(found)) => Some(found),
+                match whole(view, cursor.seq) {
+                    Ok(Some(found)) => cursor.message = Some(found),
                     Ok(None) => {
                         cursor.next();
                         continue;
@@ -145,12 +146,12 @@ impl Dialogue {
                         cursor.skip(error);
                         continue;
                     }
-                };
+                }
             }
             if !std::mem::replace(&mut cursor.begun, true) {
                 begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
             }
-            if fill_message(wire, (view, &entry, message.as_ref()), wanted, cursor) {
+            if fill_message(wire, (view, &entry), wanted, cursor) {
                 return Stop::Full;
             }
             wire.output().extend_from_slice(b")\r\n");
@@ -168,13 +169,18 @@ impl Dialogue {
     }
 
     /// Sets `\Seen` where an item without PEEK was fetched.
-    async fn set_seen(&mut self, uids: &[Range], arena: &Arena, cursor: &mut Cursor) {
+    async fn set_seen(&mut self, uids: &[Range], cursor: &mut Cursor) {
         let State::Selected(_, view) = &self.state else { return };
-        let mut unseen = bumpalo::collections::Vec::new_in(arena);
+        let mut unseen: Vec<RangeInclusive<u32>> = Vec::new();
         for range in uids {
             for seq in view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1)) {
-                if let Some(entry) = view.entry(seq).filter(|entry| !entry.flags.contains(Flags::SEEN)) {
-                    unseen.push(entry.uid.0..=entry.uid.0);
+                let Some(entry) = view.entry(seq).filter(|entry| !entry.flags.contains(Flags::SEEN)) else { continue };
+                match unseen.last_mut() {
+                    // No message of the view lies between the two.
+                    Some(run) if seq > 1 && view.uid_of(seq - 1) == Some(*run.end()) => {
+                        *run = *run.start()..=entry.uid.0;
+                    }
+                    _ => unseen.push(entry.uid.0..=entry.uid.0),
                 }
             }
         }
@@ -213,22 +219,17 @@ fn raw(message: &Message) -> &[u8] {
 }
 
 /// The items of one message from the cursor on, each behind a space but the first. True: flush, and come again.
-fn fill_message(
-    wire: &mut Wire,
-    of: (&View, &Entry, Option<&Message>),
-    wanted: &Wanted<'_>,
-    cursor: &mut Cursor,
-) -> bool {
-    let (view, entry, message) = of;
+fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor: &mut Cursor) -> bool {
+    let (view, entry) = of;
     while let Some(item) = wanted.items.get(cursor.item) {
         if wanted.uid && matches!(item, FetchItem::Uid) {
             cursor.item += 1;
             continue;
         }
-        if cursor.lent == 0 && !wire.output().ends_with(b"(") {
+        if cursor.lent == 0 && (wanted.uid || cursor.item > 0) {
             wire.output().push(b' ');
         }
-        match message {
+        match &cursor.message {
             Some(message) if !is_entry_item(item) => {
                 cursor.lent = write_item(wire, message, item, cursor.lent);
                 if cursor.lent > 0 {
@@ -238,6 +239,9 @@ fn fill_message(
             _ => write_entry(wire.output(), view, entry, item),
         }
         cursor.item += 1;
+        if wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
+            return true;
+        }
     }
     false
 }

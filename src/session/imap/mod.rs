@@ -29,7 +29,7 @@ mod tell;
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 use super::login::Identity;
 use super::{Context, Endpoint, Peer};
@@ -79,6 +79,8 @@ struct Dialogue {
     peer: Peer,
     framer: Framer,
     state: State,
+    /// When the connection came to this shard.
+    since: Instant,
     commands: u32,
     failures: u32,
 }
@@ -121,6 +123,7 @@ impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
     pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
+        let since = wire.ring().now();
         let dialogue = Dialogue {
             wire,
             context,
@@ -128,6 +131,7 @@ impl Session {
             peer,
             framer: Framer::default(),
             state: State::NotAuthenticated,
+            since,
             commands: 0,
             failures: 0,
         };
@@ -168,10 +172,13 @@ impl Session {
                     Next::Command
                 }
                 Frame::Command { length } => {
+                    self.input.spare(&self.dialogue.wire);
                     let arena = self.dialogue.context.arenas.take();
                     let octets = &self.input.octets()[..length];
                     let next = self.dialogue.execute(octets, &arena).await?;
                     self.input.consume(length);
+                    drop(arena);
+                    self.dialogue.wire.breathe().await?;
                     next
                 }
                 Frame::AppendLiteral { head, size, synchronising, utf8: _ } => {
@@ -181,10 +188,11 @@ impl Session {
                     let name = tag(&self.input.octets()[..length]).unwrap_or("*");
                     self.dialogue.refuse(name, kind.text(), close);
                     self.input.consume(length);
-                    if close { Next::Over } else { Next::Command }
+                    if close || self.dialogue.has_had_enough() { Next::Over } else { Next::Command }
                 }
                 Frame::Skipped { length } => {
                     self.input.consume(length);
+                    self.dialogue.wire.breathe().await?;
                     Next::Command
                 }
             };
@@ -228,7 +236,7 @@ impl Session {
         let dialogue = &mut self.dialogue;
         dialogue.wire.flush().await?;
         if !dialogue.context.stopping.get() {
-            dialogue.wire.set_deadline(dialogue.patience());
+            dialogue.wire.set_deadline_at(dialogue.patience());
             match self.input.wait(&mut dialogue.wire).await? {
                 Fill::More => return Ok(Next::Command),
                 Fill::End => return Ok(Next::Over),
@@ -265,11 +273,12 @@ impl Dialogue {
         }
     }
 
-    /// How long the client may be silent.
-    fn patience(&self) -> Duration {
+    /// Until when the client may be silent: a stranger, until it should have logged in.
+    fn patience(&self) -> Instant {
+        let idle = self.wire.ring().now() + self.endpoint.idle_timeout();
         match self.state {
-            State::NotAuthenticated => limits::LOGIN_TIME_MAX,
-            _ => self.endpoint.idle_timeout(),
+            State::NotAuthenticated => idle.min(self.since + limits::LOGIN_TIME_MAX),
+            _ => idle,
         }
     }
 
@@ -305,7 +314,6 @@ impl Dialogue {
     /// One whole command. NOOP and FETCH run here; everything else is boxed.
     async fn execute(&mut self, octets: &[u8], arena: &Arena) -> io::Result<Next> {
         if self.has_had_enough() {
-            self.put("* BYE Too many commands before authentication\r\n");
             return Ok(Next::Over);
         }
         let tagged = match parse(arena, octets) {
@@ -335,7 +343,11 @@ impl Dialogue {
             return false;
         }
         self.commands += 1;
-        self.commands > limits::COMMANDS_BEFORE_AUTH_MAX
+        let enough = self.commands > limits::COMMANDS_BEFORE_AUTH_MAX;
+        if enough {
+            self.put("* BYE Too many commands before authentication\r\n");
+        }
+        enough
     }
 
     fn bad(&mut self, error: &ParseError<'_>) {
@@ -344,6 +356,13 @@ impl Dialogue {
         out.push(b' ');
         out.extend_from_slice(error.kind.text().as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// RFC 3501's commands that are not there yet are no mistake of the client's.
+    fn unknown(&mut self, tag: &str, name: &str) {
+        const LATER: [&str; 8] = ["CHECK", "COPY", "DELETE", "LSUB", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "UID COPY"];
+        let later = LATER.iter().any(|known| known.eq_ignore_ascii_case(name));
+        self.answer(tag, if later { "NO [CANNOT] This command is not there yet" } else { "BAD Unknown command" });
     }
 
     async fn rarely(&mut self, tagged: Tagged<'_>, arena: &Arena) -> io::Result<Next> {
@@ -366,9 +385,9 @@ impl Dialogue {
             Command::Select { mailbox } => self.select(tagged.tag, mailbox, false).await,
             Command::Examine { mailbox } => self.select(tagged.tag, mailbox, true).await,
             Command::Create { mailbox } => self.create(tagged.tag, mailbox).await,
-            Command::List { reference, pattern } => self.list(tagged.tag, (reference, pattern), arena).await,
+            Command::List { reference, pattern } => self.list(tagged.tag, (reference, pattern), arena).await?,
             Command::Status { mailbox, items } => self.status(tagged.tag, mailbox, items).await,
-            Command::Store { .. } => self.store(&tagged, arena).await,
+            Command::Store { .. } => self.store(&tagged, arena).await?,
             Command::Search(search) => self.search(&tagged, search, arena).await?,
             Command::Expunge { uids } => self.expunge(tagged.tag, uids, arena).await,
             Command::Close => self.close(tagged.tag).await,
@@ -376,7 +395,7 @@ impl Dialogue {
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
             // An APPEND whose message was framed as a literal: it came before authentication.
             Command::Append(_) => self.answer(tagged.tag, "BAD Log in first"),
-            Command::Unknown(_) => self.answer(tagged.tag, "BAD Unknown command"),
+            Command::Unknown(name) => self.unknown(tagged.tag, name),
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
         }
         Ok(Next::Command)

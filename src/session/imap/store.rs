@@ -3,6 +3,8 @@
 //! The log keeps the change, not its result, so that two changes under way at once never undo each other. OK is said when it
 //! is durable.
 
+use std::io;
+
 use super::expunge::inclusive;
 use super::tell::{refusal, write_flags};
 use super::{Dialogue, State, command, flags};
@@ -31,34 +33,53 @@ pub(super) fn uid_ranges<'a>(view: &View, set: SequenceSet<'_>, uid: bool, arena
 }
 
 impl Dialogue {
-    pub(super) async fn store(&mut self, tagged: &Tagged<'_>, arena: &Arena) {
-        let Command::Store { set, action, silent, flags: list } = tagged.command else { return };
-        let State::Selected(_, view) = &mut self.state else { return };
-        if view.is_read_only() {
-            return self.answer(tagged.tag, "NO [NOPERM] The mailbox is read-only");
-        }
-        let Some(uids) = uid_ranges(view, set, tagged.uid, arena) else {
-            return self.answer(tagged.tag, "BAD No such message number");
+    pub(super) async fn store(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
+        let text = match self.change_flags(tagged, arena).await {
+            Ok(uids) => {
+                self.tell_stored(tagged, uids).await?;
+                "OK STORE completed"
+            }
+            Err(text) => text,
         };
+        self.tell(command::tells_expunge(tagged));
+        self.answer(tagged.tag, text);
+        Ok(())
+    }
+
+    async fn change_flags<'a>(&mut self, tagged: &Tagged<'_>, arena: &'a Arena) -> Result<&'a [Range], &'static str> {
+        let (Command::Store { set, action, flags: list, .. }, State::Selected(_, view)) =
+            (tagged.command, &mut self.state)
+        else {
+            return Err("BAD Select a mailbox first");
+        };
+        if view.is_read_only() {
+            return Err("NO [NOPERM] The mailbox is read-only");
+        }
+        let uids = uid_ranges(view, set, tagged.uid, arena).ok_or("BAD No such message number")?;
         let op = match action {
             StoreAction::Add => FlagOp::Add,
             StoreAction::Remove => FlagOp::Remove,
             StoreAction::Replace => FlagOp::Replace,
         };
         let keywords = flags::keywords(&list);
-        match view.change_flags(&inclusive(uids), op, flags::to_store(list.system), &keywords).await {
-            Ok(modseq) => view.told(modseq),
-            Err(error) => return self.answer(tagged.tag, refusal(&error)),
+        let changed = view.change_flags(&inclusive(uids), op, flags::to_store(list.system), &keywords).await;
+        view.told(changed.map_err(|error| refusal(&error))?);
+        Ok(uids)
+    }
+
+    /// The new flags of each message, unless the client doesn't want to hear of them.
+    async fn tell_stored(&mut self, tagged: &Tagged<'_>, uids: &[Range]) -> io::Result<()> {
+        if matches!(tagged.command, Command::Store { silent: true, .. }) {
+            return Ok(());
         }
-        if !silent {
-            let out = self.wire.output();
-            for range in uids {
-                for seq in view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1)) {
-                    write_flags(out, view, seq, tagged.uid);
-                }
+        for range in uids {
+            let State::Selected(_, view) = &self.state else { return Ok(()) };
+            for seq in view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1)) {
+                let State::Selected(_, view) = &self.state else { return Ok(()) };
+                write_flags(self.wire.output(), view, seq, tagged.uid);
+                self.wire.breathe().await?;
             }
         }
-        self.tell(command::tells_expunge(tagged));
-        self.answer(tagged.tag, "OK STORE completed");
+        Ok(())
     }
 }
