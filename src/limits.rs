@@ -203,8 +203,6 @@ pub const OUTPUT_BYTES_FULL: usize = OUTPUT_BYTES - 4096;
 /// A body section of more octets is lent to the kernel rather than copied into the output: below it a copy costs less than
 /// one more element of a vectored send.
 pub const LEND_BYTES_MIN: usize = 4096;
-/// Messages that one command looks at before the shard's other sessions run.
-pub const MESSAGES_A_SLICE: u32 = 256;
 // The store.
 
 /// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.

@@ -128,11 +128,16 @@ impl Session {
                 Frame::Refused { length, close, .. } => {
                     self.input.consume(length);
                     if close {
+                        self.dialogue.put("* BYE What follows can't be told apart from commands\r\n");
                         return Ok(None);
                     }
                     return Ok(Some(Vec::new()));
                 }
-                Frame::Continue | Frame::Skipped { .. } | Frame::AppendLiteral { .. } => return Ok(None),
+                // A second message: its literal is not asked for, and what was said of the first is no command.
+                Frame::Continue | Frame::Skipped { .. } | Frame::AppendLiteral { .. } => {
+                    self.dialogue.put("* BYE Only one message at a time\r\n");
+                    return Ok(None);
+                }
             }
         }
     }

@@ -1,15 +1,15 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4) over flags, sizes, dates, numbers, header fields and the search text.
 //!
 //! Strings match where their folded form is contained in the folded text (substring, ignoring case, decoded). The shard's
-//! other sessions run between slices of [`limits::MESSAGES_A_SLICE`] messages.
+//! other sessions run between messages, and a message that nobody looked at is read in on a service thread.
 
+use std::cell::Cell;
 use std::io;
 
 use memchr::memmem::Finder;
 
 use super::tell::refusal;
 use super::{Dialogue, State, command, flags};
-use crate::io::yield_now;
 use crate::limits;
 use crate::mime::{self, header};
 use crate::net::Arena;
@@ -55,6 +55,8 @@ const DAY: i64 = 86_400;
 struct Compiler<'v, 'a> {
     view: &'v View,
     arena: &'a Arena,
+    /// Keys that look into texts, so far.
+    texts: Cell<usize>,
 }
 
 impl<'a> Compiler<'_, 'a> {
@@ -104,6 +106,10 @@ impl<'a> Compiler<'_, 'a> {
     }
 
     fn text(&self, place: Place<'a>, text: &[u8]) -> Result<Test<'a>, Refused> {
+        self.texts.set(self.texts.get() + 1);
+        if self.texts.get() > limits::SEARCH_TEXT_KEYS_MAX {
+            return Err(Refused::Text("NO [LIMIT] Too many strings in one SEARCH"));
+        }
         let text =
             std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
         let folded = mime::fold(text);
@@ -117,6 +123,18 @@ impl<'a> Compiler<'_, 'a> {
     fn resolve(&self, set: SequenceSet<'_>, uid: bool) -> &'a [crate::proto::imap::Range] {
         let exists = self.view.exists();
         set.resolve(self.arena, if uid { self.view.uid_of(exists).unwrap_or(0) } else { exists })
+    }
+}
+
+impl Test<'_> {
+    /// Whether the mail file is looked at.
+    fn needs_message(&self) -> bool {
+        match self {
+            Test::Text(..) | Test::Field(_) => true,
+            Test::Not(test) => test.needs_message(),
+            Test::Any(tests) | Test::Every(tests) => tests.iter().any(Test::needs_message),
+            _ => false,
+        }
     }
 }
 
@@ -201,7 +219,6 @@ fn own_header(message: &Message) -> Result<&[u8], Error> {
 
 impl Dialogue {
     pub(super) async fn search(&mut self, tagged: &Tagged<'_>, search: Search<'_>, arena: &Arena) -> io::Result<()> {
-        let State::Selected(_, view) = &self.state else { return Ok(()) };
         if search
             .charset
             .is_some_and(|charset| !["UTF-8", "US-ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
@@ -209,19 +226,21 @@ impl Dialogue {
             self.answer(tagged.tag, "NO [BADCHARSET (US-ASCII UTF-8)] That charset is not known here");
             return Ok(());
         }
-        let found = match (Compiler { view, arena }).every(search.keys) {
-            Ok(test) => find(view, &test, tagged.uid).await.map_err(|error| refusal(&error)),
+        let State::Selected(_, view) = &self.state else { return Ok(()) };
+        let compiler = Compiler { view, arena, texts: Cell::new(0) };
+        let found = match compiler.every(search.keys) {
+            Ok(test) => self.find(&test, tagged.uid).await.map_err(|error| refusal(&error)),
             Err(Refused::Text(text)) => Err(text),
         };
         match found {
             Ok(numbers) => {
-                let out = self.wire.output();
-                out.extend_from_slice(b"* SEARCH");
+                self.wire.output().extend_from_slice(b"* SEARCH");
                 for number in numbers {
-                    out.push(b' ');
-                    respond::number(out, u64::from(number));
+                    self.wire.output().push(b' ');
+                    respond::number(self.wire.output(), u64::from(number));
+                    self.wire.breathe().await?;
                 }
-                out.extend_from_slice(b"\r\n");
+                self.wire.output().extend_from_slice(b"\r\n");
                 self.tell(command::tells_expunge(tagged));
                 self.answer(tagged.tag, "OK SEARCH completed");
             }
@@ -229,19 +248,24 @@ impl Dialogue {
         }
         Ok(())
     }
-}
 
-async fn find(view: &View, test: &Test<'_>, uid: bool) -> Result<Vec<u32>, Error> {
-    let mut found = Vec::new();
-    for seq in 1..=view.exists() {
-        let Some(entry) = view.entry(seq) else { break };
-        let mut candidate = Candidate { view, seq, entry, message: None };
-        if candidate.matches(test)? {
-            found.push(if uid { entry.uid.0 } else { seq });
+    async fn find(&self, test: &Test<'_>, uid: bool) -> Result<Vec<u32>, Error> {
+        let State::Selected(_, view) = &self.state else { return Ok(Vec::new()) };
+        let needs_message = test.needs_message();
+        let mut found = Vec::new();
+        for seq in 1..=view.exists() {
+            let Some(entry) = view.entry(seq) else { break };
+            if needs_message && let Some(cold) = view.cold(seq) {
+                // A block of the map that nobody looked at: read and checked where it may block.
+                let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
+                view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
+            }
+            let mut candidate = Candidate { view, seq, entry, message: None };
+            if candidate.matches(test)? {
+                found.push(if uid { entry.uid.0 } else { seq });
+            }
+            self.context.ring.breathe().await;
         }
-        if seq % limits::MESSAGES_A_SLICE == 0 {
-            yield_now().await;
-        }
+        Ok(found)
     }
-    Ok(found)
 }

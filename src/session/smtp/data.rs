@@ -56,7 +56,7 @@ impl Dialogue {
         let now = (self.context.clock)();
         let taken = self.context.taken.get() + 1;
         self.context.taken.set(taken);
-        let id = format!("{now:x}.{:x}.{taken:x}", self.context.shard);
+        let id = format!("{now:x}-{:x}-{taken:x}", self.context.shard);
         let Some(transaction) = &self.transaction else { return (Vec::new(), id) };
         let (name, extended) = self.hello.as_ref().map_or(("unknown", false), |hello| (&*hello.domain, hello.extended));
         // RFC 3848: what was spoken.

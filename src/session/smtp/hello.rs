@@ -3,16 +3,20 @@
 //! The name that the client gives is kept for the Received line and checked for nothing else. What is offered depends on
 //! TLS and on the listener, so it is written anew each time.
 
-use super::{Dialogue, Hello};
+use super::{Dialogue, Hello, Next};
 use crate::proto::smtp::reply;
 
 impl Dialogue {
-    pub(super) fn hello(&mut self, domain: &str, extended: bool) {
+    pub(super) fn hello(&mut self, domain: &str, extended: bool) -> Next {
+        if self.has_idled_enough() {
+            return Next::Over;
+        }
         self.transaction = None;
         self.hello = Some(Hello { domain: domain.into(), extended });
         let host = self.context.config.hostname.clone();
         if !extended {
-            return self.reply(250, "", &host);
+            self.reply(250, "", &host);
+            return Next::Command;
         }
         let size = format!("SIZE {}", self.context.config.max_message_bytes);
         let mut lines = vec![host.as_str(), &size, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
@@ -23,5 +27,6 @@ impl Dialogue {
             lines.push("AUTH PLAIN LOGIN");
         }
         reply::lines(self.wire.output(), 250, "", &lines);
+        Next::Command
     }
 }

@@ -12,6 +12,7 @@ mod transaction;
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::login::{Exchange, Identity};
 use super::{Context, Endpoint, Peer};
@@ -48,6 +49,8 @@ struct Dialogue {
     hello: Option<Hello>,
     identity: Option<Identity>,
     transaction: Option<Box<Transaction>>,
+    /// When the connection came.
+    since: Instant,
     failures: u32,
     idle_commands: u32,
 }
@@ -72,6 +75,7 @@ impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
     pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
+        let since = wire.ring().now();
         let dialogue = Dialogue {
             wire,
             context,
@@ -81,6 +85,7 @@ impl Session {
             hello: None,
             identity: None,
             transaction: None,
+            since,
             failures: 0,
             idle_commands: 0,
         };
@@ -106,6 +111,7 @@ impl Session {
             let next = match self.dialogue.framer.next(self.input.octets(), limits::SMTP_LINE_BYTES_MAX) {
                 Line::Partial => self.more().await?,
                 Line::Complete { length } => {
+                    self.input.spare(&self.dialogue.wire);
                     let line = &self.input.octets()[..length];
                     let next = Box::pin(self.dialogue.execute(line)).await?;
                     self.input.consume(length);
@@ -113,15 +119,16 @@ impl Session {
                 }
                 Line::Refused { fault, length, close } => {
                     self.input.consume(length);
-                    self.dialogue.reply(500, "5.5.2", fault.text());
+                    let next = self.dialogue.idly(500, "5.5.2", fault.text());
                     // What follows a bare CR or LF may be read as commands by one program and as text by another.
-                    if close { Next::Over } else { Next::Command }
+                    if close { Next::Over } else { next }
                 }
                 Line::Skipped { length } => {
                     self.input.consume(length);
                     Next::Command
                 }
             };
+            self.dialogue.wire.breathe().await?;
             let next = match next {
                 Next::StartTls => self.start_tls().await?,
                 Next::Data => Box::pin(self.data()).await?,
@@ -139,7 +146,7 @@ impl Session {
         let dialogue = &mut self.dialogue;
         dialogue.wire.flush().await?;
         if !dialogue.context.stopping.get() {
-            dialogue.wire.set_deadline(dialogue.endpoint.idle_timeout());
+            dialogue.wire.set_deadline_at(dialogue.patience());
             match self.input.wait(&mut dialogue.wire).await? {
                 Fill::More => return Ok(Next::Command),
                 Fill::End => return Ok(Next::Over),
@@ -212,32 +219,30 @@ impl Dialogue {
             Command::Noop | Command::Ehlo { .. } | Command::Helo { .. } | Command::StartTls | Command::Quit
         );
         if self.lacks_tls() && !harmless {
-            self.reply(530, "5.7.0", "Must issue a STARTTLS command first");
-            return Ok(Next::Command);
+            return Ok(self.idly(530, "5.7.0", "Must issue a STARTTLS command first"));
         }
-        match command {
+        Ok(match command {
             Command::Ehlo { domain } => self.hello(domain, true),
             Command::Helo { domain } => self.hello(domain, false),
             Command::Mail { from, size, .. } => self.mail(from, size),
-            Command::Rcpt { to } => return Ok(self.rcpt(to).await),
-            Command::Data => return Ok(self.may_send_data()),
-            Command::Auth { mechanism, initial } => return self.may_authenticate(mechanism, initial).await,
-            Command::StartTls => return Ok(self.may_start_tls()),
+            Command::Rcpt { to } => self.rcpt(to).await,
+            Command::Data => self.may_send_data(),
+            Command::Auth { mechanism, initial } => self.may_authenticate(mechanism, initial).await?,
+            Command::StartTls => self.may_start_tls(),
             Command::Quit => {
                 self.reply(221, "2.0.0", "Until next time");
-                return Ok(Next::Over);
+                Next::Over
             }
             Command::Rset => {
                 self.transaction = None;
-                return Ok(self.idly(250, "2.0.0", "OK"));
+                self.idly(250, "2.0.0", "OK")
             }
-            Command::Noop => return Ok(self.idly(250, "2.0.0", "OK")),
-            Command::Help => return Ok(self.idly(214, "2.0.0", "RFC 5321")),
-            Command::Vrfy { .. } => return Ok(self.idly(252, "2.5.2", "Send mail and see")),
-            Command::Expn { .. } => return Ok(self.idly(502, "5.5.1", "EXPN is off")),
-            Command::Lhlo { .. } => return Ok(self.idly(500, "5.5.1", "This is SMTP: say EHLO")),
-        }
-        Ok(Next::Command)
+            Command::Noop => self.idly(250, "2.0.0", "OK"),
+            Command::Help => self.idly(214, "2.0.0", "RFC 5321"),
+            Command::Vrfy { .. } => self.idly(252, "2.5.2", "Send mail and see"),
+            Command::Expn { .. } => self.idly(502, "5.5.1", "EXPN is off"),
+            Command::Lhlo { .. } => self.idly(500, "5.5.1", "This is SMTP: say EHLO"),
+        })
     }
 
     fn malformed(&mut self, error: ParseError) -> Next {
@@ -246,13 +251,30 @@ impl Dialogue {
 
     /// A reply to a command that does nothing: a client may have so many of them.
     fn idly(&mut self, code: u16, enhanced: &str, text: &str) -> Next {
-        self.idle_commands += 1;
-        if self.idle_commands > limits::IDLE_COMMANDS_MAX {
-            self.reply(421, "4.7.0", "Too many commands that do nothing");
+        if self.has_idled_enough() {
             return Next::Over;
         }
         self.reply(code, enhanced, text);
         Next::Command
+    }
+
+    /// Counts a command that does nothing; true: that was one too many, and it was said.
+    fn has_idled_enough(&mut self) -> bool {
+        self.idle_commands += 1;
+        let enough = self.idle_commands > limits::IDLE_COMMANDS_MAX;
+        if enough {
+            self.reply(421, "4.7.0", "Too many commands that do nothing");
+        }
+        enough
+    }
+
+    /// Until when the client may be silent: on a listener for users, a stranger until it should have logged in.
+    fn patience(&self) -> Instant {
+        let idle = self.wire.ring().now() + self.endpoint.idle_timeout();
+        if self.endpoint.listener.anonymous || self.identity.is_some() {
+            return idle;
+        }
+        idle.min(self.since + limits::LOGIN_TIME_MAX)
     }
 
     fn may_start_tls(&mut self) -> Next {

@@ -24,22 +24,23 @@ fn path(mailbox: &Mailbox<'_>) -> String {
 }
 
 impl Dialogue {
-    pub(super) fn mail(&mut self, from: Option<Mailbox<'_>>, size: Option<u64>) {
+    pub(super) fn mail(&mut self, from: Option<Mailbox<'_>>, size: Option<u64>) -> Next {
         if self.hello.is_none() {
-            return self.reply(503, "5.5.1", "Say EHLO first");
+            return self.idly(503, "5.5.1", "Say EHLO first");
         }
         if self.transaction.is_some() {
-            return self.reply(503, "5.5.1", "A transaction is open: RSET ends it");
+            return self.idly(503, "5.5.1", "A transaction is open: RSET ends it");
         }
         if self.identity.is_none() && !self.endpoint.listener.anonymous {
-            return self.reply(530, "5.7.0", "Authentication required");
+            return self.idly(530, "5.7.0", "Authentication required");
         }
         if size.is_some_and(|size| size > self.context.config.max_message_bytes) {
-            return self.reply(552, "5.3.4", "The message is larger than this server takes");
+            return self.idly(552, "5.3.4", "The message is larger than this server takes");
         }
         let reverse_path = from.as_ref().map(path).unwrap_or_default();
         self.transaction = Some(Box::new(Transaction { reverse_path, recipients: Vec::new() }));
         self.reply(250, "2.1.0", "OK");
+        Next::Command
     }
 
     pub(super) async fn rcpt(&mut self, to: Mailbox<'_>) -> Next {
@@ -48,7 +49,9 @@ impl Dialogue {
         };
         if transaction.recipients.len() >= limits::RECIPIENTS_MAX {
             // RFC 5321 §4.5.3.1.10: the client sends the others in another transaction.
-            return self.idly(452, "4.5.3", "Too many recipients");
+            // Not counted: the transaction that it has so far is a good one.
+            self.reply(452, "4.5.3", "Too many recipients");
+            return Next::Command;
         }
         let address = path(&to);
         let (reply, answer) = self.context.post.call();
