@@ -6,8 +6,9 @@ use std::time::Duration;
 
 // What a connection may do before authentication.
 
-/// One command line before authentication: a user name and a password of 255 octets each as quoted strings, and room.
-pub const LINE_BYTES_BEFORE_AUTH_MAX: usize = 2048;
+/// One command line before authentication: a user name and a password ([`USER_NAME_BYTES_MAX`], [`PASSWORD_BYTES_MAX`]) with
+/// every octet escaped, or three of them in base64 (RFC 4959), and room for tag and command.
+pub const LINE_BYTES_BEFORE_AUTH_MAX: usize = 2 * (USER_NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 128;
 /// Literals of one command before authentication (LOGIN takes two), each at most a line long.
 pub const LITERALS_BEFORE_AUTH_MAX: usize = 2;
 /// One SASL response line: RFC 4954 §4 allows 12,288 octets; a PLAIN message of three 255 octet fields needs 1,028.
@@ -29,8 +30,9 @@ pub const LITERALS_MAX: usize = 64;
 pub const NESTING_MAX: usize = 64;
 /// Ranges in one sequence set: a command line of [`LINE_BYTES_MAX`] holds at most half as many.
 pub const SEQUENCE_RANGES_MAX: usize = LINE_BYTES_MAX / 2;
-/// One SMTP command line: RFC 5321 §4.5.3.1.4 asks for 512, its extensions add up to 1,500.
-pub const SMTP_LINE_BYTES_MAX: usize = 2048;
+/// One SMTP command line: RFC 5321 §4.5.3.1.4 asks for 512, its extensions add up to 1,500; AUTH with an initial response is the
+/// longest, three fields in base64 as before authentication in IMAP.
+pub const SMTP_LINE_BYTES_MAX: usize = LINE_BYTES_BEFORE_AUTH_MAX;
 /// One line of message text: RFC 5321 §4.5.3.1.6 says 1,000; real mail has longer ones, a stream without lines is not mail.
 pub const TEXT_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Recipients of one transaction: RFC 5321 §4.5.3.1.8 asks for at least 100.
@@ -268,3 +270,6 @@ pub const REFUSED_LOGIN_PAUSE: Duration = Duration::from_millis(500);
 pub const SESSION_SLICE: Duration = Duration::from_micros(200);
 /// Keys of one SEARCH that look into texts: a message's search text has at most 4 MiB, which such a key scans in some 0.4 ms.
 pub const SEARCH_TEXT_KEYS_MAX: usize = 32;
+
+/// Octets of a message times its recipients: each account keeps a copy of its own, and one DATA may not fill the disk.
+pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;

@@ -59,8 +59,10 @@ pub fn load_server(certificate: &Path, key: &Path, minimum_1_3: bool) -> Result<
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
         .map_err(|error| format!("{} and {} do not fit: {error}", certificate.display(), key.display()))?;
-    // Two tickets a handshake are for browsers; a mail program opens its connections one by one.
-    config.send_tls13_tickets = 1;
+    // No resumption: rustls's memory of sessions is one lock for all shards, and a ticket of one listener would be taken at
+    // another. A mail program holds its connections.
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(ServerTls(Arc::new(config)))
 }
 

@@ -45,11 +45,6 @@ enum Place<'a> {
     Field(&'a [u8]),
 }
 
-/// Why a SEARCH can't be done.
-enum Refused {
-    Text(&'static str),
-}
-
 const DAY: i64 = 86_400;
 
 struct Compiler<'v, 'a> {
@@ -60,11 +55,11 @@ struct Compiler<'v, 'a> {
 }
 
 impl<'a> Compiler<'_, 'a> {
-    fn every(&self, keys: &'a [SearchKey<'a>]) -> Result<Test<'a>, Refused> {
+    fn every(&self, keys: &'a [SearchKey<'a>]) -> Result<Test<'a>, &'static str> {
         keys.iter().map(|key| self.compile(key)).collect::<Result<_, _>>().map(Test::Every)
     }
 
-    fn compile(&self, key: &'a SearchKey<'a>) -> Result<Test<'a>, Refused> {
+    fn compile(&self, key: &'a SearchKey<'a>) -> Result<Test<'a>, &'static str> {
         let day = |days: i32| i64::from(days) * DAY;
         Ok(match *key {
             SearchKey::All => Test::All,
@@ -91,7 +86,7 @@ impl<'a> Compiler<'_, 'a> {
             SearchKey::Or(one, other) => Test::Any(vec![self.compile(one)?, self.compile(other)?]),
             SearchKey::And(keys) => self.every(keys)?,
             SearchKey::Body(_) | SearchKey::SentBefore(_) | SearchKey::SentOn(_) | SearchKey::SentSince(_) => {
-                return Err(Refused::Text("NO [CANNOT] SEARCH by BODY and SENT dates is not there yet"));
+                return Err("NO [CANNOT] SEARCH by BODY and SENT dates is not there yet");
             }
         })
     }
@@ -105,13 +100,12 @@ impl<'a> Compiler<'_, 'a> {
         }
     }
 
-    fn text(&self, place: Place<'a>, text: &[u8]) -> Result<Test<'a>, Refused> {
+    fn text(&self, place: Place<'a>, text: &[u8]) -> Result<Test<'a>, &'static str> {
         self.texts.set(self.texts.get() + 1);
         if self.texts.get() > limits::SEARCH_TEXT_KEYS_MAX {
-            return Err(Refused::Text("NO [LIMIT] Too many strings in one SEARCH"));
+            return Err("NO [LIMIT] Too many strings in one SEARCH");
         }
-        let text =
-            std::str::from_utf8(text).map_err(|_| Refused::Text("NO [CANNOT] The search string is not UTF-8"))?;
+        let text = std::str::from_utf8(text).map_err(|_| "NO [CANNOT] The search string is not UTF-8")?;
         let folded = mime::fold(text);
         Ok(if folded.is_empty() {
             Test::All
@@ -230,7 +224,7 @@ impl Dialogue {
         let compiler = Compiler { view, arena, texts: Cell::new(0) };
         let found = match compiler.every(search.keys) {
             Ok(test) => self.find(&test, tagged.uid).await.map_err(|error| refusal(&error)),
-            Err(Refused::Text(text)) => Err(text),
+            Err(text) => Err(text),
         };
         match found {
             Ok(numbers) => {
