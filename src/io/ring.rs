@@ -396,11 +396,6 @@ impl Ring {
         }
         kicked
     }
-
-    /// True while the driver is parked.
-    pub fn is_parked(&self) -> bool {
-        self.0.parked.borrow().is_some()
-    }
 }
 
 /// `IORING_ENTER_GETEVENTS`.
