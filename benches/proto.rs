@@ -1,4 +1,6 @@
-//! What one command costs before a session sees it: framing and parsing, and what is written back.
+//! What one command costs before a session sees it: framing and parsing, and what is written back; and what one message
+//! costs at delivery. No I/O, no session: those are measured on a running server, by loadgen and `benches/noop-ratio`.
+//! Under test each runs once.
 
 use std::hint::black_box;
 

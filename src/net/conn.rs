@@ -292,6 +292,7 @@ impl Wire {
         self.timer.set(self.ring().now() + time);
     }
 
+<<<<<<< HEAD
     /// Waits end at `end`.
     pub fn set_deadline_at(&self, end: Instant) {
         self.timer.set(end);
@@ -307,6 +308,8 @@ impl Wire {
         Ok(())
     }
 
+=======
+>>>>>>> rev2
     /// The output so far, to append to. Under TLS it is plaintext until it is flushed.
     pub fn output(&mut self) -> &mut Vec<u8> {
         self.parcel().buffer()
@@ -315,11 +318,6 @@ impl Wire {
     /// The output as a parcel, to lend to.
     pub fn parcel(&mut self) -> &mut Parcel {
         self.output.get_or_insert_with(|| self.socket.ring().parcel())
-    }
-
-    /// There is output to flush.
-    pub fn pending(&self) -> bool {
-        self.output.as_ref().is_some_and(|parcel| !parcel.is_empty())
     }
 
     /// Octets waiting to be flushed.
