@@ -292,7 +292,6 @@ impl Wire {
         self.timer.set(self.ring().now() + time);
     }
 
-<<<<<<< HEAD
     /// Waits end at `end`.
     pub fn set_deadline_at(&self, end: Instant) {
         self.timer.set(end);
@@ -308,8 +307,6 @@ impl Wire {
         Ok(())
     }
 
-=======
->>>>>>> rev2
     /// The output so far, to append to. Under TLS it is plaintext until it is flushed.
     pub fn output(&mut self) -> &mut Vec<u8> {
         self.parcel().buffer()
