@@ -66,8 +66,6 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 
 /// Filled receive buffers that one socket may have waiting before its receive is ended: two TLS records.
 pub const RECEIVE_QUEUE_BUFFERS: u16 = 4;
-/// Filled receive buffers that one socket may have waiting before its receive is ended: four TLS records.
-pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
 /// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
 pub const OUTPUT_BYTES: usize = 32 * 1024;
 /// Output buffers that a shard keeps for later: 2 MiB.
