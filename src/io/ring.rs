@@ -237,17 +237,22 @@ impl Ring {
         if wheel.armed.is_some_and(|armed| armed <= tick) {
             return;
         }
-        wheel.armed = Some(tick);
+        let replaced = wheel.armed.replace(tick);
         let wait = wheel.instant_of(tick).saturating_duration_since(Instant::now());
         drop(wheel);
         let mut spec = self.0.timeout.borrow_mut();
         *spec = types::Timespec::new().sec(wait.as_secs()).nsec(wait.subsec_nanos());
         let pointer: *const types::Timespec = &*spec;
         drop(spec);
-        let tag = Tag { kind: Kind::Timeout, generation: 0, index: tick as u32 };
+        let tag = |tick: u64| Tag { kind: Kind::Timeout, generation: 0, index: tick as u32 }.user_data();
+        if let Some(later) = replaced {
+            let entry = opcode::TimeoutRemove::new(tag(later)).build().user_data(Tag::FORGOTTEN);
+            // SAFETY: the entry points to nothing.
+            unsafe { self.push(&entry) };
+        }
         // SAFETY: the kernel copies the time while it takes the entry; the cell lives as long as the ring, and a value
         // that was replaced before that is an earlier one, whose firing is ignored where its tick is not the armed one.
-        unsafe { self.push(&opcode::Timeout::new(pointer).build().user_data(tag.user_data())) };
+        unsafe { self.push(&opcode::Timeout::new(pointer).build().user_data(tag(tick))) };
     }
 
     /// Submits, lets the kernel run what it deferred, and hands out completions. `wait`: sleeps until there is one.

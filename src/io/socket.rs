@@ -338,12 +338,13 @@ impl std::fmt::Debug for Socket {
 }
 
 struct Accept {
-    generation: u32,
     descriptor: Option<OwnedFd>,
     armed: bool,
     paused: bool,
     accepted: VecDeque<io::Result<OwnedFd>>,
     waker: Option<Waker>,
+    /// Who waits for the last completion.
+    closer: Option<Waker>,
 }
 
 /// The shard's listeners.
@@ -355,7 +356,7 @@ pub(super) struct Accepts {
 impl Accepts {
     fn arm(&self, ring: &Ring, listener: &mut Accept, index: u32) {
         let Some(descriptor) = &listener.descriptor else { return };
-        let tag = Tag { kind: Kind::Accept, generation: listener.generation, index };
+        let tag = Tag { kind: Kind::Accept, generation: 0, index };
         let socket = types::Fd(descriptor.as_raw_fd());
         let entry = opcode::AcceptMulti::new(socket).flags(libc::SOCK_CLOEXEC).build().user_data(tag.user_data());
         listener.armed = true;
@@ -369,7 +370,7 @@ impl Accepts {
         let result = completion.result();
         // SAFETY: a result of 0 and up is a new descriptor that nobody else owns.
         let accepted = if result >= 0 { Ok(unsafe { OwnedFd::from_raw_fd(result) }) } else { Err(-result) };
-        if !cqueue::more(completion.flags()) && listener.generation & GENERATION_MASK == tag.generation {
+        if !cqueue::more(completion.flags()) {
             listener.armed = false;
         }
         match accepted {
@@ -382,11 +383,9 @@ impl Accepts {
         if !listener.armed && !listener.paused && listener.accepted.is_empty() {
             self.arm(ring, listener, tag.index);
         }
-        let waker = listener.waker.take();
+        let wakers = [listener.waker.take(), if listener.armed { None } else { listener.closer.take() }];
         drop(listeners);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
@@ -402,12 +401,12 @@ impl Ring {
         let accepts = self.accepts();
         let mut listeners = accepts.listeners.borrow_mut();
         let mut listener = Accept {
-            generation: 0,
             descriptor: Some(descriptor),
             armed: false,
             paused: false,
             accepted: VecDeque::new(),
             waker: None,
+            closer: None,
         };
         let index = listeners.len() as u32;
         accepts.arm(self, &mut listener, index);
@@ -446,7 +445,7 @@ impl Listener {
         self.with(|listener| {
             listener.paused = true;
             if listener.armed {
-                self.ring.cancel(Tag { kind: Kind::Accept, generation: listener.generation, index: self.index });
+                self.ring.cancel(Tag { kind: Kind::Accept, generation: 0, index: self.index });
             }
         });
     }
@@ -462,13 +461,11 @@ impl Listener {
     }
 
     /// Stops listening for good; connections in the backlog are refused by the kernel.
-    pub fn close(&self) {
+    pub async fn close(&self) {
         let waker = self.with(|listener| {
             if listener.armed {
-                self.ring.cancel(Tag { kind: Kind::Accept, generation: listener.generation, index: self.index });
+                self.ring.cancel(Tag { kind: Kind::Accept, generation: 0, index: self.index });
             }
-            listener.generation = listener.generation.wrapping_add(1);
-            listener.armed = false;
             listener.descriptor = None;
             listener.accepted.clear();
             listener.waker.take()
@@ -476,6 +473,17 @@ impl Listener {
         if let Some(waker) = waker {
             waker.wake();
         }
+        // The kernel's accept keeps the socket listening until its last completion: only then is the port free.
+        std::future::poll_fn(|context| {
+            self.with(|listener| {
+                if !listener.armed {
+                    return Poll::Ready(());
+                }
+                listener.closer = Some(context.waker().clone());
+                Poll::Pending
+            })
+        })
+        .await;
     }
 }
 

@@ -121,11 +121,12 @@ impl Connection {
             return;
         }
         self.wire.socket.shutdown_write();
-        self.wire.set_deadline(limits::LINGER);
+        let end = self.wire.ring().now() + limits::LINGER;
+        self.wire.set_deadline_at(end);
         let mut left = limits::LINGER_BYTES_MAX;
         loop {
             let received = std::future::poll_fn(|context| {
-                if self.wire.timer.poll(context).is_ready() {
+                if self.wire.poll_end(end, context).is_ready() {
                     return Poll::Ready(Ok(None));
                 }
                 self.wire.socket.poll_receive(context)
@@ -354,19 +355,33 @@ impl Wire {
 
     /// Waits until what was flushed is through, for `SEND_TIME_MAX` at the most.
     pub async fn sent(&mut self) -> io::Result<()> {
-        let mut waited = false;
+        let mut end = None;
         std::future::poll_fn(|context| {
             if let Poll::Ready(sent) = self.socket.poll_sent(context) {
                 return Poll::Ready(sent);
             }
-            if !std::mem::replace(&mut waited, true) {
-                self.set_deadline(limits::SEND_TIME_MAX);
-            }
-            match self.timer.poll(context) {
+            let end = *end.get_or_insert_with(|| {
+                let end = self.ring().now() + limits::SEND_TIME_MAX;
+                self.timer.set(end);
+                end
+            });
+            match self.poll_end(end, context) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 Poll::Pending => Poll::Pending,
             }
         })
         .await
+    }
+
+    /// Ready at `end`, which the timer was set to. All timers may be fired at once, to tell that the server stops: who sends
+    /// or says its last words goes on.
+    fn poll_end(&self, end: Instant, context: &mut Context<'_>) -> Poll<()> {
+        while self.timer.poll(context).is_ready() {
+            if self.ring().now() >= end {
+                return Poll::Ready(());
+            }
+            self.timer.set(end);
+        }
+        Poll::Pending
     }
 }
