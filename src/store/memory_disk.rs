@@ -348,4 +348,8 @@ impl Disk for MemoryDisk {
         let inode = state.names.get(path).ok_or_else(|| not_found(path))?;
         Ok(Map::of_bytes(&state.inodes[*inode].now))
     }
+
+    async fn map_file(&self, file: &usize) -> io::Result<Map> {
+        Ok(Map::of_bytes(&self.0.borrow().inodes[*file].now))
+    }
 }
