@@ -188,6 +188,44 @@ fn a_full_disk_refuses_and_recovers() {
     });
 }
 
+#[test]
+fn a_log_without_descriptors_refuses_and_recovers() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+        let disk = MemoryDisk::default();
+        let ran = with_shards(&disk, 1, async |stores: Vec<Store>| {
+            let inbox = inbox(&stores[0], 1).await;
+            let mut accepted = Vec::new();
+            for number in 0..400 {
+                // Short in turns, of which the longer ones use up the spare segment; recycled segments among them.
+                let short = number % 100 >= 20;
+                disk.run_short(short.then_some(errno));
+                match inbox.append(message(number, 2000)).await {
+                    Ok(_) => accepted.push(number),
+                    Err(error) => assert!(short && error == Error::Full || number % 100 < 5, "{number}: {error:?}"),
+                }
+                if number % 100 == 15 {
+                    stores[0].seal_all().await.unwrap();
+                }
+            }
+            assert!((80..390).contains(&accepted.len()), "{}", accepted.len());
+            disk.run_short(None);
+            accepted
+        });
+        let (accepted, lost) = ran.unwrap();
+        assert!(!lost, "the server goes on");
+        with_store(&disk, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| 2000), accepted));
+    }
+}
+
+#[test]
+fn a_segment_that_fails_to_be_written_is_the_end() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, SEGMENT_BYTES));
+    disk.fail_writes(libc::ENOMEM);
+    let mut writer = boxed(store.writer());
+    assert_eq!((0..100).find_map(|_| poll_once(&mut writer)), Some(Lost::Poisoned));
+}
+
 fn log_files(disk: &MemoryDisk) -> Vec<String> {
     disk.paths().into_iter().filter(|path| path.starts_with("log/0")).collect()
 }
