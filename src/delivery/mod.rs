@@ -4,10 +4,11 @@
 //! failure fails the whole (the client tries again: a duplicate rather than a loss). The message itself is shared, not
 //! copied, on its way. Stages to come (policy, filters, Sieve, quota, journal) stand before [`Delivery::deliver`].
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::hop::{Address, Post, Reply};
-use crate::store::{self, AccountId, NewMessage, Store};
+use crate::store::{self, AccountId, NewMessage, Store, Submitted};
 
 /// A message for accounts of one shard.
 #[derive(Debug)]
@@ -83,11 +84,27 @@ pub async fn accept(store: Store, deliver: Deliver) {
     reply.send(append(&store, message, &accounts).await);
 }
 
+/// Submits the message to every INBOX before it waits for any, so that they share the log's commits.
 async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> Result<(), Failure> {
+    let mut waiting: VecDeque<Submitted> = VecDeque::new();
     for id in accounts {
         let account = store.account(*id).await?;
         let Some(inbox) = account.mailbox("INBOX") else { return Err(Failure::Unavailable) };
-        inbox.append(message.clone()).await?;
+        let submitted = loop {
+            match (inbox.submit(&message).await, waiting.is_empty()) {
+                // Our own copies may be what the log is busy with.
+                (Err(store::Error::Busy), false) => {
+                    if let Some(first) = waiting.pop_front() {
+                        first.wait().await?;
+                    }
+                }
+                (submitted, _) => break submitted?,
+            }
+        };
+        waiting.push_back(submitted);
+    }
+    for submitted in waiting {
+        submitted.wait().await?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -28,6 +29,12 @@ pub(super) type Log = FileLog<AnyDisk>;
 pub(super) struct Done {
     outcome: RefCell<Option<Result<(), Error>>>,
     waker: Cell<Option<Waker>>,
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "done: {:?}", self.outcome.borrow())
+    }
 }
 
 impl Done {

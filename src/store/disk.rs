@@ -53,6 +53,8 @@ pub trait Disk: Clone + 'static {
     async fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// Maps the whole file for reading.
     async fn map(&self, path: &str) -> io::Result<Map>;
+    /// Maps the whole of an open file for reading: one that has no name any more.
+    async fn map_file(&self, file: &Self::File) -> io::Result<Map>;
 }
 
 /// A boxed future of the erased disk.
@@ -79,6 +81,7 @@ trait ErasedFile {
     fn read(&self, offset: u64, bytes: usize) -> Boxed<'_, io::Result<Vec<u8>>>;
     fn write(&self, offset: u64, bytes: Vec<u8>, sync: bool) -> Boxed<'_, (io::Result<()>, Vec<u8>)>;
     fn sync(&self) -> Boxed<'_, io::Result<()>>;
+    fn map(&self) -> Boxed<'_, io::Result<Map>>;
 }
 
 struct Pair<D: Disk>(D, D::File);
@@ -102,6 +105,10 @@ impl<D: Disk> ErasedFile for Pair<D> {
 
     fn sync(&self) -> Boxed<'_, io::Result<()>> {
         Box::pin(self.0.sync(&self.1))
+    }
+
+    fn map(&self) -> Boxed<'_, io::Result<Map>> {
+        Box::pin(self.0.map_file(&self.1))
     }
 }
 
@@ -195,6 +202,10 @@ impl Disk for AnyDisk {
 
     async fn map(&self, path: &str) -> io::Result<Map> {
         self.0.map(path).await
+    }
+
+    async fn map_file(&self, file: &AnyFile) -> io::Result<Map> {
+        file.0.map().await
     }
 }
 

@@ -43,7 +43,7 @@ impl<D: Disk> Clone for FileLog<D> {
 }
 
 type Write = Boxed<'static, (io::Result<()>, Vec<u8>)>;
-type Preparation<F> = Boxed<'static, io::Result<Segment<F>>>;
+type Preparation<F> = Boxed<'static, Result<Segment<F>, Unmade>>;
 
 struct Inner<D: Disk> {
     disk: D,
@@ -60,6 +60,32 @@ struct Inner<D: Disk> {
 struct Segment<F> {
     number: u32,
     file: F,
+}
+
+/// A segment that could not be made.
+struct Unmade {
+    error: io::Error,
+    /// Nothing was lost: there was no room, or no descriptor or memory to open a file with. Another try may go better.
+    passing: bool,
+    /// The number of the file that was to be used again, where it still is what it was.
+    old: Option<u32>,
+}
+
+impl Unmade {
+    /// An operation on names or an open failed.
+    fn opening(error: io::Error) -> Unmade {
+        let short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+        Unmade { passing: short || is_full(&error), error, old: None }
+    }
+
+    /// A write or a sync failed: final, but where there was no room.
+    fn writing(error: io::Error) -> Unmade {
+        Unmade { passing: is_full(&error), error, old: None }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(Error::io("log", error), Error::Full)
 }
 
 struct State<F> {
@@ -80,7 +106,7 @@ struct State<F> {
     /// Numbers of trimmed segments whose files wait to be used again.
     free: Vec<u32>,
     next_number: u32,
-    /// There was no room for a spare; tried again when somebody asks for it.
+    /// There was no room for a spare, or no descriptor; tried again when somebody asks for it.
     full: bool,
     lost: bool,
     buffers: Vec<Vec<u8>>,
@@ -127,10 +153,10 @@ impl<D: Disk> FileLog<D> {
                 let mut state = inner.state.borrow_mut();
                 match made {
                     Ok(segment) => state.spare = Some(segment),
-                    Err(error) if matches!(Error::io("log", &error), Error::Full) => state.full = true,
-                    Err(error) => {
-                        tracing::error!("the next log segment can't be made: {error}");
-                        state.lost = true;
+                    Err(Unmade { error, passing, old }) => {
+                        tracing::error!(again = passing, "the next log segment can't be made: {error}");
+                        state.free.extend(old);
+                        (state.full, state.lost) = (passing, !passing);
                     }
                 }
             }
@@ -212,7 +238,7 @@ impl<D: Disk> CommitLog for FileLog<D> {
             state.take_number()
         };
         let made = make_segment(inner.disk.clone(), inner.epoch, (stream, number), old, inner.segment_bytes).await;
-        let segment = made.map_err(|error| Error::io(&segment_path(inner.epoch, stream, number), &error))?;
+        let segment = made.map_err(|unmade| Error::io(&segment_path(inner.epoch, stream, number), &unmade.error))?;
         inner.state.borrow_mut().current = Some(segment);
         Ok(Opened { epoch: inner.epoch, closed: inner.closed.clone() })
     }
@@ -304,32 +330,38 @@ impl<D: Disk> CommitLog for FileLog<D> {
 }
 
 /// Makes segment `number`, out of the file of segment `old` where there is one, ready to be written: on the medium, with
-/// its name.
+/// its name. Where that fails nothing of it is left; a number that is not used is no gap in the log.
 async fn make_segment<D: Disk>(
     disk: D,
     epoch: u64,
     (stream, number): (StreamId, u32),
     old: Option<u32>,
     bytes: u64,
-) -> io::Result<Segment<D::File>> {
+) -> Result<Segment<D::File>, Unmade> {
     let path = segment_path(epoch, stream, number);
-    let file = match old {
-        Some(old) => {
-            disk.rename(&segment_path(epoch, stream, old), &path).await?;
-            disk.open(&path, Open::Update).await?
-        }
-        None => {
-            let file = disk.open(&path, Open::Create).await?;
-            if let Err(error) = write_zeros(&disk, &file, bytes).await {
-                drop(file);
-                let _ = disk.remove(&path).await;
-                return Err(error);
-            }
-            file
-        }
+    let old_path = old.map(|old| segment_path(epoch, stream, old));
+    let opened = match &old_path {
+        Some(old_path) => disk.open(old_path, Open::Update).await,
+        None => disk.open(&path, Open::Create).await,
     };
-    disk.write_sync(&file, 0, segment_header(epoch, stream, number)).await.0?;
-    disk.sync_folder("log").await?;
+    let file = opened.map_err(|error| Unmade { old, ..Unmade::opening(error) })?;
+    let made = async {
+        match &old_path {
+            Some(old_path) => disk.rename(old_path, &path).await.map_err(Unmade::opening)?,
+            None => write_zeros(&disk, &file, bytes).await.map_err(Unmade::writing)?,
+        }
+        let header = segment_header(epoch, stream, number);
+        disk.write_sync(&file, 0, header).await.0.map_err(Unmade::writing)?;
+        // The folder is opened for it.
+        disk.sync_folder("log").await.map_err(Unmade::opening)
+    };
+    if let Err(unmade) = made.await {
+        drop(file);
+        for path in old_path.iter().chain([&path]) {
+            let _ = disk.remove(path).await;
+        }
+        return Err(unmade);
+    }
     Ok(Segment { number, file })
 }
 

@@ -17,7 +17,7 @@ use super::record::{Details, NewMessage, Record};
 use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
 use super::seams::SegmentStore;
 use super::segments::segment_path;
-use super::types::{Error, FlagOp, Flags, MailboxId, ModSeq, Uid, UidValidity};
+use super::types::{Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Uid, UidValidity};
 use super::view::View;
 use crate::limits::{
     BREATH_BYTES, INLINE_BODY_BYTES_MAX, KEYWORD_BYTES_MAX, KEYWORDS_MAX, LOG_RECORD_BYTES_MAX, UID_RANGES_A_RECORD_MAX,
@@ -111,6 +111,12 @@ impl Mailbox {
 
     /// Adds a message; resolves when it is durable and visible.
     pub async fn append(&self, message: NewMessage) -> Result<Uid, Error> {
+        self.submit(&message).await?.wait().await
+    }
+
+    /// Numbers a message and hands it to the log, without a wait but where its content goes to a file of its own first:
+    /// what is submitted together shares one commit.
+    pub async fn submit(&self, message: &NewMessage) -> Result<Submitted, Error> {
         let details = Details::of(&message.structure).encode();
         let details = details.and_then(Encoded::<Details>::new).ok_or_else(too_large)?;
         let inline = details.bytes().len() + message.structure.text.len() + message.body.len();
@@ -124,20 +130,51 @@ impl Mailbox {
             return Err(too_large());
         }
         let fits = message.body.len() <= INLINE_BODY_BYTES_MAX && inline + record_bytes <= LOG_RECORD_BYTES_MAX;
-        let (uid, done) = if fits {
+        let (uid, done, body) = if fits {
             let body = message.body.clone();
             let text = Text::Shared(message.structure.clone());
             let content = move |record| Ok(Fresh::inline(record, details, text, body));
-            self.submit_message(&message, inline + record_bytes, content)?
+            let (uid, done) = self.submit_message(message, inline + record_bytes, content)?;
+            (uid, done, None)
         } else {
-            let segment = self.put_body(&message, &details).await?;
-            let content = move |record| Fresh::in_segment(record, segment);
-            // The file stays until the next checkpoint; a few dozen of them are as good a reason for one as a long log.
-            self.account.core().commits.count_unsealed(INLINE_BODY_BYTES_MAX as u64);
-            self.submit_message(&message, record_bytes, content)?
+            // What would refuse the message afterwards refuses it before a file is written for it.
+            let core = self.account.core();
+            core.commits.check_room(record_bytes)?;
+            self.keyword_bits(&message.keywords)?;
+            let name = self.put_body(message, &details).await?;
+            match self.submit_segment(message, record_bytes, name).await {
+                Ok((uid, done)) => (uid, done, Some(name)),
+                Err(error) => {
+                    self.delete_body(name).await;
+                    return Err(error);
+                }
+            }
         };
-        done.wait().await?;
-        Ok(uid)
+        Ok(Submitted { mailbox: self.clone(), uid, done, body })
+    }
+
+    /// Submits a message whose content is in body file `name`.
+    async fn submit_segment(
+        &self,
+        message: &NewMessage,
+        record_bytes: usize,
+        name: Hash,
+    ) -> Result<(Uid, Rc<Done>), Error> {
+        let (core, account) = (self.account.core(), self.account.id());
+        let map = core.segments.map(account, name).await?;
+        let segment = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
+        let submitted = self.submit_message(message, record_bytes, |record| Fresh::in_segment(record, segment))?;
+        // The file stays until the next checkpoint; a few dozen of them are as good a reason for one as a long log.
+        core.commits.count_unsealed(INLINE_BODY_BYTES_MAX as u64);
+        Ok(submitted)
+    }
+
+    /// Removes a body file that no record names.
+    async fn delete_body(&self, name: Hash) {
+        if let Err(error) = self.account.core().segments.delete(self.account.id(), name).await {
+            // It is swept when the account is opened the next time.
+            tracing::warn!(account = self.account.id().0, "a refused message's file stays: {error}");
+        }
     }
 
     /// Numbers a message and submits it.
@@ -173,10 +210,9 @@ impl Mailbox {
         Ok((Uid(uid), done))
     }
 
-    /// Writes a large message's content to a body file of its own, durably.
-    async fn put_body(&self, message: &NewMessage, details: &Encoded<Details>) -> Result<Rc<Sealed>, Error> {
+    /// Writes a large message's content to a body file of its own, durably; its name.
+    async fn put_body(&self, message: &NewMessage, details: &Encoded<Details>) -> Result<Hash, Error> {
         let (core, account) = (self.account.core(), self.account.id());
-        core.commits.check_room(0)?;
         core.ensure_folder(self.account.state()).await?;
         // Its numbers are never used twice, so that the same message twice has two names, and two lives.
         let header = FileHeader { kind: FileKind::Body, account, from_seq: core.epoch, to_seq: core.next_number() };
@@ -193,30 +229,31 @@ impl Mailbox {
             writer.write(piece).await?;
         }
         let index = Index { places: vec![place], ..Index::default() };
-        let (name, _) = writer.finish(&index, "body").await?;
-        let map = core.segments.map(account, name).await?;
-        let sealed = Sealed::open(map, segment_path(account, name), name, account)?;
-        Ok(Rc::new(sealed))
+        Ok(writer.finish(&index, "body").await?.0)
+    }
+
+    /// The bits of those keywords that are named, and the others, which there is room for.
+    fn keyword_bits<'a>(&self, names: &'a [String]) -> Result<(u64, Vec<&'a String>), Error> {
+        let mut bits = 0;
+        let mut new: Vec<&String> = Vec::new();
+        let data = self.state.data.borrow();
+        for name in names {
+            match data.keywords_named.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+                Some(bit) => bits |= 1 << bit,
+                None if new.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
+                None => new.push(name),
+            }
+        }
+        let room = KEYWORDS_MAX.saturating_sub(data.keywords_named.len());
+        if new.len() > room || new.iter().any(|name| name.len() > KEYWORD_BYTES_MAX) {
+            return Err(Error::TooManyKeywords);
+        }
+        Ok((bits, new))
     }
 
     /// The bits of keywords, names for those that have none submitted on the way.
     pub(super) fn name_keywords(&self, names: &[String]) -> Result<u64, Error> {
-        let mut bits = 0;
-        let mut new: Vec<&String> = Vec::new();
-        {
-            let data = self.state.data.borrow();
-            for name in names {
-                match data.keywords_named.iter().position(|known| known.eq_ignore_ascii_case(name)) {
-                    Some(bit) => bits |= 1 << bit,
-                    None if new.iter().any(|other| other.eq_ignore_ascii_case(name)) => {}
-                    None => new.push(name),
-                }
-            }
-            let room = KEYWORDS_MAX.saturating_sub(data.keywords_named.len());
-            if new.len() > room || new.iter().any(|name| name.len() > KEYWORD_BYTES_MAX) {
-                return Err(Error::TooManyKeywords);
-            }
-        }
+        let (mut bits, new) = self.keyword_bits(names)?;
         for name in new {
             let bit = {
                 let mut data = self.state.data.borrow_mut();
@@ -293,6 +330,29 @@ impl Mailbox {
             let change = Change::RecentSeen { mailbox: self.state.id.0, upto };
             self.account.state().submit(core, change, false);
         }
+    }
+}
+
+/// A message that is with the log, and neither durable nor visible before [`Submitted::wait`] said so.
+#[derive(Debug)]
+#[must_use = "nobody knows yet whether it will be durable"]
+pub struct Submitted {
+    mailbox: Mailbox,
+    uid: Uid,
+    done: Rc<Done>,
+    /// The body file that its record names.
+    body: Option<Hash>,
+}
+
+impl Submitted {
+    /// Resolves when the message is durable and visible, or refused after all.
+    pub async fn wait(self) -> Result<Uid, Error> {
+        let outcome = self.done.wait().await;
+        // Refused for want of room: the record is in no log. After any other failure nobody knows.
+        if let (Err(Error::Full), Some(name)) = (&outcome, self.body) {
+            self.mailbox.delete_body(name).await;
+        }
+        outcome.map(|()| self.uid)
     }
 }
 

@@ -65,6 +65,10 @@ struct State {
     write_syncs: u64,
     /// No file can be made or grow.
     full: bool,
+    /// No file can be opened: the system's error number.
+    short: Option<i32>,
+    /// No write works, for that reason.
+    unwritable: Option<i32>,
 }
 
 /// The disk; clones are the same one.
@@ -93,6 +97,20 @@ impl MemoryDisk {
     /// Lets the disk be full: no file is made and none grows; what is there can be written.
     pub(super) fn fill(&self, full: bool) {
         self.0.borrow_mut().full = full;
+    }
+
+    /// Lets every open fail with that error number: there are no descriptors.
+    pub(super) fn run_short(&self, errno: Option<i32>) {
+        self.0.borrow_mut().short = errno;
+    }
+
+    /// Lets every write fail with that error number.
+    pub(super) fn fail_writes(&self, errno: i32) {
+        self.0.borrow_mut().unwritable = Some(errno);
+    }
+
+    fn check_descriptors(&self) -> io::Result<()> {
+        self.0.borrow().short.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
 
     /// From operation `number` on everything fails.
@@ -214,6 +232,7 @@ impl Disk for MemoryDisk {
     type File = usize;
 
     async fn open(&self, path: &str, mode: Open) -> io::Result<usize> {
+        self.check_descriptors()?;
         let found = self.0.borrow().names.get(path).copied();
         match (mode, found) {
             (Open::Create, Some(_)) => Err(io::Error::new(io::ErrorKind::AlreadyExists, path.to_owned())),
@@ -254,6 +273,9 @@ impl Disk for MemoryDisk {
             return (Err(error), bytes);
         }
         let state = &mut *self.0.borrow_mut();
+        if let Some(errno) = state.unwritable {
+            return (Err(io::Error::from_raw_os_error(errno)), bytes);
+        }
         let inode = &mut state.inodes[*file];
         if state.full && offset as usize + bytes.len() > inode.now.len() {
             return (Err(io::ErrorKind::StorageFull.into()), bytes);
@@ -282,6 +304,7 @@ impl Disk for MemoryDisk {
     }
 
     async fn sync_folder(&self, path: &str) -> io::Result<()> {
+        self.check_descriptors()?;
         self.operation().await?;
         let state = &mut *self.0.borrow_mut();
         let (ours, others) =
@@ -347,5 +370,9 @@ impl Disk for MemoryDisk {
         let state = self.0.borrow();
         let inode = state.names.get(path).ok_or_else(|| not_found(path))?;
         Ok(Map::of_bytes(&state.inodes[*inode].now))
+    }
+
+    async fn map_file(&self, file: &usize) -> io::Result<Map> {
+        Ok(Map::of_bytes(&self.0.borrow().inodes[*file].now))
     }
 }

@@ -54,7 +54,7 @@ pub use change::SpecialUse;
 pub use disk::{AnyDisk, Disk, Open};
 pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
 pub use map::{ColdBlocks, Map, WarmBlocks};
 pub use message::Message;

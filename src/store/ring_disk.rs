@@ -94,6 +94,10 @@ impl Disk for RingDisk {
 
     async fn map(&self, path: &str) -> io::Result<Map> {
         let file = self.ring.open(&self.path(path), OpenFlags::Read).await?;
+        self.map_file(&file).await
+    }
+
+    async fn map_file(&self, file: &Descriptor) -> io::Result<Map> {
         Map::of_file(&std::fs::File::from(file.file().try_clone()?))
     }
 }
@@ -125,6 +129,7 @@ mod tests {
             assert_eq!(&*disk.map("a/two").await.unwrap(), b"\0\0\0abc");
             assert_eq!(disk.list("a").await.unwrap(), ["two"]);
             disk.remove("a/two").await.unwrap();
+            assert_eq!(&*disk.map_file(&file).await.unwrap(), b"\0\0\0abc", "it needs no name");
             assert!(disk.list("a").await.unwrap().is_empty() && disk.list("none").await.unwrap().is_empty());
             assert_eq!(disk.open("a/two", Open::Read).await.unwrap_err().kind(), io::ErrorKind::NotFound);
         })

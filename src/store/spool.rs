@@ -1,10 +1,11 @@
 //! The spool: a message while it arrives, and the body that it becomes.
 //!
-//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`] the message goes to a file under `spool/`; a file that
-//! has become a body has no name any more, so that nothing is left behind whatever happens; one that was dropped half
-//! written is removed at the next start. The hash is made on the way. Nothing here is durable: that is the log's word.
+//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`] the message goes to a file under `spool/`; that file
+//! loses its name before its first byte is written, so that its blocks are the disk's again when the last handle or map
+//! of it is gone, whatever ends the message. The hash is made on the way. Nothing here is durable: that is the log's word.
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -105,17 +106,15 @@ impl Spool {
     /// The message is whole.
     pub async fn finish(mut self) -> Result<Body, Error> {
         let hash = Hash::from_digest(&self.digest.clone().finish());
-        if self.file.is_none() {
-            return Ok(Body { bytes: Bytes::Memory(Arc::new(std::mem::take(&mut self.memory))), hash });
-        }
-        if !self.memory.is_empty() {
+        if self.file.is_some() && !self.memory.is_empty() {
             self.empty_memory().await?;
         }
-        let path = &self.path;
-        let map = self.disk.map(path).await.map_err(|error| Error::io(path, &error))?;
-        self.disk.remove(path).await.map_err(|error| Error::io(path, &error))?;
+        let Some(file) = &self.file else {
+            return Ok(Body { bytes: Bytes::Memory(Arc::new(std::mem::take(&mut self.memory))), hash });
+        };
+        let map = self.disk.map_file(file).await.map_err(|error| Error::io(&self.path, &error))?;
         if map.len() as u64 != self.written {
-            return Err(Error::corrupt(path, map.len() as u64, "spool file of another length"));
+            return Err(Error::corrupt(&self.path, map.len() as u64, "spool file of another length"));
         }
         Ok(Body::of_map(map, hash))
     }
@@ -124,8 +123,7 @@ impl Spool {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => {
-                let opened = self.disk.open(&self.path, Open::Create).await;
-                let file = opened.map_err(|error| Error::io(&self.path, &error))?;
+                let file = self.open().await.map_err(|error| Error::io(&self.path, &error))?;
                 self.file.insert(file).clone()
             }
         };
@@ -135,6 +133,14 @@ impl Spool {
         buffer.clear();
         self.memory = buffer;
         Ok(())
+    }
+
+    /// A file without a name. It has one between two operations; what a crash leaves there is empty, and removed at the
+    /// next start.
+    async fn open(&self) -> io::Result<AnyFile> {
+        let file = self.disk.open(&self.path, Open::Create).await?;
+        self.disk.remove(&self.path).await?;
+        Ok(file)
     }
 }
 

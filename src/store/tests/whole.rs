@@ -73,6 +73,29 @@ fn what_arrives_together_is_written_together() {
 }
 
 #[test]
+fn what_is_submitted_shares_a_commit() {
+    let disk = MemoryDisk::default();
+    let stored = with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let mut inboxes = Vec::new();
+        for id in 0..100 {
+            inboxes.push(inbox(&stores[0], id).await);
+        }
+        let (before, new) = (disk.write_syncs(), message(1, 300));
+        let mut submitted = Vec::new();
+        for inbox in &inboxes {
+            submitted.push(inbox.submit(&new).await.unwrap());
+            assert_eq!(inbox.counts().messages, 0, "not durable, not there");
+        }
+        for submitted in submitted {
+            assert_eq!(submitted.wait().await, Ok(Uid(1)));
+        }
+        assert!(inboxes.iter().all(|inbox| inbox.counts().messages == 1));
+        assert_eq!(disk.write_syncs() - before, 1);
+    });
+    assert!(!stored.unwrap().1);
+}
+
+#[test]
 fn nothing_is_visible_before_it_is_durable() {
     let disk = MemoryDisk::default();
     let store = block_on(open_one(&disk, SEGMENT_BYTES));
@@ -188,6 +211,44 @@ fn a_full_disk_refuses_and_recovers() {
     });
 }
 
+#[test]
+fn a_log_without_descriptors_refuses_and_recovers() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+        let disk = MemoryDisk::default();
+        let ran = with_shards(&disk, 1, async |stores: Vec<Store>| {
+            let inbox = inbox(&stores[0], 1).await;
+            let mut accepted = Vec::new();
+            for number in 0..400 {
+                // Short in turns, of which the longer ones use up the spare segment; recycled segments among them.
+                let short = number % 100 >= 20;
+                disk.run_short(short.then_some(errno));
+                match inbox.append(message(number, 2000)).await {
+                    Ok(_) => accepted.push(number),
+                    Err(error) => assert!(short && error == Error::Full || number % 100 < 5, "{number}: {error:?}"),
+                }
+                if number % 100 == 15 {
+                    stores[0].seal_all().await.unwrap();
+                }
+            }
+            assert!((80..390).contains(&accepted.len()), "{}", accepted.len());
+            disk.run_short(None);
+            accepted
+        });
+        let (accepted, lost) = ran.unwrap();
+        assert!(!lost, "the server goes on");
+        with_store(&disk, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| 2000), accepted));
+    }
+}
+
+#[test]
+fn a_segment_that_fails_to_be_written_is_the_end() {
+    let disk = MemoryDisk::default();
+    let store = block_on(open_one(&disk, SEGMENT_BYTES));
+    disk.fail_writes(libc::ENOMEM);
+    let mut writer = boxed(store.writer());
+    assert_eq!((0..100).find_map(|_| poll_once(&mut writer)), Some(Lost::Poisoned));
+}
+
 fn log_files(disk: &MemoryDisk) -> Vec<String> {
     disk.paths().into_iter().filter(|path| path.starts_with("log/0")).collect()
 }
@@ -248,28 +309,22 @@ fn large_messages_go_around_the_log() {
     let bytes = 3_000_000;
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
-        let mut spool = store.spool();
+        let (mut spool, before) = (store.spool(), disk.operations());
         for piece in raw(1, bytes).chunks(70_001) {
             spool.write(piece).await.unwrap();
         }
-        assert!(disk.paths().iter().any(|path| path.starts_with("spool/")), "past memory it is a file");
+        assert!(disk.operations() > before, "past memory it is a file");
+        assert!(!disk.paths().iter().any(|path| path.starts_with("spool/")), "without a name");
         assert_eq!(spool.len(), raw(1, bytes).len() as u64);
         let body = spool.finish().await.unwrap();
         assert_eq!(body.hash(), Hash::of(&raw(1, bytes)));
-        assert!(!disk.paths().iter().any(|path| path.starts_with("spool/")), "a body has no name");
         let new = NewMessage { body, ..message(1, bytes) };
         // The same twice: two messages, two lives.
         inbox.append(new.clone()).await.unwrap();
         inbox.append(new).await.unwrap();
         assert_eq!(numbers(&inbox, |_| bytes), [1, 1]);
-        // A spool that is dropped is swept at the next start.
-        let mut spool = store.spool();
-        spool.write(&vec![0; 600_000]).await.unwrap();
-        drop(spool);
-        assert!(disk.paths().iter().any(|path| path.starts_with("spool/")));
     });
     with_store(&disk, async |store| {
-        assert!(!disk.paths().iter().any(|path| path.starts_with("spool/")));
         let inbox = inbox(&store, 1).await;
         assert_eq!(numbers(&inbox, |_| bytes), [1, 1]);
         let view = inbox.view(false);
@@ -282,6 +337,62 @@ fn large_messages_go_around_the_log() {
         assert_whole(&pinned, 1, bytes);
     });
     with_store(&disk, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| bytes), [1]));
+}
+
+#[test]
+fn a_refused_large_message_leaves_no_file() {
+    let disk = MemoryDisk::default();
+    let bodies = || {
+        let paths = disk.paths();
+        paths.iter().filter(|path| path.starts_with("accounts/") && !path.ends_with("MANIFEST")).count()
+    };
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let keywords = (0..=crate::limits::KEYWORDS_MAX).map(|number| format!("k{number}")).collect();
+        let refused = inbox.append(NewMessage { keywords, ..message(1, 600_000) }).await;
+        assert_eq!((refused, bodies()), (Err(Error::TooManyKeywords), 0));
+        // Taken at first, and refused by a log that has no room: a small one would fit yet, this record does not.
+        disk.run_short(Some(libc::EMFILE));
+        let mut refused = Ok(Uid(0));
+        for number in 0..400 {
+            refused = refused.and(inbox.append(message(number, 300)).await);
+        }
+        assert_eq!(refused, Err(Error::Full));
+        disk.run_short(None);
+        let mut large = message(2, 600_000);
+        large.delivery.as_mut().unwrap().recipients = vec!["someone@example".to_owned(); 1000];
+        let before = inbox.counts().messages;
+        let submitted = inbox.submit(&large).await.unwrap();
+        assert_eq!(bodies(), 1);
+        assert_eq!((submitted.wait().await, bodies()), (Err(Error::Full), 0));
+        assert_eq!(inbox.counts().messages, before);
+        // With room it stays.
+        inbox.append(large).await.unwrap();
+        assert_eq!((inbox.counts().messages, bodies()), (before + 1, 1));
+    });
+}
+
+#[test]
+fn a_message_that_never_ends_leaves_no_file() {
+    let disk = MemoryDisk::default();
+    let spooled = |disk: &MemoryDisk| disk.paths().iter().any(|path| path.starts_with("spool/"));
+    with_store(&disk, async |store| {
+        // Its name stays for the time of one operation; a start sweeps what a failure or a power cut leaves there.
+        for _ in 0..100 {
+            yield_now().await; // until the log has its spare segment
+        }
+        disk.fail_once(disk.operations() + 2, std::io::ErrorKind::Other);
+        let refused = store.spool().write(&vec![0; 600_000]).await;
+        assert!(matches!(refused, Err(Error::Io { .. })) && spooled(&disk), "{refused:?}");
+    });
+    with_store(&disk, async |store| {
+        assert!(!spooled(&disk));
+        let mut spool = store.spool();
+        spool.write(&vec![0; 600_000]).await.unwrap();
+        assert!(!spooled(&disk), "half a message has no name");
+        drop(spool);
+        assert!(!spooled(&disk));
+    });
 }
 
 #[test]
