@@ -7,7 +7,7 @@
 //! It does not know the ring: the shard's driver watches [`Doorbell::descriptor`] and calls [`Post::collect`].
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fs::File;
 use std::future::Future;
 use std::io::Write;
@@ -161,8 +161,6 @@ pub struct Post {
     calls: RefCell<Vec<(u32, CallState)>>,
     free: RefCell<Vec<u32>>,
     readers: RefCell<Vec<Waker>>,
-    /// How many messages woke a reader or a caller, for the metrics.
-    pub collected: Cell<u64>,
 }
 
 impl Post {
@@ -176,7 +174,6 @@ impl Post {
             calls: RefCell::default(),
             free: RefCell::default(),
             readers: RefCell::default(),
-            collected: Cell::new(0),
         })
     }
 
@@ -201,7 +198,6 @@ impl Post {
             }
         }
         let readers = std::mem::take(&mut *self.readers.borrow_mut());
-        self.collected.set(self.collected.get() + 1);
         for reader in readers {
             reader.wake();
         }

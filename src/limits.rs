@@ -14,8 +14,6 @@ pub const LITERALS_BEFORE_AUTH_MAX: usize = 2;
 pub const SASL_LINE_BYTES_MAX: usize = 12_288;
 /// Commands that a client may send before it must have authenticated.
 pub const COMMANDS_BEFORE_AUTH_MAX: u32 = 100;
-/// Time from the accept to the end of authentication. Seconds.
-pub const LOGIN_SECONDS_MAX: u64 = 60;
 /// Failed authentications on one connection before it is closed.
 pub const AUTH_TRIES: u32 = 3;
 
@@ -64,7 +62,7 @@ pub const KEYWORD_BYTES_MAX: usize = 128;
 
 // The ring of one shard.
 
-/// Filled receive buffers that one socket may have waiting before its receive is ended: two of a TLS record's size.
+/// Filled receive buffers that one socket may have waiting before its receive is ended: four TLS records.
 pub const RECEIVE_QUEUE_BUFFERS: u16 = 8;
 /// Octets that a pooled output buffer keeps: a FETCH answer is sent in pieces of about this size.
 pub const OUTPUT_BYTES: usize = 32 * 1024;
@@ -98,6 +96,7 @@ pub const ARENAS_POOLED_MAX: usize = 64;
 
 /// A shard that makes no turn for this long has the process ended.
 pub const STALL_MAX: Duration = Duration::from_secs(30);
+
 // Bytes into commands (proto).
 
 /// Literals of one IMAP command together, an APPEND's message apart: a full line of text as literals instead.
@@ -120,6 +119,7 @@ pub const QUOTED_BYTES_MAX: usize = 1000;
 pub const SMTP_PATH_BYTES_MAX: usize = USER_NAME_BYTES_MAX + 2;
 /// One line of an SMTP reply with its CRLF (RFC 5321 §4.5.3.1.5).
 pub const SMTP_REPLY_BYTES_MAX: usize = 512;
+
 // MIME: what is computed once at delivery.
 
 /// One header, of the message or of a part, in octets: ten fields as long as Postfix lets one be; what follows is body.
@@ -144,6 +144,7 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 998;
 pub const MIME_FIELD_TEXT_BYTES_MAX: usize = 64 * 1000;
 /// The folded search text of one message in octets: a long novel is 3 MB.
 pub const MIME_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 // Directory, control socket and configuration.
 
 /// Accounts of one embedded directory: at 400 octets each in memory, 400 MB; more belong into LDAP or SQL.
@@ -152,7 +153,7 @@ pub const ACCOUNTS_MAX: usize = 1_000_000;
 pub const ALIASES_MAX: usize = 100;
 /// Memory that one stored Argon2 hash may ask for: 1 GiB, fifty times what we write, for accounts brought from elsewhere.
 pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
-/// Passwords that wait for their hash: at 30 ms each (19 MiB, two passes, a slow core) 2,000 take [`LOGIN_SECONDS_MAX`].
+/// Passwords that wait for their hash: at 30 ms each (19 MiB, two passes, a slow core) 2,000 take [`LOGIN_TIME_MAX`].
 pub const AUTH_PENDING_MAX: usize = 2000;
 /// Of those, how many one client network may hold: half, so that no network can shut the others out.
 pub const AUTH_PENDING_NETWORK_MAX: usize = AUTH_PENDING_MAX / 2;
@@ -188,7 +189,7 @@ pub const LISTENERS_MAX: usize = 64;
 // Sessions.
 
 /// Until a client must have authenticated; a listener's own time-out begins after it.
-pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(LOGIN_SECONDS_MAX);
+pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(60);
 /// For a TLS handshake.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
 /// R-IMAP-5: `* OK Still here` in IDLE, before NAT tables and firewalls forget the connection.
@@ -205,6 +206,7 @@ pub const OUTPUT_BYTES_FULL: usize = OUTPUT_BYTES - 4096;
 pub const LEND_BYTES_MIN: usize = 4096;
 /// Messages that one command looks at before the shard's other sessions run.
 pub const MESSAGES_A_SLICE: u32 = 256;
+
 // The store.
 
 /// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.

@@ -131,7 +131,7 @@ fn steady_noop_and_fetch_allocate_nothing() {
         for _ in 0..50 {
             client.ask(command);
         }
-        // A timer of the server may fire in between (a checkpoint looks whether there is work): the least of some tries counts.
+        // Other threads of the server may do something in between: the least of some tries counts.
         let least = (0..5)
             .map(|_| {
                 let before = ALLOCATIONS.load(Ordering::Relaxed);

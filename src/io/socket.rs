@@ -233,8 +233,8 @@ impl Socket {
         unsafe { libc::shutdown(self.descriptor(), libc::SHUT_WR) };
     }
 
-    /// Lets go of the connection: waits for its send, ends the receive, waits for its last completion (which may carry data), and hands over
-    /// descriptor and unread octets.
+    /// Lets go of the connection: waits for its send, ends the receive, waits for its last completion (which may carry
+    /// data), and hands over descriptor and unread octets.
     pub async fn detach(mut self) -> io::Result<Detached> {
         std::future::poll_fn(|context| self.poll_sent(context)).await?;
         std::future::poll_fn(|context| {

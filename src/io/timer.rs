@@ -1,7 +1,8 @@
 //! A hierarchical timer wheel: deadlines of a shard's connections, one ring timeout for the next of them.
 //!
 //! Moving a deadline is one store unless it comes before the one that the entry was linked for (the entry is moved when its
-//! old slot comes up), because that is what every command of every session does. A tick is 8 ms, so a timer may fire up to that late.
+//! old slot comes up), because that is what every command of every session does. A tick is 8 ms, so a timer may fire up
+//! to that late.
 //! After Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987).
 
 use std::future::Future;

@@ -291,11 +291,6 @@ impl Wire {
         self.timer.set(self.ring().now() + time);
     }
 
-    /// Ready when the deadline has passed.
-    pub fn poll_deadline(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll(context)
-    }
-
     /// The output so far, to append to. Under TLS it is plaintext until it is flushed.
     pub fn output(&mut self) -> &mut Vec<u8> {
         self.parcel().buffer()
@@ -304,11 +299,6 @@ impl Wire {
     /// The output as a parcel, to lend to.
     pub fn parcel(&mut self) -> &mut Parcel {
         self.output.get_or_insert_with(|| self.socket.ring().parcel())
-    }
-
-    /// There is output to flush.
-    pub fn pending(&self) -> bool {
-        self.output.as_ref().is_some_and(|parcel| !parcel.is_empty())
     }
 
     /// Octets waiting to be flushed.

@@ -76,15 +76,6 @@ pub fn decode(response: &[u8], initial: bool, out: &mut [u8]) -> Result<usize, S
     }
 }
 
-/// Writes a challenge in base64.
-pub fn encode(out: &mut Vec<u8>, challenge: &[u8]) {
-    let start = out.len();
-    out.resize(start + challenge.len().div_ceil(3) * 4, 0);
-    // It fits: that is what was reserved. Were it not to, an empty challenge would be sent.
-    let written = STANDARD.encode_slice(challenge, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
-}
-
 /// A message of PLAIN.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Plain<'a> {
@@ -165,9 +156,6 @@ mod tests {
         assert_eq!(decoded(LOGIN_NAME_PROMPT.as_bytes(), false), Ok(b"Username:".to_vec()));
         assert_eq!(decoded(LOGIN_PASSWORD_PROMPT.as_bytes(), false), Ok(b"Password:".to_vec()));
         assert_eq!(decoded(b"*", false), Err(SaslError::Cancelled));
-        let mut out = b"+ ".to_vec();
-        encode(&mut out, b"Username:");
-        assert_eq!(out, b"+ VXNlcm5hbWU6");
     }
 
     /// Attack 22.

@@ -13,7 +13,7 @@ use rkyv::rancor::Error as RkyvError;
 use super::map::{ColdBlocks, Encoded, Sealed, WarmBlocks};
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
 use super::spool::Body;
-use super::types::{Error, Hash, ModSeq, Uid};
+use super::types::{Error, Hash, Uid};
 use crate::io::Lend;
 use crate::mime;
 
@@ -294,11 +294,6 @@ impl Message {
     /// THREADID (RFC 8474); hexadecimal on the wire.
     pub fn thread_id(&self) -> u64 {
         self.record().thread_id.to_native()
-    }
-
-    /// MODSEQ at arrival; [`super::Entry`] has the one of now.
-    pub fn arrival_modseq(&self) -> ModSeq {
-        ModSeq(self.record().modseq.to_native())
     }
 
     /// SHA-256 of the raw message.

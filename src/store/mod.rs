@@ -184,7 +184,7 @@ impl Store {
         checkpoint::run(Rc::downgrade(&self.0), breathe)
     }
 
-    /// Asks for a checkpoint although the log is short: a timer's word, some minutes after the last one.
+    /// Asks for a checkpoint although the log is short.
     pub fn ask_checkpoint(&self) {
         self.0.checkpoints.ask();
     }

@@ -9,12 +9,11 @@ use std::collections::HashMap;
 
 use super::disk::{Disk, read_whole, replace};
 use super::load::read_manifest;
-use super::log::LOG_HEADER_BYTES;
 use super::log_record::Payload;
 use super::log_replay::{FileReplay, SegmentName};
 use super::seams::{Batches, Lsn, PartSet, StreamId};
 use super::types::{AccountId, Error};
-use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_SEGMENT_BYTES};
+use crate::limits::LOG_SEGMENT_BYTES;
 
 const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH1";
 const EPOCH_BYTES: usize = 20;
@@ -41,13 +40,6 @@ impl Replay {
     /// How many accounts have something to replay.
     pub fn accounts(&self) -> usize {
         self.records.len()
-    }
-
-    /// Log segments of another size than [`LOG_SEGMENT_BYTES`]; they hold two full batches at least.
-    #[must_use]
-    pub fn with_segment_bytes(mut self, bytes: u64) -> Replay {
-        self.segment_bytes = bytes.max(2 * LOG_BATCH_BYTES_MAX as u64 + LOG_HEADER_BYTES as u64);
-        self
     }
 }
 

@@ -374,7 +374,7 @@ impl Dialogue {
             Command::Close => self.close(tagged.tag).await,
             Command::Unselect => self.unselect(tagged.tag),
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
-            // An APPEND whose message was framed as a literal: it came before authentication.
+            // Not met: `allowed` refuses it before authentication, and after it the framer reports its message apart.
             Command::Append(_) => self.answer(tagged.tag, "BAD Log in first"),
             Command::Unknown(_) => self.answer(tagged.tag, "BAD Unknown command"),
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
