@@ -27,10 +27,10 @@ use crate::limits;
 use crate::metrics;
 use crate::net;
 use crate::service::Pool;
-use crate::session::Protocol;
+use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
 use crate::shard::watchdog::{self, Watched};
-use crate::shard::{self, Door, Entrance, Event, Notice, Order, Seed};
+use crate::shard::{self, Door, Event, Notice, Order, Seed};
 use crate::store::{Replay, RingDisk, recover, remove_old_logs};
 
 /// Why the server did not start, or ended: one line.
@@ -42,9 +42,10 @@ impl<E: fmt::Display> From<E> for Trouble {
     }
 }
 
-/// A listener with its sockets, one a shard.
+/// One address of a listener with its sockets, one a shard.
 struct Bound {
-    entrance: Entrance,
+    address: SocketAddr,
+    endpoint: Arc<Endpoint>,
     sockets: Vec<std::os::fd::OwnedFd>,
 }
 
@@ -135,17 +136,16 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
     for (protocol, service) in services {
         let sessions = Arc::new(metrics::Counter::default());
         for listener in &service.listeners {
+            let endpoint = Arc::new(Endpoint {
+                protocol,
+                listener: listener.clone(),
+                service: service.clone(),
+                tls: tls.clone(),
+                sessions: sessions.clone(),
+            });
             for &address in &listener.addresses {
                 let sockets = net::bind(address, config.cpus.len()).map_err(|error| cannot_listen(address, &error))?;
-                let entrance = Entrance {
-                    protocol,
-                    address,
-                    listener: listener.clone(),
-                    service: service.clone(),
-                    tls: tls.clone(),
-                    sessions: sessions.clone(),
-                };
-                bound.push(Bound { entrance, sockets });
+                bound.push(Bound { address, endpoint: endpoint.clone(), sockets });
             }
         }
     }
@@ -181,8 +181,8 @@ fn welcome(config: &Config, first: Option<&[FirstLogin]>, bound: &[Bound]) -> St
     let mut text = String::new();
     let port_of = |protocol, tls| {
         let found =
-            bound.iter().find(|bound| bound.entrance.protocol == protocol && bound.entrance.listener.tls == tls);
-        found.map_or(0, |bound| bound.entrance.address.port())
+            bound.iter().find(|bound| bound.endpoint.protocol == protocol && bound.endpoint.listener.tls == tls);
+        found.map_or(0, |bound| bound.address.port())
     };
     let mut line = |what: fmt::Arguments<'_>| {
         text.push_str(&what.to_string());
@@ -238,7 +238,7 @@ fn launch(
     let (deliver_to, deliveries): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (adopt_at, adoptions): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (orders, mail): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
-    let entrances: Arc<[Entrance]> = bound.iter().map(|bound| bound.entrance.clone()).collect();
+    let endpoints: Arc<[_]> = bound.iter().map(|bound| bound.endpoint.clone()).collect();
     let mut doors: Vec<Vec<Door>> = config.cpus.iter().map(|_| Vec::new()).collect();
     for (endpoint, bound) in bound.into_iter().enumerate() {
         for (shard, socket) in bound.sockets.into_iter().enumerate() {
@@ -261,7 +261,7 @@ fn launch(
             bell: bells[number].clone(),
             counters,
             doors,
-            entrances: entrances.clone(),
+            endpoints: endpoints.clone(),
             directory: directory.clone(),
             pool: pool.clone(),
             deliveries,

@@ -7,21 +7,19 @@ pub mod executor;
 mod run;
 pub mod watchdog;
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::config::{Config, Listener, Service};
+use crate::config::Config;
 use crate::delivery::Deliver;
 use crate::directory::Handle;
 use crate::hop::{Address, Doorbell, Mail};
 use crate::io::Unavailable;
 use crate::metrics;
-use crate::net::ServerTls;
 use crate::service::Pool;
-use crate::session::{Protocol, imap};
+use crate::session::{Endpoint, imap};
 use crate::store;
 
 pub use run::start;
@@ -33,23 +31,6 @@ pub struct Door {
     pub socket: OwnedFd,
     /// Its number among all listeners of the server.
     pub endpoint: usize,
-}
-
-/// A listener as every shard knows it.
-#[derive(Clone, Debug)]
-pub struct Entrance {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// Its address.
-    pub address: SocketAddr,
-    /// The listener's settings.
-    pub listener: Listener,
-    /// Its service's settings.
-    pub service: Service,
-    /// What it presents in TLS.
-    pub tls: Option<ServerTls>,
-    /// Sessions of its service now, on all shards.
-    pub sessions: Arc<metrics::Counter>,
 }
 
 /// What the server tells a shard.
@@ -124,8 +105,8 @@ pub struct Seed {
     pub counters: Arc<metrics::Shard>,
     /// Its listening sockets.
     pub doors: Vec<Door>,
-    /// All listeners.
-    pub entrances: Arc<[Entrance]>,
+    /// All listeners, the same on every shard: a session that moves names its own by number.
+    pub endpoints: Arc<[Arc<Endpoint>]>,
     /// Names and passwords.
     pub directory: Handle,
     /// The threads that may block.

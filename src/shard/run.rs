@@ -7,10 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::executor::{self, Breath, Queues, Running, contained};
-use super::{Door, Entrance, Event, Failure, Notice, Order, Seed};
+use super::{Door, Event, Failure, Notice, Order, Seed};
 use crate::delivery::{self, Delivery};
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
@@ -31,7 +32,7 @@ const SIZES: Sizes = Sizes {
 struct Shard {
     queues: Queues,
     context: Rc<Context>,
-    endpoints: Vec<Rc<Endpoint>>,
+    endpoints: Arc<[Arc<Endpoint>]>,
     adopt_at: Vec<Address<imap::Moving>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Connections now.
@@ -86,7 +87,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     let shard = Rc::new(Shard {
         queues,
         context,
-        endpoints: seed.entrances.iter().map(|entrance| Rc::new(endpoint(entrance))).collect(),
+        endpoints: seed.endpoints,
         adopt_at: seed.adopt_at,
         listeners: RefCell::default(),
         open: Cell::new(0),
@@ -99,16 +100,6 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     }
     let _ = events.send(Notice::Shard(number, Event::Ready));
     shard.obey(orders).await
-}
-
-fn endpoint(entrance: &Entrance) -> Endpoint {
-    Endpoint {
-        protocol: entrance.protocol,
-        listener: entrance.listener.clone(),
-        service: entrance.service.clone(),
-        tls: entrance.tls.clone(),
-        sessions: entrance.sessions.clone(),
-    }
 }
 
 fn spawn_driver(queues: &Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
@@ -172,7 +163,7 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
 /// A connection's place in the counts, given back on drop, whatever becomes of its task.
 struct Guest {
     shard: Rc<Shard>,
-    endpoint: Rc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     /// The listener's number.
     number: usize,
     peer: Peer,

@@ -12,6 +12,7 @@ mod transaction;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::{Context, Endpoint, Peer};
@@ -42,7 +43,7 @@ pub struct Session {
 struct Dialogue {
     wire: Wire,
     context: Rc<Context>,
-    endpoint: Rc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     peer: Peer,
     framer: LineFramer,
     hello: Option<Hello>,
@@ -70,7 +71,7 @@ enum Next {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
         let dialogue = Dialogue {
             wire,
