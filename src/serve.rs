@@ -1,7 +1,7 @@
 //! The server: wires a configuration into shards, listeners and services, and sees them to their end.
 //!
 //! The order of a start is that of what can go wrong: the data folder's lock, the directory, certificates, ports, the
-//! ring, recovery; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
+//! ring, recovery; then the first accounts, whose passwords are shown once; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
 //! listeners, sessions, log.
 
 use std::fmt;
@@ -85,9 +85,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
         ..directory::Settings::default()
     };
     let mut directory = Directory::open(data.path(), settings)?;
-    let first = if config.embedded { directory.first_login()? } else { None };
     let bound = bind_all(&config, data.path())?;
-    let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
     // The recovery's ring is this thread's, and small: it reads files.
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
     let disk = RingDisk::new(&ring, data.path());
@@ -97,6 +95,9 @@ fn start(config: Config) -> Result<Server, Trouble> {
     if accounts > 0 {
         tracing::info!(accounts, time = ?began.elapsed(), "replayed the logs of the last run");
     }
+    // Behind all that fails for a taken port or a missing ring: passwords that were made are shown by this very start.
+    let first = if config.embedded { directory.first_login()? } else { None };
+    let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
     let pool = Pool::start(limits::SERVICE_THREADS)?;
     let handle = directory.start(pool.clone(), limits::HASHES_AT_ONCE)?;
     let control = control::start(&DataFolder::control_socket(data.path()), handle.clone())
