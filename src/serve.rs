@@ -1,7 +1,7 @@
 //! The server: wires a configuration into shards, listeners and services, and sees them to their end.
 //!
 //! The order of a start is that of what can go wrong: the data folder's lock, the directory, certificates, ports, the
-//! ring, recovery; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
+//! ring, recovery; then the first accounts, whose passwords are shown once; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
 //! listeners, sessions, log.
 
 use std::fmt;
@@ -27,10 +27,10 @@ use crate::limits;
 use crate::metrics;
 use crate::net;
 use crate::service::Pool;
-use crate::session::Protocol;
+use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
 use crate::shard::watchdog::{self, Watched};
-use crate::shard::{self, Door, Entrance, Event, Notice, Order, Seed};
+use crate::shard::{self, Door, Event, Notice, Order, Seed};
 use crate::store::{Replay, RingDisk, recover, remove_old_logs};
 
 /// Why the server did not start, or ended: one line.
@@ -42,9 +42,10 @@ impl<E: fmt::Display> From<E> for Trouble {
     }
 }
 
-/// A listener with its sockets, one a shard.
+/// One address of a listener with its sockets, one a shard.
 struct Bound {
-    entrance: Entrance,
+    address: SocketAddr,
+    endpoint: Arc<Endpoint>,
     sockets: Vec<std::os::fd::OwnedFd>,
 }
 
@@ -71,7 +72,7 @@ struct Server {
     notices: mpsc::Receiver<Notice>,
     shards: Vec<Running>,
     control: control::Control,
-    watchdog: mpsc::Sender<()>,
+    watchdog: Option<mpsc::Sender<()>>,
     welcome: Option<String>,
 }
 
@@ -84,9 +85,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
         ..directory::Settings::default()
     };
     let mut directory = Directory::open(data.path(), settings)?;
-    let first = if config.embedded { directory.first_login()? } else { None };
     let bound = bind_all(&config, data.path())?;
-    let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
     // The recovery's ring is this thread's, and small: it reads files.
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
     let disk = RingDisk::new(&ring, data.path());
@@ -96,6 +95,9 @@ fn start(config: Config) -> Result<Server, Trouble> {
     if accounts > 0 {
         tracing::info!(accounts, time = ?began.elapsed(), "replayed the logs of the last run");
     }
+    // Behind all that fails for a taken port or a missing ring: passwords that were made are shown by this very start.
+    let first = if config.embedded { directory.first_login()? } else { None };
+    let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
     let pool = Pool::start(limits::SERVICE_THREADS)?;
     let handle = directory.start(pool.clone(), limits::HASHES_AT_ONCE)?;
     let control = control::start(&DataFolder::control_socket(data.path()), handle.clone())
@@ -113,7 +115,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
         notices: launched.notices,
         shards: launched.shards,
         control,
-        watchdog: launched.watchdog,
+        watchdog: Some(launched.watchdog),
         welcome,
     })
 }
@@ -135,17 +137,16 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
     for (protocol, service) in services {
         let sessions = Arc::new(metrics::Counter::default());
         for listener in &service.listeners {
+            let endpoint = Arc::new(Endpoint {
+                protocol,
+                listener: listener.clone(),
+                service: service.clone(),
+                tls: tls.clone(),
+                sessions: sessions.clone(),
+            });
             for &address in &listener.addresses {
                 let sockets = net::bind(address, config.cpus.len()).map_err(|error| cannot_listen(address, &error))?;
-                let entrance = Entrance {
-                    protocol,
-                    address,
-                    listener: listener.clone(),
-                    service: service.clone(),
-                    tls: tls.clone(),
-                    sessions: sessions.clone(),
-                };
-                bound.push(Bound { entrance, sockets });
+                bound.push(Bound { address, endpoint: endpoint.clone(), sockets });
             }
         }
     }
@@ -181,8 +182,8 @@ fn welcome(config: &Config, first: Option<&[FirstLogin]>, bound: &[Bound]) -> St
     let mut text = String::new();
     let port_of = |protocol, tls| {
         let found =
-            bound.iter().find(|bound| bound.entrance.protocol == protocol && bound.entrance.listener.tls == tls);
-        found.map_or(0, |bound| bound.entrance.address.port())
+            bound.iter().find(|bound| bound.endpoint.protocol == protocol && bound.endpoint.listener.tls == tls);
+        found.map_or(0, |bound| bound.address.port())
     };
     let mut line = |what: fmt::Arguments<'_>| {
         text.push_str(&what.to_string());
@@ -238,7 +239,7 @@ fn launch(
     let (deliver_to, deliveries): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (adopt_at, adoptions): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (orders, mail): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
-    let entrances: Arc<[Entrance]> = bound.iter().map(|bound| bound.entrance.clone()).collect();
+    let endpoints: Arc<[_]> = bound.iter().map(|bound| bound.endpoint.clone()).collect();
     let mut doors: Vec<Vec<Door>> = config.cpus.iter().map(|_| Vec::new()).collect();
     for (endpoint, bound) in bound.into_iter().enumerate() {
         for (shard, socket) in bound.sockets.into_iter().enumerate() {
@@ -261,7 +262,7 @@ fn launch(
             bell: bells[number].clone(),
             counters,
             doors,
-            entrances: entrances.clone(),
+            endpoints: endpoints.clone(),
             directory: directory.clone(),
             pool: pool.clone(),
             deliveries,
@@ -297,8 +298,8 @@ fn hear_signals(notices: mpsc::Sender<Notice>) -> Result<(), Trouble> {
 
 impl Server {
     /// Waits until all shards accept, says so, and sees the server to its end.
-    fn watch_over(self) -> Result<(), Trouble> {
-        let (mut ready, mut sealed, mut stopped) = (0, 0, 0);
+    fn watch_over(mut self) -> Result<(), Trouble> {
+        let (mut ready, mut sealed, mut drained, mut stopped) = (0, 0, 0, 0);
         let mut stopping: Option<Instant> = None;
         let mut hurried = false;
         while stopped < self.orders.len() {
@@ -328,7 +329,17 @@ impl Server {
                         self.remove_old_logs();
                     }
                 }
-                Notice::Shard(_, Event::Stopped) => stopped += 1,
+                Notice::Shard(_, Event::Drained) => {
+                    drained += 1;
+                    if drained == self.orders.len() {
+                        self.order(Order::End);
+                    }
+                }
+                Notice::Shard(_, Event::Stopped) => {
+                    // From here on a shard makes no turns, and that is as it should be.
+                    drop(self.watchdog.take());
+                    stopped += 1;
+                }
                 Notice::Shard(number, Event::Failed(failure)) => {
                     return Err(Trouble(format!("shard {number}: {failure}")));
                 }
@@ -368,7 +379,6 @@ impl Server {
     /// The shards have stopped: everything acknowledged is durable.
     fn end(self) {
         drop(self.control);
-        drop(self.watchdog);
         // Background tasks never end by themselves, and what they were about is redone from the log at the next start: the
         // threads end with the process.
         std::mem::forget(self.shards);

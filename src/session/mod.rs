@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Listener, Service};
+use crate::config::{Config, Listener, Service, StartTls};
 use crate::delivery::Delivery;
 use crate::directory::Handle;
 use crate::hop::Post;
@@ -60,7 +60,7 @@ pub struct Context {
     pub clock: fn() -> i64,
 }
 
-/// What a session knows of the listener that it came to.
+/// What a session knows of the listener that it came to: one for the whole server, and read only but for its count.
 #[derive(Debug)]
 pub struct Endpoint {
     /// The protocol.
@@ -119,9 +119,20 @@ impl Peer {
 }
 
 impl Endpoint {
+    /// Whether STARTTLS may be sent now; `tls`: the connection is encrypted already.
+    pub fn offers_starttls(&self, tls: bool) -> bool {
+        !tls && self.tls.is_some() && self.listener.starttls != StartTls::Off
+    }
+
+    /// Whether TLS is required and not on: nothing but the way to it is answered (RFC 3207 §4, RFC 3501 §6.2.3).
+    pub fn lacks_tls(&self, tls: bool) -> bool {
+        !tls && self.listener.starttls == StartTls::Required
+    }
+
     /// Whether a name and a password may be sent on a connection as it is now.
     pub fn allows_password(&self, tls: bool, peer: Peer) -> bool {
-        self.listener.password && (tls || self.service.allow_plaintext_auth || peer.is_loopback())
+        let clear = self.service.allow_plaintext_auth || peer.is_loopback();
+        self.listener.password && !self.lacks_tls(tls) && (tls || clear)
     }
 
     /// How long a client may be silent.
@@ -137,4 +148,50 @@ pub async fn structure(context: &Context, body: &Body) -> Option<Arc<mime::Struc
     }
     let body = body.clone();
     context.pool.ask(&context.post, move || Arc::new(mime::structure(&body))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(starttls: StartTls, plaintext: bool) -> Endpoint {
+        let listener =
+            Listener { addresses: Vec::new(), tls: false, starttls, password: true, anonymous: false, auth_tries: 3 };
+        let service = Service {
+            max_sessions: 0,
+            idle_timeout: Duration::from_secs(1800),
+            greeting: None,
+            greeting_tls: None,
+            allow_plaintext_auth: plaintext,
+            listeners: vec![listener.clone()],
+        };
+        Endpoint { protocol: Protocol::Imap, listener, service, tls: None, sessions: Arc::default() }
+    }
+
+    #[test]
+    fn required_tls_goes_before_any_password() {
+        let at = |address: &str| address.parse().unwrap();
+        let near = Peer { client: at("[::ffff:127.0.0.1]:5"), server: at("127.0.0.1:143") };
+        let far = Peer { client: at("192.0.2.1:5"), server: at("192.0.2.2:143") };
+        let allowed = |starttls, plaintext, tls, peer| endpoint(starttls, plaintext).allows_password(tls, peer);
+        for starttls in [StartTls::Off, StartTls::On] {
+            assert!(!endpoint(starttls, true).lacks_tls(false));
+            assert!(allowed(starttls, false, false, near) && allowed(starttls, true, false, far));
+            assert!(allowed(starttls, false, true, far) && !allowed(starttls, false, false, far));
+        }
+        let required = endpoint(StartTls::Required, true);
+        assert!(required.lacks_tls(false) && !required.lacks_tls(true));
+        assert!(!required.allows_password(false, near) && !required.allows_password(false, far));
+        assert!(required.allows_password(true, near) && required.allows_password(true, far));
+    }
+
+    #[test]
+    fn a_password_is_for_listeners_that_take_one() {
+        let mut endpoint = endpoint(StartTls::On, true);
+        endpoint.listener.password = false;
+        let near = Peer { client: "127.0.0.1:5".parse().unwrap(), server: "127.0.0.1:25".parse().unwrap() };
+        assert!(!endpoint.allows_password(true, near) && !endpoint.allows_password(false, near));
+        // Without a certificate there is nothing to start.
+        assert!(!endpoint.offers_starttls(false) && !endpoint.offers_starttls(true));
+    }
 }

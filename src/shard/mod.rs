@@ -7,21 +7,19 @@ pub mod executor;
 mod run;
 pub mod watchdog;
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::config::{Config, Listener, Service};
+use crate::config::Config;
 use crate::delivery::Deliver;
 use crate::directory::Handle;
 use crate::hop::{Address, Doorbell, Mail};
 use crate::io::Unavailable;
 use crate::metrics;
-use crate::net::ServerTls;
 use crate::service::Pool;
-use crate::session::{Protocol, imap};
+use crate::session::{Endpoint, imap};
 use crate::store;
 
 pub use run::start;
@@ -35,23 +33,6 @@ pub struct Door {
     pub endpoint: usize,
 }
 
-/// A listener as every shard knows it.
-#[derive(Clone, Debug)]
-pub struct Entrance {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// Its address.
-    pub address: SocketAddr,
-    /// The listener's settings.
-    pub listener: Listener,
-    /// Its service's settings.
-    pub service: Service,
-    /// What it presents in TLS.
-    pub tls: Option<ServerTls>,
-    /// Sessions of its service now, on all shards.
-    pub sessions: Arc<metrics::Counter>,
-}
-
 /// What the server tells a shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -59,6 +40,8 @@ pub enum Order {
     Stop,
     /// The drain's time is over: end what is left.
     Hurry,
+    /// All shards have drained: make the log durable and end.
+    End,
 }
 
 /// What a shard tells the server.
@@ -68,6 +51,8 @@ pub enum Event {
     Ready,
     /// What earlier logs held for it is sealed.
     Sealed,
+    /// None of its sessions is left.
+    Drained,
     /// It has stopped, and all that it acknowledged is durable.
     Stopped,
     /// It can't go on; the process must stop.
@@ -88,6 +73,8 @@ pub enum Notice {
 pub enum Failure {
     /// No ring could be made.
     Ring(Unavailable),
+    /// The executor could not start.
+    Executor,
     /// The store could not be opened.
     Store(store::Error),
     /// The commit log failed: nothing more can be acknowledged.
@@ -100,6 +87,10 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Ring(reason) => reason.fmt(f),
+            Failure::Executor => f.write_str(
+                "the executor can't start: it needs 512 KiB of locked memory a shard (ulimit -l, LimitMEMLOCK=, docker --ulimit \
+                 memlock=-1) and the core that it is pinned to",
+            ),
             Failure::Store(error) => write!(f, "cannot open the store: {error}"),
             Failure::Log(lost) => write!(f, "the commit log failed ({lost:?}): nothing more can be acknowledged"),
             Failure::Turn(error) => write!(f, "io_uring failed: {error}"),
@@ -124,8 +115,8 @@ pub struct Seed {
     pub counters: Arc<metrics::Shard>,
     /// Its listening sockets.
     pub doors: Vec<Door>,
-    /// All listeners.
-    pub entrances: Arc<[Entrance]>,
+    /// All listeners, the same on every shard: a session that moves names its own by number.
+    pub endpoints: Arc<[Arc<Endpoint>]>,
     /// Names and passwords.
     pub directory: Handle,
     /// The threads that may block.

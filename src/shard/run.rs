@@ -7,10 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::executor::{self, Breath, Queues, Running, contained};
-use super::{Door, Entrance, Event, Failure, Notice, Order, Seed};
+use super::{Door, Event, Failure, Notice, Order, Seed};
 use crate::delivery::{self, Delivery};
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
@@ -31,7 +33,7 @@ const SIZES: Sizes = Sizes {
 struct Shard {
     queues: Queues,
     context: Rc<Context>,
-    endpoints: Vec<Rc<Endpoint>>,
+    endpoints: Arc<[Arc<Endpoint>]>,
     adopt_at: Vec<Address<imap::Moving>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Connections now.
@@ -44,10 +46,29 @@ fn unix_time() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
+/// Tells that the shard's main task never ran: the executor says why to nobody.
+struct Unborn(Option<(usize, mpsc::Sender<Notice>)>);
+
+impl Unborn {
+    fn lives(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some((number, events)) = self.0.take() {
+            let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Executor)));
+        }
+    }
+}
+
 /// Starts the shard's thread. What it has to say comes through its events.
 pub fn start(seed: Seed, replay: Replay) -> io::Result<Running> {
     let (cpu, name) = (seed.cpu, format!("shard-{}", seed.number));
+    let unborn = Unborn(Some((seed.number, seed.events.clone())));
     executor::start(cpu, &name, move |queues| async move {
+        unborn.lives();
         let (number, events) = (seed.number, seed.events.clone());
         let ended = match live(queues, seed, replay).await {
             Ok(()) => Event::Stopped,
@@ -86,7 +107,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     let shard = Rc::new(Shard {
         queues,
         context,
-        endpoints: seed.entrances.iter().map(|entrance| Rc::new(endpoint(entrance))).collect(),
+        endpoints: seed.endpoints,
         adopt_at: seed.adopt_at,
         listeners: RefCell::default(),
         open: Cell::new(0),
@@ -98,17 +119,8 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         shard.open_door(door);
     }
     let _ = events.send(Notice::Shard(number, Event::Ready));
-    shard.obey(orders).await
-}
-
-fn endpoint(entrance: &Entrance) -> Endpoint {
-    Endpoint {
-        protocol: entrance.protocol,
-        listener: entrance.listener.clone(),
-        service: entrance.service.clone(),
-        tls: entrance.tls.clone(),
-        sessions: entrance.sessions.clone(),
-    }
+    let drained = move || drop(events.send(Notice::Shard(number, Event::Drained)));
+    shard.obey(orders, drained).await
 }
 
 fn spawn_driver(queues: &Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
@@ -172,7 +184,7 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
 /// A connection's place in the counts, given back on drop, whatever becomes of its task.
 struct Guest {
     shard: Rc<Shard>,
-    endpoint: Rc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     /// The listener's number.
     number: usize,
     peer: Peer,
@@ -245,7 +257,13 @@ impl Guest {
     async fn hand_over(&self, connection: Connection, identity: Identity) {
         let owners = &self.shard.adopt_at;
         let owner = identity.account.shard(owners.len());
-        match connection.release().await {
+        // A client that doesn't read keeps nobody for ever.
+        let mut connection = connection;
+        let released = match connection.wire.sent().await {
+            Ok(()) => connection.release().await,
+            Err(error) => Err(error),
+        };
+        match released {
             Ok(connection) => {
                 // The owner counts it as its own from here on; ours is given back by this guest.
                 self.endpoint.sessions.add(1);
@@ -328,24 +346,39 @@ impl Shard {
     }
 
     /// Carries out the server's orders, and ends when the shard has stopped.
-    async fn obey(self: &Rc<Self>, orders: Inbox<Order>) -> Result<(), Failure> {
+    ///
+    /// A shard whose own sessions are gone goes on taking deliveries and sessions for the others until all are through.
+    async fn obey(self: &Rc<Self>, orders: Inbox<Order>, drained: impl FnOnce()) -> Result<(), Failure> {
         while orders.receive().await != Order::Stop {}
-        self.listeners.borrow().iter().for_each(|listener| listener.close());
+        let listeners = self.listeners.take();
+        for listener in &listeners {
+            listener.close().await;
+        }
         self.context.stopping.set(true);
-        self.context.ring.fire_all_timers();
-        let shard = self.clone();
+        let ended = Rc::new(Cell::new(false));
+        let (shard, over) = (self.clone(), ended.clone());
         self.queues.spawn_session(async move {
-            while orders.receive().await != Order::Hurry {}
-            shard.context.hurry.set(true);
-            shard.context.ring.fire_all_timers();
+            loop {
+                match orders.receive().await {
+                    Order::Stop => {}
+                    Order::Hurry => shard.context.hurry.set(true),
+                    Order::End => break over.set(true),
+                }
+            }
         });
+        let mut drained = Some(drained);
         let mut patience = limits::HURRY_PATIENCE;
-        while self.open.get() > 0 && patience > Duration::ZERO {
-            self.context.ring.sleep(limits::STOP_LOOK).await;
-            // Those that came to a wait since then are told again.
+        while !ended.get() {
+            // Those that came to a wait since the last look are told again.
             self.context.ring.fire_all_timers();
+            self.context.ring.sleep(limits::STOP_LOOK).await;
             if self.context.hurry.get() {
                 patience = patience.saturating_sub(limits::STOP_LOOK);
+            }
+            if (self.open.get() == 0 || patience.is_zero())
+                && let Some(drained) = drained.take()
+            {
+                drained();
             }
         }
         self.context.store.flush().await.map_err(Failure::Store)

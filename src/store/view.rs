@@ -284,18 +284,19 @@ impl View {
         ranges
     }
 
-    /// Changes flags and keywords of messages by UID; resolves when that is durable and visible, with its MODSEQ.
+    /// Changes flags and keywords of messages by UID; resolves when that is durable and visible, with its MODSEQ;
+    /// `None` where there was nothing to change.
     pub async fn change_flags(
         &self,
         uids: &[RangeInclusive<u32>],
         op: FlagOp,
         flags: Flags,
         keywords: &[String],
-    ) -> Result<ModSeq, Error> {
+    ) -> Result<Option<ModSeq>, Error> {
         let submitted = self.mailbox.submit_flags(&self.known(uids), op, flags, keywords)?;
-        let Some((modseq, done)) = submitted else { return Ok(self.mailbox.highest_modseq()) };
+        let Some((modseq, done)) = submitted else { return Ok(None) };
         done.wait().await?;
-        Ok(modseq)
+        Ok(Some(modseq))
     }
 
     /// Expunges messages by UID, only those that have `\Deleted` now where so asked; resolves when that is durable.

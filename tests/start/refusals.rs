@@ -108,6 +108,31 @@ fn a_taken_port_leaves_the_data_whole() {
     assert_eq!(server.select("INBOX").text(1), numbered("kept", 3));
 }
 
+/// A first start that fails makes no accounts: the next one makes them, and shows what it shows once.
+#[test]
+fn a_taken_port_leaves_the_first_passwords_to_the_next_start() {
+    let (scratch, ports) = (Scratch::new("taken-port-first"), Ports::claim());
+    let (data, base) = (scratch.join("data"), ports.base().to_string());
+    let shown = data.display().to_string();
+    // The last one that is bound: everything else was done by then.
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base() + 587)).expect("a free port");
+    refused_for(&["serve", "--data", &shown, "--port-base", &base], &["in use"]);
+    assert!(!data.join("FIRST-LOGIN").exists(), "accounts were made by a start that failed");
+    drop(taken);
+    let mut timed = Command::new("timeout");
+    timed.args(["--preserve-status", "--signal=TERM", "5", env!("CARGO_BIN_EXE_ringpost")]);
+    timed.args(["serve", "--data", &shown, "--port-base", &base]);
+    let (output, _) = Binary::run(timed, b"", RUN_TIME_MAX);
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let logins = fs::read_to_string(data.join("FIRST-LOGIN")).expect("FIRST-LOGIN");
+    for login in logins.lines() {
+        let (name, password) = login.split_once(' ').expect("a name and a password");
+        assert!(said.contains(&format!("  {name}  {password}\n")), "{name} is not shown: {said}");
+    }
+    assert_eq!(logins.lines().count(), 2);
+}
+
 #[test]
 fn folders_that_can_not_be_used() {
     let scratch = Scratch::new("bad-folders");

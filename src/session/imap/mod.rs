@@ -29,6 +29,7 @@ mod tell;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::login::Identity;
@@ -75,7 +76,7 @@ pub struct Session {
 struct Dialogue {
     wire: Wire,
     context: Rc<Context>,
-    endpoint: Rc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     peer: Peer,
     framer: Framer,
     state: State,
@@ -121,7 +122,7 @@ struct AppendAt {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
         let since = wire.ring().now();
         let dialogue = Dialogue {

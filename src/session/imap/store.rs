@@ -63,7 +63,9 @@ impl Dialogue {
         };
         let keywords = flags::keywords(&list);
         let changed = view.change_flags(&inclusive(uids), op, flags::to_store(list.system), &keywords).await;
-        view.told(changed.map_err(|error| refusal(&error))?);
+        if let Some(modseq) = changed.map_err(|error| refusal(&error))? {
+            view.told(modseq);
+        }
         Ok(uids)
     }
 

@@ -12,11 +12,11 @@ mod transaction;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::login::{Exchange, Identity};
 use super::{Context, Endpoint, Peer};
-use crate::config::StartTls;
 use crate::limits;
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
@@ -43,7 +43,7 @@ pub struct Session {
 struct Dialogue {
     wire: Wire,
     context: Rc<Context>,
-    endpoint: Rc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     peer: Peer,
     framer: LineFramer,
     hello: Option<Hello>,
@@ -73,7 +73,7 @@ enum Next {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Rc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
         let since = wire.ring().now();
         let dialogue = Dialogue {
@@ -197,16 +197,16 @@ impl Dialogue {
 
     /// May STARTTLS be sent now?
     fn offers_starttls(&self) -> bool {
-        self.endpoint.tls.is_some() && !self.wire.is_tls() && self.endpoint.listener.starttls != StartTls::Off
+        self.endpoint.offers_starttls(self.wire.is_tls())
     }
 
     /// R-SMTP-2: TLS is required and not on.
     fn lacks_tls(&self) -> bool {
-        self.endpoint.listener.starttls == StartTls::Required && !self.wire.is_tls()
+        self.endpoint.lacks_tls(self.wire.is_tls())
     }
 
     fn allows_password(&self) -> bool {
-        !self.lacks_tls() && self.endpoint.allows_password(self.wire.is_tls(), self.peer)
+        self.endpoint.allows_password(self.wire.is_tls(), self.peer)
     }
 
     async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
