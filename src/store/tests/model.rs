@@ -122,7 +122,9 @@ async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut [Session], 
             if random.below(2) == 0 {
                 // As after a STORE that this session answered itself.
                 let session = &mut sessions[session];
-                session.view.told(modseq);
+                if let Some(modseq) = modseq {
+                    session.view.told(modseq);
+                }
                 for seq in 1..=session.view.exists() {
                     session.client[seq as usize - 1] = entry(&session.view, seq);
                 }

@@ -562,7 +562,7 @@ fn changes_under_way_together_both_count() {
         ]);
         let modseqs: Vec<_> = changes.await.into_iter().map(Result::unwrap).collect();
         assert!(modseqs[0] < modseqs[1]);
-        assert_eq!(inbox.highest_modseq(), modseqs[1]);
+        assert_eq!(Some(inbox.highest_modseq()), modseqs[1]);
         let many: Vec<String> = (0..63).map(|number| format!("k{number}")).collect();
         let refused = a.change_flags(&[1..=1], FlagOp::Add, Flags::NONE, &many).await;
         assert_eq!(refused, Err(Error::TooManyKeywords));
