@@ -5,38 +5,18 @@
 //! copied, on its way. Stages to come (policy, filters, Sieve, quota, journal) stand before [`Delivery::deliver`].
 
 use std::collections::VecDeque;
+use std::io;
 use std::rc::Rc;
 
 use crate::hop::{Address, Post, Reply};
-use crate::store::{self, AccountId, NewMessage, Store, Submitted};
+use crate::store::{AccountId, Error, NewMessage, Store, Submitted};
 
 /// A message for accounts of one shard.
 #[derive(Debug)]
 pub struct Deliver {
     message: NewMessage,
     accounts: Vec<AccountId>,
-    reply: Reply<Result<(), Failure>>,
-}
-
-/// Why a message could not be delivered now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Failure {
-    /// The disk, or a shard that is stopping.
-    Unavailable,
-    /// An account's file is damaged.
-    Corrupt,
-    /// No room.
-    Full,
-}
-
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Failure {
-        match error {
-            store::Error::Corrupt { .. } => Failure::Corrupt,
-            store::Error::Full => Failure::Full,
-            _ => Failure::Unavailable,
-        }
-    }
+    reply: Reply<Result<(), Error>>,
 }
 
 /// Delivers from one shard to all.
@@ -55,7 +35,7 @@ impl Delivery {
     }
 
     /// Delivers `message` to the INBOX of each of `accounts` (none twice), durably.
-    pub async fn deliver(&self, message: NewMessage, accounts: &[AccountId]) -> Result<(), Failure> {
+    pub async fn deliver(&self, message: NewMessage, accounts: &[AccountId]) -> Result<(), Error> {
         let mut waiting = Vec::new();
         for (number, shard) in self.shards.iter().enumerate() {
             let theirs: Vec<AccountId> =
@@ -72,7 +52,7 @@ impl Delivery {
             accounts.iter().copied().filter(|account| account.shard(self.shards.len()) == self.shard).collect();
         let mut result = append(&self.store, message, &ours).await;
         for answer in waiting {
-            result = result.and(answer.await.unwrap_or(Err(Failure::Unavailable)));
+            result = result.and(answer.await.unwrap_or_else(|| Err(stopping())));
         }
         result
     }
@@ -85,15 +65,15 @@ pub async fn accept(store: Store, deliver: Deliver) {
 }
 
 /// Submits the message to every INBOX before it waits for any, so that they share the log's commits.
-async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> Result<(), Failure> {
+async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> Result<(), Error> {
     let mut waiting: VecDeque<Submitted> = VecDeque::new();
     for id in accounts {
         let account = store.account(*id).await?;
-        let Some(inbox) = account.mailbox("INBOX") else { return Err(Failure::Unavailable) };
+        let Some(inbox) = account.mailbox("INBOX") else { return Err(no_inbox()) };
         let submitted = loop {
             match (inbox.submit(&message).await, waiting.is_empty()) {
                 // Our own copies may be what the log is busy with.
-                (Err(store::Error::Busy), false) => {
+                (Err(Error::Busy), false) => {
                     if let Some(first) = waiting.pop_front() {
                         first.wait().await?;
                     }
@@ -107,4 +87,69 @@ async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> R
         submitted.wait().await?;
     }
     Ok(())
+}
+
+/// A shard that is gone will not answer.
+fn stopping() -> Error {
+    Error::Io { kind: io::ErrorKind::NotConnected, message: "the shard of a recipient stops".to_owned() }
+}
+
+/// Every account that the store opens has one.
+fn no_inbox() -> Error {
+    Error::Io { kind: io::ErrorKind::NotFound, message: "the account has no INBOX".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::simulation::{MemoryDisk, message, with_segments};
+
+    const SEGMENT_BYTES: u64 = 4 << 20;
+
+    #[test]
+    fn a_thousand_recipients_share_few_commits() {
+        let disk = MemoryDisk::default();
+        let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
+            let (store, accounts) = (&stores[0], (1..=1000).map(AccountId).collect::<Vec<_>>());
+            for id in &accounts {
+                store.account(*id).await.unwrap();
+            }
+            let before = disk.write_syncs();
+            append(store, message(1, 300), &accounts).await.unwrap();
+            assert!(disk.write_syncs() - before <= 6, "{} commits", disk.write_syncs() - before);
+            for id in &accounts {
+                let inbox = store.account(*id).await.unwrap().mailbox("INBOX").unwrap();
+                assert_eq!(inbox.counts().messages, 1);
+            }
+        });
+        assert!(!ran.unwrap().1);
+    }
+
+    #[test]
+    fn more_copies_than_the_log_queues() {
+        let disk = MemoryDisk::default();
+        let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
+            let (store, accounts) = (&stores[0], (1..=100).map(AccountId).collect::<Vec<_>>());
+            let new = message(1, 200_000);
+            assert!(new.body.len() * accounts.len() > crate::limits::LOG_QUEUED_BYTES_MAX);
+            append(store, new, &accounts).await.unwrap();
+            for id in &accounts {
+                let inbox = store.account(*id).await.unwrap().mailbox("INBOX").unwrap();
+                assert_eq!(inbox.counts().messages, 1);
+            }
+        });
+        assert!(!ran.unwrap().1);
+    }
+
+    #[test]
+    fn a_refusal_is_the_store_s() {
+        let disk = MemoryDisk::default();
+        let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
+            let store = &stores[0];
+            store.account(AccountId(1)).await.unwrap();
+            disk.fill(true);
+            append(store, message(1, 600_000), &[AccountId(1)]).await
+        });
+        assert_eq!(ran.unwrap().0, Err(Error::Full));
+    }
 }

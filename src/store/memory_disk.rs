@@ -73,7 +73,7 @@ struct State {
 
 /// The disk; clones are the same one.
 #[derive(Clone, Default, Debug)]
-pub(super) struct MemoryDisk(Rc<RefCell<State>>);
+pub(crate) struct MemoryDisk(Rc<RefCell<State>>);
 
 fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned()
@@ -90,12 +90,12 @@ impl MemoryDisk {
     }
 
     /// How many groups were written and synced.
-    pub(super) fn write_syncs(&self) -> u64 {
+    pub(crate) fn write_syncs(&self) -> u64 {
         self.0.borrow().write_syncs
     }
 
     /// Lets the disk be full: no file is made and none grows; what is there can be written.
-    pub(super) fn fill(&self, full: bool) {
+    pub(crate) fn fill(&self, full: bool) {
         self.0.borrow_mut().full = full;
     }
 

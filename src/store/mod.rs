@@ -70,6 +70,13 @@ pub use spool::{Body, Spool};
 pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
 pub use view::{Entry, Update, View};
 
+/// What tests of other rooms open a store with.
+#[cfg(test)]
+pub(crate) mod simulation {
+    pub(crate) use super::memory_disk::MemoryDisk;
+    pub(crate) use super::tests::{message, with_segments};
+}
+
 use account::AccountState;
 use commit::{Commits, Log};
 use recovery::ReplayRecord;

@@ -6,7 +6,6 @@
 use std::io;
 
 use super::{Dialogue, Next, Session};
-use crate::delivery::Failure;
 use crate::limits;
 use crate::net::Fill;
 use crate::proto::calendar::write_header_date;
@@ -26,17 +25,6 @@ fn storage(error: &Error) -> Reply {
     match error {
         Error::Full => (452, "4.3.1", "No room, try again later"),
         _ => (451, "4.3.0", "The mail store can't take it now, try again later"),
-    }
-}
-
-impl From<Failure> for Reply {
-    fn from(failure: Failure) -> Reply {
-        match failure {
-            Failure::Full => (452, "4.3.1", "No room, try again later"),
-            Failure::Unavailable | Failure::Corrupt => {
-                (451, "4.3.0", "The mail store can't take it now, try again later")
-            }
-        }
     }
 }
 
@@ -128,7 +116,7 @@ impl Dialogue {
                 recipients: transaction.recipients.into_iter().map(|(recipient, _)| recipient).collect(),
             }),
         };
-        self.context.delivery.deliver(message, accounts).await.map_err(Reply::from)
+        self.context.delivery.deliver(message, accounts).await.map_err(|error| storage(&error))
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn with_shards<T, F: Future<Output = T>>(
     with_segments(disk, shards, SEGMENT_BYTES, test)
 }
 
-pub(super) fn with_segments<T, F: Future<Output = T>>(
+pub(crate) fn with_segments<T, F: Future<Output = T>>(
     disk: &MemoryDisk,
     shards: usize,
     segment_bytes: u64,
@@ -151,7 +151,7 @@ pub(super) fn structure(number: u64, raw: &[u8]) -> Arc<mime::Structure> {
     })
 }
 
-pub(super) fn message(number: u64, bytes: usize) -> NewMessage {
+pub(crate) fn message(number: u64, bytes: usize) -> NewMessage {
     let raw = raw(number, bytes);
     NewMessage {
         structure: structure(number, &raw),
