@@ -251,9 +251,19 @@ pub const VANISHED_MAX: usize = 1024 * 1024;
 pub const RECEIVE_BUFFERS: u16 = 512;
 /// One receive buffer: half a TLS record, some hundred commands.
 pub const RECEIVE_BUFFER_BYTES: u32 = 8192;
-/// Connections of one shard: below the usual hard limit of descriptors, with room for files.
-pub const CONNECTIONS_A_SHARD_MAX: usize = 19_500;
-/// After an accept that failed for want of descriptors or memory.
+/// Connections of one shard, where descriptors allow that many: idle over TLS, each takes 5 KB here and 10 KB of the kernel
+/// (two ends of a socket's slabs are 9.6), so 300 MB a shard.
+pub const CONNECTIONS_A_SHARD_MAX: usize = 20_000;
+/// Descriptors that the process keeps for other things than connections: streams, lock, directory, signals and the recovery's
+/// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16; the rest is room.
+pub const DESCRIPTORS_OF_PROCESS: usize = 64;
+/// The same a shard: rings and bells are 8, log segments 4, a checkpoint's files 4; the others are for messages that arrive
+/// and are longer than [`INLINE_BODY_BYTES_MAX`], a file each, and for what one sweep accepts before it is paused.
+pub const DESCRIPTORS_A_SHARD: usize = 224;
+/// Below so many connections a shard, a start says that descriptors are few: a thousand is a small office on one core.
+pub const CONNECTIONS_A_SHARD_FEW: usize = 1000;
+/// After an accept that failed for want of descriptors or memory, and between two looks of a full shard whether there is
+/// room again: a client in the backlog hardly notices.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often a stopping shard looks whether its sessions have ended.
 pub const STOP_LOOK: Duration = Duration::from_millis(20);

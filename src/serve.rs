@@ -29,7 +29,7 @@ use crate::net;
 use crate::service::Pool;
 use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
-use crate::shard::watchdog::{self, Watched};
+use crate::shard::watchdog::{self, Patience, Watched};
 use crate::shard::{self, Door, Event, Notice, Order, Seed};
 use crate::store::{Replay, RingDisk, recover, remove_old_logs};
 
@@ -78,7 +78,7 @@ struct Server {
 
 fn start(config: Config) -> Result<Server, Trouble> {
     let data = DataFolder::lock(&config.data)?;
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     let settings = directory::Settings {
         domains: config.domains.clone(),
         default_domain: config.default_domain.clone(),
@@ -86,6 +86,8 @@ fn start(config: Config) -> Result<Server, Trouble> {
     };
     let mut directory = Directory::open(data.path(), settings)?;
     let bound = bind_all(&config, data.path())?;
+    let sockets = bound.iter().map(|bound| bound.sockets.len()).sum();
+    let connections_max = connections_max(descriptors, config.cpus.len(), sockets)?;
     // The recovery's ring is this thread's, and small: it reads files.
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
     let disk = RingDisk::new(&ring, data.path());
@@ -104,7 +106,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
         .map_err(|error| Trouble(format!("cannot open the control socket in {}: {error}", data.path().display())))?;
     let config = Arc::new(config);
     let path = data.path().to_path_buf();
-    let launched = launch(&config, &path, bound, recovered.shards, (pool, handle))?;
+    let launched = launch((&config, &path), (bound, connections_max), recovered.shards, (pool, handle))?;
     Ok(Server {
         config,
         _data: data,
@@ -120,13 +122,31 @@ fn start(config: Config) -> Result<Server, Trouble> {
     })
 }
 
-/// The soft limit of descriptors up to the hard one: a connection is a descriptor.
-fn raise_descriptor_limit() {
+/// The soft limit of descriptors up to the hard one; how many there may be. A connection is a descriptor.
+fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// How many connections `descriptors` are enough for, beside what `shards` and their `listeners` need themselves.
+fn connections_max(descriptors: usize, shards: usize, listeners: usize) -> Result<usize, Trouble> {
+    let needed = limits::DESCRIPTORS_OF_PROCESS + shards * limits::DESCRIPTORS_A_SHARD + listeners;
+    let cure = "raise it with ulimit -n, LimitNOFILE= or docker --ulimit nofile=";
+    let connections = descriptors.saturating_sub(needed);
+    if connections == 0 {
+        return Err(Trouble(format!(
+            "open files are limited to {descriptors}, and {shards} shards need {needed} without any connection; {cure}"
+        )));
+    }
+    if connections < shards * limits::CONNECTIONS_A_SHARD_FEW {
+        tracing::warn!(connections, "open files are limited to {descriptors}, so connections are few; {cure}");
+    }
+    Ok(connections)
 }
 
 fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
@@ -228,9 +248,8 @@ struct Launched {
 }
 
 fn launch(
-    config: &Arc<Config>,
-    data: &Path,
-    bound: Vec<Bound>,
+    (config, data): (&Arc<Config>, &Path),
+    (bound, connections_max): (Vec<Bound>, usize),
     replays: Vec<Replay>,
     (pool, directory): (Pool, Handle),
 ) -> Result<Launched, Trouble> {
@@ -246,6 +265,7 @@ fn launch(
             doors[shard].push(Door { socket, endpoint });
         }
     }
+    let connections: Arc<metrics::Counter> = Arc::default();
     let (events, notices) = mpsc::channel();
     let mut watched = Vec::new();
     let mut shards = Vec::new();
@@ -261,6 +281,8 @@ fn launch(
             data: data.to_path_buf(),
             bell: bells[number].clone(),
             counters,
+            connections: connections.clone(),
+            connections_max,
             doors,
             endpoints: endpoints.clone(),
             directory: directory.clone(),
@@ -275,7 +297,7 @@ fn launch(
         shards.push(shard::start(seed, replay)?);
     }
     let (watchdog, unwatched) = mpsc::channel();
-    let patience = config.watchdog;
+    let patience = Patience { poke: config.watchdog, abort: limits::STALL_MAX };
     thread::Builder::new().name("watchdog".into()).spawn(move || watchdog::watch(&watched, patience, &unwatched))?;
     hear_signals(events)?;
     Ok(Launched { orders, notices, shards, watchdog })

@@ -113,6 +113,10 @@ pub struct Seed {
     pub bell: Arc<Doorbell>,
     /// Its counters.
     pub counters: Arc<metrics::Shard>,
+    /// Connections of all shards now.
+    pub connections: Arc<metrics::Counter>,
+    /// How many the process has descriptors for.
+    pub connections_max: usize,
     /// Its listening sockets.
     pub doors: Vec<Door>,
     /// All listeners, the same on every shard: a session that moves names its own by number.

@@ -1,7 +1,8 @@
 //! The life of a shard: opens its store, accepts, adopts, delivers, and stops in order.
 //!
 //! Invariant: whatever ends a connection's task, its place in the counts is given back ([`Guest`]); accepting pauses before
-//! descriptors run out and goes on when there is room.
+//! the process's descriptors run out, on all shards alike (sessions move to their users' shards, so that no shard has a
+//! share of its own), and goes on when there is room.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,6 +18,7 @@ use crate::delivery::{self, Delivery};
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
 use crate::limits;
+use crate::metrics;
 use crate::net::{Arenas, Connection, exhausted};
 use crate::session::login::Identity;
 use crate::session::{Context, Endpoint, Peer, Protocol, imap, smtp};
@@ -38,6 +40,10 @@ struct Shard {
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Connections now.
     open: Cell<usize>,
+    /// Those of all shards.
+    connections: Arc<metrics::Counter>,
+    /// How many the process has descriptors for.
+    connections_max: usize,
     /// Listeners are paused because there are too many.
     full: Cell<bool>,
 }
@@ -111,6 +117,8 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         adopt_at: seed.adopt_at,
         listeners: RefCell::default(),
         open: Cell::new(0),
+        connections: seed.connections,
+        connections_max: seed.connections_max,
         full: Cell::new(false),
     });
     shard.queues.spawn_session(deliver(shard.clone(), deliveries));
@@ -290,23 +298,35 @@ impl Shard {
         });
     }
 
-    fn enter(&self) {
+    fn is_full(&self) -> bool {
+        self.open.get() >= limits::CONNECTIONS_A_SHARD_MAX || self.connections.value() >= self.connections_max as u64
+    }
+
+    fn enter(self: &Rc<Self>) {
         self.open.set(self.open.get() + 1);
+        self.connections.add(1);
         self.context.counters.connections.set(self.open.get() as u64);
         self.context.counters.accepted.add(1);
-        if self.open.get() >= limits::CONNECTIONS_A_SHARD_MAX && !self.full.replace(true) {
+        if self.is_full() && !self.full.replace(true) {
             tracing::warn!(shard = self.context.shard, connections = self.open.get(), "full: accepting pauses");
             self.listeners.borrow().iter().for_each(|listener| listener.pause());
+            self.queues.spawn_session(self.clone().resume());
         }
+    }
+
+    /// Accepts again when there is room. It looks now and then, for the room may be made on another shard.
+    async fn resume(self: Rc<Self>) {
+        while self.is_full() && !self.context.stopping.get() {
+            self.context.ring.sleep(limits::ACCEPT_PAUSE).await;
+        }
+        self.full.set(false);
+        self.listeners.borrow().iter().for_each(|listener| listener.resume());
     }
 
     fn leave(&self) {
         self.open.set(self.open.get() - 1);
+        self.connections.subtract(1);
         self.context.counters.connections.set(self.open.get() as u64);
-        if self.full.get() && self.open.get() < limits::CONNECTIONS_A_SHARD_MAX {
-            self.full.set(false);
-            self.listeners.borrow().iter().for_each(|listener| listener.resume());
-        }
     }
 
     fn open_door(self: &Rc<Self>, door: Door) {

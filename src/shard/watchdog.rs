@@ -1,6 +1,6 @@
 //! The watchdog: one thread that sees a shard that is neither parked nor making turns.
 //!
-//! It first pokes the shard's eventfd (a wake-up may have been lost), logs, and after `STALL_MAX` ends the process for its
+//! It first pokes the shard's eventfd (a wake-up may have been lost), logs, and after [`Patience::abort`] ends the process for its
 //! supervisor to restart: a shard that spins or blocks serves nobody and holds its users' mail.
 
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::hop::Doorbell;
-use crate::limits;
 use crate::metrics;
 
 /// What the watchdog sees of one shard.
@@ -22,24 +21,33 @@ pub struct Watched {
     pub bell: Arc<Doorbell>,
 }
 
+/// How long a shard may make no turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until it is poked.
+    pub poke: Duration,
+    /// Until the process is ended.
+    pub abort: Duration,
+}
+
 struct Sight {
     turns: u64,
     since: Instant,
     told: bool,
 }
 
-/// Watches until `stop` is closed. `patience`: how long a shard may make no turn.
-pub fn watch(shards: &[Watched], patience: Duration, stop: &Receiver<()>) {
+/// Watches until `stop` is closed.
+pub fn watch(shards: &[Watched], patience: Patience, stop: &Receiver<()>) {
     let now = Instant::now();
     let mut sights: Vec<Sight> = shards.iter().map(|_| Sight { turns: 0, since: now, told: false }).collect();
-    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(patience / 4) {
+    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(patience.poke / 4) {
         for (shard, sight) in shards.iter().zip(&mut sights) {
             look(shard, sight, patience);
         }
     }
 }
 
-fn look(shard: &Watched, sight: &mut Sight, patience: Duration) {
+fn look(shard: &Watched, sight: &mut Sight, patience: Patience) {
     let turns = shard.counters.turns.value();
     if turns != sight.turns || shard.bell.asleep() {
         if sight.told {
@@ -49,7 +57,7 @@ fn look(shard: &Watched, sight: &mut Sight, patience: Duration) {
         return;
     }
     let stalled = sight.since.elapsed();
-    if stalled < patience {
+    if stalled < patience.poke {
         return;
     }
     if !sight.told {
@@ -57,7 +65,7 @@ fn look(shard: &Watched, sight: &mut Sight, patience: Duration) {
         tracing::error!(shard = shard.number, ?stalled, "the shard makes no turn; poking it");
     }
     shard.bell.poke();
-    if stalled >= limits::STALL_MAX {
+    if stalled >= patience.abort {
         tracing::error!(
             shard = shard.number,
             ?stalled,
@@ -82,7 +90,7 @@ mod tests {
 
     #[test]
     fn tells_a_stalled_shard_from_a_parked_and_a_busy_one() {
-        let patience = Duration::from_secs(2);
+        let patience = Patience { poke: Duration::from_secs(2), abort: Duration::from_secs(30) };
         let (stalled, busy, parked) = (watched(), watched(), watched());
         let mut sight = old(0);
         look(&stalled, &mut sight, patience);
@@ -90,7 +98,7 @@ mod tests {
         busy.counters.turns.set(1);
         let mut sight = old(0);
         look(&busy, &mut sight, patience);
-        assert!(!sight.told && sight.since.elapsed() < patience);
+        assert!(!sight.told && sight.since.elapsed() < patience.poke);
         assert!(parked.bell.sleep());
         let mut sight = old(0);
         look(&parked, &mut sight, patience);

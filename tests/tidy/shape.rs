@@ -3,7 +3,6 @@
 //! Lines of tests don't count to a file's size, and a test may be as long as its table; all else is the same for both.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use crate::source::{Kind, Source, Tree, Violation, closing};
 
@@ -230,12 +229,8 @@ pub fn second_opinion(manifest: &str) -> Option<Violation> {
     })
 }
 
-/// The table of requirements, `tests/rfc.tsv`, where there is one: RFC, section, requirement, yes, partial or no, test.
-pub fn read_requirements(root: &Path) -> Option<String> {
-    std::fs::read_to_string(root.join("tests/rfc.tsv")).ok()
-}
-
-/// Every citation in `src` is in the table, and every `yes` in the table has a test that exists.
+/// Every citation in `src` is in `table`, the text of `tests/rfc.tsv` (RFC, section, requirement, yes, partial or no, test),
+/// and every `yes` has a test that exists.
 pub fn citations(tree: &Tree, table: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut listed = HashSet::new();
