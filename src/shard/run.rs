@@ -350,6 +350,9 @@ impl Shard {
             shard.context.hurry.set(true);
             shard.context.ring.fire_all_timers();
         });
+        // Until their accepts are cancelled, the kernel keeps the ports, beyond the end of the process: a server that is
+        // started again at once would find them taken.
+        self.context.ring.sleep(limits::STOP_LOOK).await;
         let mut patience = limits::HURRY_PATIENCE;
         while self.open.get() > 0 && patience > Duration::ZERO {
             self.context.ring.sleep(limits::STOP_LOOK).await;
