@@ -52,6 +52,11 @@ pub struct UidValidity(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ModSeq(pub u64);
 
+impl ModSeq {
+    /// No change's number: they are positive (RFC 7162 §3.1).
+    pub const NONE: ModSeq = ModSeq(0);
+}
+
 /// A mailbox within its account; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MailboxId(pub u32);

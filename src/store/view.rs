@@ -172,6 +172,9 @@ impl View {
 
     /// The session itself has answered its change of flags: [`View::advance`] need not tell it of those again.
     pub fn told(&mut self, modseq: ModSeq) {
+        if modseq == ModSeq::NONE {
+            return;
+        }
         let mut data = self.mailbox.state().data.borrow_mut();
         let Some(told) = data.told(self.id) else { return };
         let mut earlier = told.own.clone();
@@ -284,7 +287,8 @@ impl View {
         ranges
     }
 
-    /// Changes flags and keywords of messages by UID; resolves when that is durable and visible, with its MODSEQ.
+    /// Changes flags and keywords of messages by UID; resolves when that is durable and visible, with its MODSEQ;
+    /// [`ModSeq::NONE`] where none of them is there, and nothing was changed.
     pub async fn change_flags(
         &self,
         uids: &[RangeInclusive<u32>],
@@ -293,7 +297,7 @@ impl View {
         keywords: &[String],
     ) -> Result<ModSeq, Error> {
         let submitted = self.mailbox.submit_flags(&self.known(uids), op, flags, keywords)?;
-        let Some((modseq, done)) = submitted else { return Ok(self.mailbox.highest_modseq()) };
+        let Some((modseq, done)) = submitted else { return Ok(ModSeq::NONE) };
         done.wait().await?;
         Ok(modseq)
     }

@@ -573,6 +573,23 @@ fn changes_under_way_together_both_count() {
 }
 
 #[test]
+fn a_change_of_nothing_hides_no_other() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        inbox.append(message(1, 300)).await.unwrap();
+        let (mut mine, other) = (inbox.view(false), inbox.view(false));
+        other.change_flags(&[1..=1], FlagOp::Add, Flags::FLAGGED, &[]).await.unwrap();
+        let nothing = mine.change_flags(&[4_000_000_000..=4_000_000_000], FlagOp::Add, Flags::SEEN, &[]).await;
+        assert_eq!(nothing, Ok(ModSeq::NONE));
+        mine.told(ModSeq::NONE);
+        let mut told = Vec::new();
+        mine.advance(true, &mut |update| told.push(update));
+        assert!(matches!(told[..], [Update::Flags { seq: 1, .. }]), "{told:?}");
+    });
+}
+
+#[test]
 fn recent_is_for_one_session() {
     let disk = MemoryDisk::default();
     with_store(&disk, async |store| {
