@@ -210,6 +210,9 @@ pub const MESSAGES_A_SLICE: u32 = 256;
 /// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.
 /// Four of them fill a batch of [`LOG_BATCH_BYTES_MAX`].
 pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
+/// What messages that are arriving at a shard hold in memory together: 256 of [`INLINE_BODY_BYTES_MAX`]. Beyond it each
+/// goes to its file as it comes.
+pub const SPOOL_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One group of log records: what one write and one sync carry. An object of 1 MiB is what a remote log takes as well.
 pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// One log record: as long as a batch; what does not fit goes through a segment.

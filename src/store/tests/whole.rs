@@ -340,6 +340,25 @@ fn large_messages_go_around_the_log() {
 }
 
 #[test]
+fn many_small_messages_that_arrive_share_a_bound_of_memory() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (piece, mut spools) = (raw(1, 200_000), Vec::new());
+        for _ in 0..500 {
+            let mut spool = store.spool();
+            spool.write(&piece).await.unwrap();
+            spools.push(spool);
+        }
+        let held = store.0.spooled.get();
+        assert!((32 << 20..65 << 20).contains(&held), "{held} bytes in memory");
+        let last = spools.pop().unwrap().finish().await.unwrap();
+        assert_eq!((&*last, last.hash()), (&*piece, Hash::of(&piece)));
+        drop(spools);
+        assert_eq!(store.0.spooled.get(), 0);
+    });
+}
+
+#[test]
 fn a_refused_large_message_leaves_no_file() {
     let disk = MemoryDisk::default();
     let bodies = || {
