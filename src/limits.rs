@@ -214,6 +214,9 @@ pub const MESSAGES_A_SLICE: u32 = 256;
 /// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.
 /// Four of them fill a batch of [`LOG_BATCH_BYTES_MAX`].
 pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
+/// What messages that are arriving at a shard hold in memory together: 256 of [`INLINE_BODY_BYTES_MAX`]. Beyond it each
+/// goes to its file as it comes.
+pub const SPOOL_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// One group of log records: what one write and one sync carry. An object of 1 MiB is what a remote log takes as well.
 pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// One log record: as long as a batch; what does not fit goes through a segment.
@@ -287,3 +290,8 @@ pub const SEARCH_TEXT_KEYS_MAX: usize = 32;
 
 /// Octets of a message times its recipients: each account keeps a copy of its own, and one DATA may not fill the disk.
 pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a taken port is tried at a start: what tearing down the rings of a killed server takes, some 100 ms, and room.
+pub const BIND_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries.
+pub const BIND_PAUSE: Duration = Duration::from_millis(20);

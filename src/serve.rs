@@ -165,12 +165,26 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
                 sessions: sessions.clone(),
             });
             for &address in &listener.addresses {
-                let sockets = net::bind(address, config.cpus.len()).map_err(|error| cannot_listen(address, &error))?;
+                let sockets = bind(address, config.cpus.len())?;
                 bound.push(Bound { address, endpoint: endpoint.clone(), sockets });
             }
         }
     }
     Ok(bound)
+}
+
+/// Binds an address for all shards. The kernel tears the rings of a server that was killed down only after its end, and they
+/// hold its ports: so a taken one is tried for a moment.
+fn bind(address: SocketAddr, shards: usize) -> Result<Vec<std::os::fd::OwnedFd>, Trouble> {
+    let end = Instant::now() + limits::BIND_PATIENCE;
+    loop {
+        match net::bind(address, shards) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(limits::BIND_PAUSE);
+            }
+            bound => return bound.map_err(|error| cannot_listen(address, &error)),
+        }
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {

@@ -176,7 +176,7 @@ fn a_shard_that_spins_ends_the_process() {
         let ring = Ring::new(&SIZES).expect("io_uring is there");
         let post = Post::new(bell);
         let (driven, its_queues) = (ring.clone(), queues.clone());
-        queues.spawn_session(async move {
+        queues.spawn_driver(async move {
             executor::drive(driven, post, its_queues, counters).await.expect("the ring turns");
         });
         ring.sleep(REST).await;

@@ -105,7 +105,14 @@ fn steady_noop_and_fetch_allocate_nothing() {
         assert!(started.elapsed() < Duration::from_secs(20), "the server does not start");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let logins = std::fs::read_to_string(data.join("FIRST-LOGIN")).unwrap();
+    // The accounts are made once nothing stands in their way any more: after the ports are bound.
+    let logins = loop {
+        match std::fs::read_to_string(data.join("FIRST-LOGIN")) {
+            Ok(logins) => break logins,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(20), "no FIRST-LOGIN: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
     let password = logins.lines().next().unwrap().split(' ').nth(1).unwrap();
     let mut client = Client::connect(port_base + 143);
     client.reader.read_until(b'\n', &mut Vec::new()).unwrap();

@@ -46,7 +46,7 @@ fn shard<F: Future<Output = ()> + 'static>(
         let post = Post::new(bell);
         let stop = stop.open(&post);
         let (ring2, post2, driven) = (ring.clone(), post.clone(), queues.clone());
-        queues.spawn_session(async move {
+        queues.spawn_driver(async move {
             executor::drive(ring2, post2, driven, Arc::new(metrics::Shard::default())).await.expect("the ring turns");
         });
         let core = Rc::new(Core { ring, post, queues: queues.clone() });
@@ -482,6 +482,42 @@ fn a_panic_closes_one_connection() {
         ask(&mut other, b"after");
         assert!(panics.recv().unwrap().contains("the test's own panic"));
     }
+    stop.send(()).unwrap();
+    running.join().unwrap();
+}
+
+/// A shard with nothing to do takes no processor time.
+#[test]
+fn an_idle_shard_sleeps() {
+    let _alone = alone();
+    let (cpu, seen) = mpsc::channel();
+    let (address, stop, running) = echo_shard_with(0, SIZES, move |_| {
+        // SAFETY: the clock's name is asked for this thread; no pointer is kept.
+        let clock = unsafe {
+            let mut clock = 0;
+            assert_eq!(libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock), 0);
+            clock
+        };
+        cpu.send(clock).unwrap();
+    });
+    let clock = seen.recv().unwrap();
+    let used = || {
+        // SAFETY: the time is a live local.
+        unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            assert_eq!(libc::clock_gettime(clock, &mut time), 0);
+            Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        }
+    };
+    let mut stream = connect(address);
+    ask(&mut stream, b"once");
+    thread::sleep(Duration::from_millis(50));
+    let before = used();
+    thread::sleep(Duration::from_secs(1));
+    let idle = used() - before;
+    println!("{idle:?} in an idle second");
+    assert!(idle < Duration::from_millis(20), "an idle shard took {idle:?} in a second");
+    ask(&mut stream, b"twice");
     stop.send(()).unwrap();
     running.join().unwrap();
 }

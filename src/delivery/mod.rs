@@ -130,6 +130,10 @@ mod tests {
         let disk = MemoryDisk::default();
         let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
             let (store, accounts) = (&stores[0], (1..=100).map(AccountId).collect::<Vec<_>>());
+            // Open already: nothing but the queue makes the delivery wait.
+            for id in &accounts {
+                store.account(*id).await.unwrap();
+            }
             let new = message(1, 200_000);
             assert!(new.body.len() * accounts.len() > crate::limits::LOG_QUEUED_BYTES_MAX);
             append(store, new, &accounts).await.unwrap();

@@ -129,6 +129,13 @@ impl Queues {
         }
     }
 
+    /// Runs the driver, [`drive`], among the sessions: the one task there whose own polls say nothing.
+    pub fn spawn_driver(&self, driver: impl Future<Output = ()> + 'static) {
+        if let Ok(task) = glommio::spawn_local_into(driver, self.sessions) {
+            task.detach();
+        }
+    }
+
     /// Runs `future` when the sessions leave time, or for a twentieth of it. Where it panics the process ends: nobody else
     /// would do its work. `ring` is the shard's.
     pub fn spawn_background(&self, name: &'static str, ring: &Ring, future: impl Future<Output = ()> + 'static) {

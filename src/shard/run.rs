@@ -134,7 +134,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
 fn spawn_driver(queues: &Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
     let (ring, post, counters) = (ring.clone(), post.clone(), seed.counters.clone());
     let (number, events, driven) = (seed.number, seed.events.clone(), queues.clone());
-    queues.spawn_session(async move {
+    queues.spawn_driver(async move {
         if let Err(error) = executor::drive(ring, post, driven, counters).await {
             let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Turn(error))));
         }

@@ -99,6 +99,8 @@ struct Core {
     on_sealed: RefCell<Option<Box<dyn FnOnce()>>>,
     checkpoints: checkpoint::Gate,
     numbers: Cell<u64>,
+    /// Bytes of arriving messages that are in memory.
+    spooled: Rc<Cell<usize>>,
 }
 
 /// An account on its way into memory, or there.
@@ -174,6 +176,7 @@ impl Store {
             on_sealed: RefCell::new(Some(on_sealed)),
             checkpoints: checkpoint::Gate::default(),
             numbers: Cell::new(0),
+            spooled: Rc::default(),
         };
         Ok(Store(Rc::new(core)))
     }
@@ -215,6 +218,6 @@ impl Store {
     /// A place for a message to arrive in.
     pub fn spool(&self) -> Spool {
         let path = format!("spool/{:04x}-{:012x}", self.0.stream.0, self.0.next_number() & 0xffff_ffff_ffff);
-        Spool::new(self.0.disk.clone(), path)
+        Spool::new(self.0.disk.clone(), path, self.0.spooled.clone())
     }
 }

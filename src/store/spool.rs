@@ -1,12 +1,15 @@
 //! The spool: a message while it arrives, and the body that it becomes.
 //!
-//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`] the message goes to a file under `spool/`; that file
+//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`], or where the spools of a shard hold
+//! [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file
 //! loses its name before its first byte is written, so that its blocks are the disk's again when the last handle or map
 //! of it is gone, whatever ends the message. The hash is made on the way. Nothing here is durable: that is the log's word.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -14,7 +17,7 @@ use aws_lc_rs::digest;
 use super::disk::{AnyDisk, AnyFile, Disk, Open};
 use super::map::Map;
 use super::types::{Error, Hash};
-use crate::limits::{BREATH_BYTES, INLINE_BODY_BYTES_MAX, STORE_WRITE_BYTES};
+use crate::limits::{BREATH_BYTES, INLINE_BODY_BYTES_MAX, SPOOL_MEMORY_BYTES_MAX, STORE_WRITE_BYTES};
 
 /// A raw message, in memory or mapped. Cheap to clone, and may go to other shards.
 #[derive(Clone)]
@@ -72,12 +75,37 @@ pub struct Spool {
     memory: Vec<u8>,
     file: Option<AnyFile>,
     written: u64,
+    held: Held,
+}
+
+/// How much all spools of a shard hold in memory, and how much of that is one's own.
+pub(super) struct Held {
+    all: Rc<Cell<usize>>,
+    own: usize,
+}
+
+impl Held {
+    fn set(&mut self, own: usize) {
+        self.all.set(self.all.get() - self.own + own);
+        self.own = own;
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.all.get() > SPOOL_MEMORY_BYTES_MAX
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 impl Spool {
-    pub(super) fn new(disk: AnyDisk, path: String) -> Spool {
+    /// `all`: what the shard's spools hold in memory.
+    pub(super) fn new(disk: AnyDisk, path: String, all: Rc<Cell<usize>>) -> Spool {
         let digest = digest::Context::new(&digest::SHA256);
-        Spool { disk, path, digest, memory: Vec::new(), file: None, written: 0 }
+        Spool { disk, path, digest, memory: Vec::new(), file: None, written: 0, held: Held { all, own: 0 } }
     }
 
     /// Appends what came in.
@@ -85,8 +113,9 @@ impl Spool {
         for piece in bytes.chunks(BREATH_BYTES) {
             self.digest.update(piece);
             self.memory.extend_from_slice(piece);
+            self.held.set(self.memory.capacity());
             let limit = if self.file.is_some() { STORE_WRITE_BYTES } else { INLINE_BODY_BYTES_MAX };
-            if self.memory.len() > limit {
+            if self.memory.len() > limit || self.held.is_too_much() {
                 self.empty_memory().await?;
             }
         }
@@ -131,7 +160,10 @@ impl Spool {
         written.map_err(|error| Error::io(&self.path, &error))?;
         self.written += buffer.len() as u64;
         buffer.clear();
-        self.memory = buffer;
+        if !self.held.is_too_much() {
+            self.memory = buffer;
+        }
+        self.held.set(self.memory.capacity());
         Ok(())
     }
 

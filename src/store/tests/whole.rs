@@ -340,6 +340,25 @@ fn large_messages_go_around_the_log() {
 }
 
 #[test]
+fn many_small_messages_that_arrive_share_a_bound_of_memory() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (piece, mut spools) = (raw(1, 200_000), Vec::new());
+        for _ in 0..500 {
+            let mut spool = store.spool();
+            spool.write(&piece).await.unwrap();
+            spools.push(spool);
+        }
+        let held = store.0.spooled.get();
+        assert!((32 << 20..65 << 20).contains(&held), "{held} bytes in memory");
+        let last = spools.pop().unwrap().finish().await.unwrap();
+        assert_eq!((&*last, last.hash()), (&*piece, Hash::of(&piece)));
+        drop(spools);
+        assert_eq!(store.0.spooled.get(), 0);
+    });
+}
+
+#[test]
 fn a_refused_large_message_leaves_no_file() {
     let disk = MemoryDisk::default();
     let bodies = || {
@@ -570,6 +589,22 @@ fn changes_under_way_together_both_count() {
         check(store).await;
     });
     with_store(&disk, check);
+}
+
+#[test]
+fn a_change_of_nothing_hides_no_other() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        inbox.append(message(1, 300)).await.unwrap();
+        let (mut mine, other) = (inbox.view(false), inbox.view(false));
+        other.change_flags(&[1..=1], FlagOp::Add, Flags::FLAGGED, &[]).await.unwrap();
+        let nothing = mine.change_flags(&[4_000_000_000..=4_000_000_000], FlagOp::Add, Flags::SEEN, &[]).await;
+        assert_eq!(nothing, Ok(None));
+        let mut told = Vec::new();
+        mine.advance(true, &mut |update| told.push(update));
+        assert!(matches!(told[..], [Update::Flags { seq: 1, .. }]), "{told:?}");
+    });
 }
 
 #[test]
