@@ -356,8 +356,14 @@ impl Shard {
         endpoint.sessions.add(1);
         self.enter();
         let guest = Guest { shard: self.clone(), endpoint, number, peer: Peer { client, server } };
+        // Boxed here, so that the task, which lives on, never has room for it.
+        let admission = Box::pin(async move {
+            let admitted = guest.admit(connection).await;
+            (guest, admitted)
+        });
         self.spawn(async move {
-            match Box::pin(guest.admit(connection)).await {
+            let (guest, admitted) = admission.await;
+            match admitted {
                 Some(Admitted::Imap(session)) => guest.serve_imap(session).await,
                 Some(Admitted::Smtp(session)) => guest.serve_smtp(session).await,
                 None => {}

@@ -216,9 +216,9 @@ impl Session {
     /// What needs the input too. `Some`: the dialogue ends so.
     async fn step(&mut self, next: Next) -> io::Result<Option<Option<Identity>>> {
         let next = match next {
-            Next::StartTls => self.start_tls().await?,
-            Next::Append(at) => self.append(at).await?,
-            Next::Authenticate(pending) => self.authenticate(pending).await?,
+            Next::StartTls => Box::pin(self.start_tls()).await?,
+            Next::Append(at) => Box::pin(self.append(at)).await?,
+            Next::Authenticate(pending) => Box::pin(self.authenticate(pending)).await?,
             Next::Idle(tag) => self.idle(&tag).await?,
             other => other,
         };
@@ -317,8 +317,9 @@ impl Dialogue {
         if self.has_had_enough() {
             return Ok(Next::Over);
         }
+        // In the arena rather than in this future, whose size every waiting session pays.
         let tagged = match parse(arena, octets) {
-            Ok(tagged) => tagged,
+            Ok(tagged) => &*arena.alloc(tagged),
             Err(error) => {
                 self.bad(&error);
                 return Ok(Next::Command);
@@ -331,10 +332,10 @@ impl Dialogue {
                 Ok(Next::Command)
             }
             Command::Fetch { .. } => {
-                self.fetch(&tagged, arena).await?;
+                self.fetch(tagged, arena).await?;
                 Ok(Next::Command)
             }
-            _ => Box::pin(self.rarely(tagged, arena)).await,
+            _ => Box::pin(self.rarely(*tagged, arena)).await,
         }
     }
 
