@@ -270,8 +270,8 @@ pub const CONNECTIONS_A_SHARD_FEW: usize = 1000;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often a stopping shard looks whether its sessions have ended.
 pub const STOP_LOOK: Duration = Duration::from_millis(20);
-/// What sessions have after the drain's time is over: [`LINGER`] and a flush.
-pub const HURRY_PATIENCE: Duration = Duration::from_secs(3);
+/// What sessions have after the drain's time is over, to see it and say their last words.
+pub const HURRY_PATIENCE: Duration = Duration::from_secs(1);
 
 // The service side.
 
