@@ -5,8 +5,8 @@
 //!   to the kernel stays in the ring's table until then.
 //! - Every completion is matched by index and generation, so none can reach a successor's slot.
 //! - A received buffer is lent to one [`Received`] at a time and goes back to the kernel when that is dropped.
-//! - Nothing here waits or names an executor: futures keep wakers, [`Ring::turn`] moves things on, and who drives the
-//!   ring parks on a waker of its own ([`Ring::park`]).
+//! - Nothing here names an executor: futures keep wakers, [`Ring::turn`] moves things on and sleeps where its driver says
+//!   so; a driver that leaves the core to other work rests on a waker of its own ([`Ring::park`], [`Ring::kick`]).
 //!
 //! Descriptors are the process's own rather than the ring's direct ones: a multishot receive takes its file reference once
 //! and a send adds one atomic, and in return a connection's addresses can be asked for and it moves between shards by

@@ -26,6 +26,8 @@ use crate::io::{Ring, yield_now};
 use crate::limits;
 use crate::metrics;
 
+/// How often the driver turns beside background work though nothing came: well within the watchdog's patience.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
 /// After this long background work lets the sessions run.
 const BACKGROUND_SLICE: Duration = Duration::from_micros(50);
 
@@ -205,12 +207,14 @@ pub struct Breath {
     ring: Ring,
     bell: Arc<Doorbell>,
     since: Rc<Cell<Instant>>,
+    looked: Rc<Cell<Instant>>,
 }
 
 impl Breath {
     /// For the background tasks of the shard of `ring` that `bell` wakes.
     pub fn new(ring: &Ring, bell: &Arc<Doorbell>) -> Breath {
-        Breath { ring: ring.clone(), bell: bell.clone(), since: Rc::new(Cell::new(Instant::now())) }
+        let now = Rc::new(Cell::new(Instant::now()));
+        Breath { ring: ring.clone(), bell: bell.clone(), since: now.clone(), looked: Rc::new(Cell::new(now.get())) }
     }
 
     /// Lets the sessions run if it is time.
@@ -218,8 +222,11 @@ impl Breath {
         if self.since.get().elapsed() < BACKGROUND_SLICE {
             return;
         }
-        // The driver rests while there is background work: who works looks for it.
-        if self.ring.has_work() || self.bell.rung() {
+        // The driver rests while there is background work: who works looks for it. Now and then it turns for nothing, which
+        // tells the watchdog that the shard is alive.
+        let alive = self.looked.get().elapsed() < SIGN_OF_LIFE;
+        if !alive || self.ring.has_work() || self.bell.rung() {
+            self.looked.set(Instant::now());
             self.ring.kick();
         }
         glommio::executor().yield_task_queue_now().await;
