@@ -192,8 +192,8 @@ fn attack_18_literal_numbers() {
         ("~~{1}", LiteralMalformed, false),
         ("\"a {1}", LiteralMalformed, false),
         ("\"a\\\" {1+}", LiteralMalformed, true),
-        ("{2049}", LiteralTooLarge, false),
-        ("{2049+}", LiteralTooLarge, true),
+        ("{3000}", LiteralTooLarge, false),
+        ("{3000+}", LiteralTooLarge, true),
     ] {
         if marker == "{ 1}" {
             // A space ends an atom; the parser refuses what is left of this.
