@@ -4,7 +4,7 @@
 //! the next completion in the same call that submits. A hop rings the bell, whose eventfd the ring reads.
 //! What was measured of glommio 0.9 and is kept to here (each has a test in tests/shard.rs):
 //! - it can park with a runnable task when its preemption timer fires first: the timer is an hour, preemption is ours;
-//! - its own park costs eight allocations and four system calls, and its wake-up another task: see the invariant;
+//! - its own park allocates (seen eight times a park, with the bridge task that wakes it): see the invariant;
 //! - background work that yields only within its queue starves the sessions: [`Breath`] yields the queue;
 //! - a panic in a task ends the executor: [`contained`] catches it; background panics abort the process.
 

@@ -210,6 +210,24 @@ fn attack_22_sasl() {
 }
 
 /// Commands of a later state, before it: BAD each, and an end after some.
+/// AUTHENTICATE, half a line, end of stream: the session ends with its connection, and its shard serves others meanwhile.
+#[test]
+fn half_an_answer_and_the_end_hold_nobody_up() {
+    use std::io::{Read, Write};
+    let mut server = Server::start("half-an-answer");
+    for _ in 0..8 {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port(143))).expect("a connection");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("an option");
+        stream.write_all(b"a AUTHENTICATE PLAIN\r\nabc").expect("the connection");
+        stream.shutdown(std::net::Shutdown::Write).expect("half an end");
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).expect("the server ends it too");
+        assert!(memchr::memmem::find(&text, b"+ ").is_some(), "no challenge: {}", show(&text));
+        server.login().ok("NOOP");
+    }
+    server.assert_alive();
+}
+
 #[test]
 fn commands_before_login_are_refused_and_counted() {
     let mut server = Server::start("before-login");
