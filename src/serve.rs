@@ -152,8 +152,13 @@ fn connections_max(descriptors: usize, shards: usize, listeners: usize) -> Resul
 fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
     let tls = load_tls(config, data)?;
     let mut bound = Vec::new();
-    let services =
-        [(Protocol::Imap, &config.imap), (Protocol::Smtp, &config.smtp), (Protocol::Submission, &config.submission)];
+    let services = [
+        (Protocol::Imap, &config.imap),
+        (Protocol::Pop3, &config.pop3),
+        (Protocol::Smtp, &config.smtp),
+        (Protocol::Submission, &config.submission),
+        (Protocol::Lmtp, &config.lmtp),
+    ];
     for (protocol, service) in services {
         let sessions = Arc::new(metrics::Counter::default());
         for listener in &service.listeners {
@@ -225,12 +230,15 @@ fn welcome(config: &Config, first: Option<&[FirstLogin]>, bound: &[Bound]) -> St
     };
     line(format_args!("Ringpost {} keeps mail in {}", env!("CARGO_PKG_VERSION"), config.data.display()));
     line(format_args!(
-        "  IMAP {} (TLS {})   SMTP {}   submission {} (TLS {})   on this machine only",
+        "  IMAP {} (TLS {})   POP3 {} (TLS {})   SMTP {}   submission {} (TLS {})   LMTP {}   on this machine only",
         port_of(Protocol::Imap, false),
         port_of(Protocol::Imap, true),
+        port_of(Protocol::Pop3, false),
+        port_of(Protocol::Pop3, true),
         port_of(Protocol::Smtp, false),
         port_of(Protocol::Submission, false),
         port_of(Protocol::Submission, true),
+        port_of(Protocol::Lmtp, false),
     ));
     let Some(logins) = first else { return text };
     line(format_args!("Two accounts were made; their passwords are kept in {}/FIRST-LOGIN:", config.data.display()));

@@ -57,10 +57,10 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
     let imap = services.read(&mut root, &IMAP);
     let smtp = services.read(&mut root, &SMTP);
     let submission = services.read(&mut root, &SUBMISSION);
-    services.read(&mut root, &POP3);
-    services.read(&mut root, &LMTP);
-    if [&imap, &smtp, &submission].iter().all(|service| service.listeners.is_empty()) {
-        root.wrong("", "a service that is enabled: [imap], [smtp] or [submission]");
+    let pop3 = services.read(&mut root, &POP3);
+    let lmtp = services.read(&mut root, &LMTP);
+    if [&imap, &pop3, &smtp, &submission, &lmtp].iter().all(|service| service.listeners.is_empty()) {
+        root.wrong("", "a service that is enabled: [imap], [pop3], [smtp], [submission] or [lmtp]");
     }
     not_yet(&mut root);
     root.finish();
@@ -75,8 +75,10 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
         domains,
         tls,
         imap,
+        pop3,
         smtp,
         submission,
+        lmtp,
         max_message_bytes,
         warnings: Vec::new(),
     };

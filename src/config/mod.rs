@@ -46,10 +46,14 @@ pub struct Config {
     pub tls: Tls,
     /// IMAP.
     pub imap: Service,
+    /// POP3.
+    pub pop3: Service,
     /// SMTP between servers.
     pub smtp: Service,
     /// SMTP for users.
     pub submission: Service,
+    /// LMTP, from a mail server in front of this one.
+    pub lmtp: Service,
     /// The largest message that is taken.
     pub max_message_bytes: u64,
     /// What is allowed and probably not meant.
@@ -212,6 +216,7 @@ impl Config {
             auth_tries: AUTH_TRIES,
         };
         let between_servers = Listener { password: false, anonymous: true, ..listener(25, false) };
+        let lmtp = Listener { password: false, anonymous: true, ..listener(24, false) };
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Ok(Config {
             embedded: true,
@@ -224,8 +229,10 @@ impl Config {
             domains: Vec::new(),
             tls: Tls { certificate: None, key: None, minimum: TlsVersion::V12 },
             imap: Service::new(minutes(30), vec![listener(143, false), listener(993, true)]),
+            pop3: Service::new(minutes(10), vec![listener(110, false), listener(995, true)]),
             smtp: Service::new(minutes(5), vec![between_servers]),
             submission: Service::new(minutes(5), vec![listener(587, false), listener(465, true)]),
+            lmtp: Service::new(minutes(5), vec![lmtp]),
             max_message_bytes: MESSAGE_BYTES_MAX,
             warnings: Vec::new(),
         })
@@ -233,7 +240,7 @@ impl Config {
 
     /// Whether a listener speaks TLS, at once or after STARTTLS.
     pub fn needs_certificate(&self) -> bool {
-        let services = [&self.imap, &self.smtp, &self.submission];
+        let services = [&self.imap, &self.pop3, &self.smtp, &self.submission, &self.lmtp];
         services.iter().flat_map(|service| &service.listeners).any(|l| l.tls || l.starttls != StartTls::Off)
     }
 }

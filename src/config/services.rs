@@ -27,7 +27,6 @@ pub struct Kind {
     anonymous: bool,
     /// Whether the service speaks SMTP, where `anonymous` means something.
     smtp: bool,
-    supported: bool,
 }
 
 pub const IMAP: Kind = Kind {
@@ -39,7 +38,6 @@ pub const IMAP: Kind = Kind {
     password: true,
     anonymous: false,
     smtp: false,
-    supported: true,
 };
 pub const SMTP: Kind = Kind {
     name: "smtp",
@@ -50,13 +48,19 @@ pub const SMTP: Kind = Kind {
     password: false,
     anonymous: true,
     smtp: true,
-    supported: true,
 };
 pub const SUBMISSION: Kind =
     Kind { name: "submission", ports: &[(587, false), (465, true)], password: true, anonymous: false, ..SMTP };
-pub const POP3: Kind =
-    Kind { name: "pop3", ports: &[], idle_least: Duration::from_secs(600), supported: false, ..IMAP };
-pub const LMTP: Kind = Kind { name: "lmtp", ports: &[], supported: false, ..SMTP };
+pub const POP3: Kind = Kind {
+    name: "pop3",
+    ports: &[(110, false), (995, true)],
+    idle: Duration::from_secs(600),
+    // RFC 1939 §3: at least 10 minutes.
+    idle_least: Duration::from_secs(600),
+    ..IMAP
+};
+/// Off until a listener is configured (R-PORT-1).
+pub const LMTP: Kind = Kind { name: "lmtp", ports: &[], ..SMTP };
 
 /// Ports that belong to one service each, and to whom.
 const WELL_KNOWN: &[(u16, &str, &[&str])] = &[
@@ -132,9 +136,7 @@ impl Services {
             }
             all_disabled = false;
         }
-        if enabled && !kind.supported {
-            root.unsupported(kind.name);
-        } else if enabled && configured && all_disabled {
+        if enabled && configured && all_disabled {
             section.wrong("", "a listener with status = \"enabled\", or enabled = false for the service");
         } else if enabled && !configured {
             service.listeners = self.default_listeners(kind);

@@ -25,6 +25,9 @@ pub struct Account {
     pub aliases: Vec<String>,
     /// A disabled account receives mail and can't log in.
     pub enabled: bool,
+    /// Octets of mail that it may hold; `None`: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
 }
 
 // The hash is no secret like the password, but has no place in a log either.
@@ -179,7 +182,7 @@ mod tests {
 
     fn account(id: u64, name: &str, aliases: &[&str]) -> Account {
         let aliases = aliases.iter().map(|alias| alias.to_string()).collect();
-        Account { id, name: name.into(), password: "$".into(), aliases, enabled: true }
+        Account { id, name: name.into(), password: "$".into(), aliases, enabled: true, quota: None }
     }
 
     #[test]

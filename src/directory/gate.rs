@@ -42,6 +42,8 @@ pub enum Verdict {
         account: u64,
         /// Its name, as it is stored.
         name: String,
+        /// Octets of mail that it may hold; `None`: no limit.
+        quota: Option<u64>,
     },
     /// Wrong, unknown, disabled or locked out: the client isn't told which.
     Refused,
@@ -140,7 +142,10 @@ impl<R> Gate<R> {
             && self.credentials.verified(&digest, account.id, now)
         {
             self.lockout.succeeded(name, network);
-            return answers.push((reply, Verdict::Granted { account: account.id, name: account.name.clone() }));
+            return answers.push((
+                reply,
+                Verdict::Granted { account: account.id, name: account.name.clone(), quota: account.quota },
+            ));
         }
         if let Some(pending) = self.pending.get_mut(&(network, digest)) {
             return pending.waiting.push(reply);
@@ -214,7 +219,7 @@ impl<R> Gate<R> {
             (Some(true), Some(account)) if account.enabled => {
                 self.credentials.remember(key.1, account.id, now);
                 self.lockout.succeeded(pending.name, key.0);
-                Verdict::Granted { account: account.id, name: account.name.clone() }
+                Verdict::Granted { account: account.id, name: account.name.clone(), quota: account.quota }
             }
             _ => Verdict::Refused,
         };
@@ -249,7 +254,7 @@ mod tests {
     }
 
     fn account(id: u64, name: &str, password: &str) -> Account {
-        Account { id, name: name.into(), password: phc(password), aliases: vec![], enabled: true }
+        Account { id, name: name.into(), password: phc(password), aliases: vec![], enabled: true, quota: None }
     }
 
     /// A gate, a book and a clock; replies are numbers.
@@ -298,7 +303,7 @@ mod tests {
     }
 
     fn anna() -> Verdict {
-        Verdict::Granted { account: 1, name: "anna@x".into() }
+        Verdict::Granted { account: 1, name: "anna@x".into(), quota: None }
     }
 
     #[test]

@@ -208,7 +208,14 @@ mod tests {
     use crate::config::data::scratch;
 
     fn account(id: u64, name: &str) -> Account {
-        Account { id, name: name.into(), password: format!("$argon2id${id}"), aliases: vec![], enabled: true }
+        Account {
+            id,
+            name: name.into(),
+            password: format!("$argon2id${id}"),
+            aliases: vec![],
+            enabled: true,
+            quota: None,
+        }
     }
 
     fn names(book: &Book) -> Vec<String> {

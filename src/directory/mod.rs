@@ -111,6 +111,8 @@ pub enum Resolved {
         account: u64,
         /// Its name.
         name: String,
+        /// Octets of mail that it may hold; `None`: no limit.
+        quota: Option<u64>,
     },
     /// The domain is ours, and nobody there is called so.
     NoSuchUser,
@@ -172,7 +174,14 @@ impl Directory {
             let salt = credential::random().ok_or(Error::NoHash)?;
             let hash = credential::hash(&password, salt, self.settings.cost).ok_or(Error::NoHash)?;
             let id = u64::from_be_bytes(credential::random().ok_or(Error::NoHash)?);
-            accounts.push(Account { id, name: name.into(), password: hash, aliases: Vec::new(), enabled: true });
+            accounts.push(Account {
+                id,
+                name: name.into(),
+                password: hash,
+                aliases: Vec::new(),
+                enabled: true,
+                quota: None,
+            });
             logins.push(FirstLogin { name: name.into(), password });
         }
         let path = self.folder.join("FIRST-LOGIN");
@@ -205,7 +214,9 @@ impl Directory {
         let local_part = address.rsplit_once('@').map_or(address, |(local, _)| local);
         let postmaster = || self.book.first().filter(|_| local_part.eq_ignore_ascii_case("postmaster"));
         match found.or_else(postmaster) {
-            Some(account) => Resolved::Account { account: account.id, name: account.name.clone() },
+            Some(account) => {
+                Resolved::Account { account: account.id, name: account.name.clone(), quota: account.quota }
+            }
             None => Resolved::NoSuchUser,
         }
     }
@@ -286,7 +297,7 @@ impl Directory {
                 if self.book.by_id(id).is_some() {
                     return Err(Refusal::Storage(Error::NoHash));
                 }
-                Account { id, name, password: hash?, aliases, enabled: true }
+                Account { id, name, password: hash?, aliases, enabled: true, quota: None }
             }
             Change::Password { name, .. } => Account { password: hash?, ..self.named(&name)?.clone() },
             Change::Enable { name, enabled } => Account { enabled, ..self.named(&name)?.clone() },
@@ -396,7 +407,8 @@ mod tests {
         let aliases = vec!["Postmaster@example.org".to_string()];
         let password = Secret::from("pw".to_string());
         let b = directory.change(Change::Add { name: "b@localhost".into(), password, aliases }).unwrap();
-        let is = |listed: &Listed| Resolved::Account { account: listed.account, name: listed.name.clone() };
+        let is =
+            |listed: &Listed| Resolved::Account { account: listed.account, name: listed.name.clone(), quota: None };
         assert_eq!(directory.resolve("A@LocalHost"), is(&a));
         assert_eq!(directory.resolve("c@localhost"), Resolved::NoSuchUser);
         assert_eq!(directory.resolve("a@example.com"), Resolved::NotLocal);

@@ -219,7 +219,7 @@ mod tests {
         let directory = Directory::open(&folder, settings(&[])).unwrap();
         let handle = directory.start(Pool::start(2).unwrap(), 2).unwrap();
         let listed = admin(&handle, add("anna@x", "one")).unwrap();
-        let granted = Verdict::Granted { account: listed.account, name: "anna@x".into() };
+        let granted = Verdict::Granted { account: listed.account, name: "anna@x".into(), quota: None };
         assert_eq!(verify(&handle, "anna@x", "one"), granted);
         assert_eq!(verify(&handle, "anna@x", "two"), Verdict::Refused);
         assert_eq!(verify(&handle, "bob@x", "two"), Verdict::Refused);

@@ -28,6 +28,8 @@ pub struct Identity {
     pub account: AccountId,
     /// Its name.
     pub name: Rc<str>,
+    /// Octets of mail that it may hold; `None`: no limit.
+    pub quota: Option<u64>,
 }
 
 /// How a login ended.
@@ -48,8 +50,8 @@ pub async fn verify(context: &Context, endpoint: &Endpoint, peer: Peer, credenti
     let login = Login { name, password, network: peer.network(), service: endpoint.protocol.name() };
     context.directory.verify(login, reply);
     match answer.await {
-        Some(Verdict::Granted { account, name }) => {
-            Outcome::Granted(Identity { account: AccountId(account), name: name.into() })
+        Some(Verdict::Granted { account, name, quota }) => {
+            Outcome::Granted(Identity { account: AccountId(account), name: name.into(), quota })
         }
         Some(Verdict::Refused) => {
             // Guessing costs time, whatever was wrong.

@@ -84,6 +84,10 @@ pub enum Protocol {
     Smtp,
     /// RFC 6409, from users.
     Submission,
+    /// RFC 1939.
+    Pop3,
+    /// RFC 2033.
+    Lmtp,
 }
 
 impl Protocol {
@@ -93,6 +97,8 @@ impl Protocol {
             Protocol::Imap => "imap",
             Protocol::Smtp => "smtp",
             Protocol::Submission => "submission",
+            Protocol::Pop3 => "pop3",
+            Protocol::Lmtp => "lmtp",
         }
     }
 }

@@ -180,8 +180,8 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
         let endpoint = shard.endpoints[moving.endpoint].clone();
         shard.enter();
         let connection = Connection::adopt(&shard.context.ring, moving.connection);
-        let (account, name) = moving.identity;
-        let identity = Identity { account, name: name.into() };
+        let (account, name, quota) = moving.identity;
+        let identity = Identity { account, name: name.into(), quota };
         let session = imap::Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
         let session = Box::new(session.resume(identity));
         let guest = Guest { shard: shard.clone(), endpoint, number: moving.endpoint, peer: moving.peer };
@@ -240,7 +240,11 @@ impl Guest {
         let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());
         Some(match endpoint.protocol {
             Protocol::Imap => Admitted::Imap(Box::new(imap::Session::new(connection, context, endpoint, self.peer))),
-            Protocol::Smtp | Protocol::Submission => {
+            Protocol::Pop3 => {
+                connection.close().await;
+                return None;
+            }
+            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
                 Admitted::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, self.peer)))
             }
         })
@@ -275,7 +279,7 @@ impl Guest {
             Ok(connection) => {
                 // The owner counts it as its own from here on; ours is given back by this guest.
                 self.endpoint.sessions.add(1);
-                let identity = (identity.account, identity.name.to_string());
+                let identity = (identity.account, identity.name.to_string(), identity.quota);
                 let _ =
                     owners[owner].send(imap::Moving { connection, identity, endpoint: self.number, peer: self.peer });
             }

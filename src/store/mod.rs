@@ -17,6 +17,7 @@ mod change;
 mod checkpoint;
 mod columns;
 mod commit;
+mod copy;
 mod disk;
 mod load;
 mod log;
@@ -39,6 +40,7 @@ mod segments;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod types;
 mod view;
 
@@ -51,6 +53,7 @@ use std::task::Waker;
 
 pub use account::{Account, CreateError};
 pub use change::SpecialUse;
+pub use copy::Copied;
 pub use disk::{AnyDisk, Disk, Open};
 pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
@@ -67,6 +70,7 @@ pub use seams::{
 };
 pub use segments::FileSegments;
 pub use spool::{Body, Spool};
+pub use tree::TreeError;
 pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
 pub use view::{Entry, Update, View};
 

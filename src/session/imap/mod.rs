@@ -45,8 +45,8 @@ use crate::store::{Account, View};
 pub struct Moving {
     /// The connection.
     pub connection: Moved,
-    /// Who it belongs to.
-    pub identity: (crate::store::AccountId, String),
+    /// Who it belongs to: account, name, quota.
+    pub identity: (crate::store::AccountId, String, Option<u64>),
     /// Which listener of its service it came to.
     pub endpoint: usize,
     /// Its two ends.
