@@ -7,6 +7,7 @@
 pub mod imap;
 pub mod login;
 pub mod smtp;
+pub mod visit;
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
