@@ -33,36 +33,12 @@ use std::sync::Arc;
 
 use super::login::Identity;
 use super::visit::Visit;
-use super::{Context, Endpoint, Peer};
+use super::{Context, Ended, Endpoint, Peer};
 use crate::limits;
-use crate::net::{Arena, Connection, Fill, Input, Moved, Wire};
+use crate::net::{Arena, Connection, Fill, Input, Wire};
 use crate::proto::imap::parse::{ParseError, parse, tag};
 use crate::proto::imap::{Command, Frame, Framer, Limits, Tagged};
 use crate::store::{Account, View};
-
-/// A session between two shards.
-#[derive(Debug)]
-pub struct Moving {
-    /// The connection.
-    pub connection: Moved,
-    /// Who it belongs to: account, name, quota.
-    pub identity: (crate::store::AccountId, String, Option<u64>),
-    /// Which listener of its service it came to.
-    pub endpoint: usize,
-    /// Its two ends.
-    pub peer: Peer,
-}
-
-/// How a dialogue ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// It is over; the connection is to be closed.
-    Closed,
-    /// It goes on where its user lives.
-    Move(Identity),
-    /// The connection failed.
-    Failed(io::Error),
-}
 
 /// One IMAP session: its input, and all the rest.
 #[derive(Debug)]

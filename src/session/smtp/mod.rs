@@ -16,20 +16,11 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Endpoint, Peer};
+use super::{Context, Ended, Endpoint, Peer};
 use crate::limits;
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
 use transaction::Transaction;
-
-/// How a dialogue ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// It is over; the connection is to be closed.
-    Closed,
-    /// The connection failed.
-    Failed(io::Error),
-}
 
 /// One SMTP session.
 #[derive(Debug)]
