@@ -293,3 +293,9 @@ pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const BIND_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
 pub const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+// POP3.
+
+/// One command line after the login: RFC 2449 §4 has 255 octets. Before it [`LINE_BYTES_BEFORE_AUTH_MAX`], for names and
+/// passwords are as long as elsewhere.
+pub const POP3_LINE_BYTES_MAX: usize = 255;

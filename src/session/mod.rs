@@ -6,6 +6,7 @@
 
 pub mod imap;
 pub mod login;
+pub mod pop3;
 pub mod smtp;
 pub mod visit;
 
@@ -33,6 +34,8 @@ use login::Identity;
 pub enum Session {
     /// RFC 3501.
     Imap(Box<imap::Session>),
+    /// RFC 1939.
+    Pop3(Box<pop3::Session>),
     /// RFC 5321 and those like it.
     Smtp(Box<smtp::Session>),
 }
@@ -66,7 +69,8 @@ impl Session {
     pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         match endpoint.protocol {
             Protocol::Imap => Session::Imap(Box::new(imap::Session::new(connection, context, endpoint, peer))),
-            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp | Protocol::Pop3 => {
+            Protocol::Pop3 => Session::Pop3(Box::new(pop3::Session::new(connection, context, endpoint, peer))),
+            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
                 Session::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, peer)))
             }
         }
@@ -76,6 +80,7 @@ impl Session {
     pub fn resume(self, identity: Identity) -> Session {
         match self {
             Session::Imap(session) => Session::Imap(Box::new(session.resume(identity))),
+            Session::Pop3(session) => Session::Pop3(Box::new(session.resume(identity))),
             // Its user's mail is reached through deliveries, so that it never moves.
             Session::Smtp(session) => Session::Smtp(session),
         }
@@ -85,6 +90,7 @@ impl Session {
     pub async fn run(&mut self) -> Ended {
         match self {
             Session::Imap(session) => session.run().await,
+            Session::Pop3(session) => session.run().await,
             Session::Smtp(session) => session.run().await,
         }
     }
@@ -93,6 +99,7 @@ impl Session {
     pub fn into_connection(self) -> Connection {
         match self {
             Session::Imap(session) => session.into_connection(),
+            Session::Pop3(session) => session.into_connection(),
             Session::Smtp(session) => session.into_connection(),
         }
     }
@@ -127,6 +134,8 @@ pub struct Context {
     pub stopping: Cell<bool>,
     /// The drain's time is over: what is still under way ends too.
     pub hurry: Cell<bool>,
+    /// Maildrops of this shard's accounts that POP3 sessions have open.
+    pub maildrops: pop3::Maildrops,
     /// Messages taken by this shard, for their ids.
     pub taken: Cell<u64>,
     /// Unix time in seconds.

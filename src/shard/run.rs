@@ -107,6 +107,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         counters: seed.counters,
         stopping: Cell::new(false),
         hurry: Cell::new(false),
+        maildrops: Default::default(),
         taken: Cell::new(0),
         clock: unix_time,
     });
@@ -233,10 +234,6 @@ impl Guest {
             return None;
         }
         let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());
-        if endpoint.protocol == Protocol::Pop3 {
-            connection.close().await;
-            return None;
-        }
         Some(Session::new(connection, context, endpoint, self.peer))
     }
 
