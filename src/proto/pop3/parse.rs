@@ -2,7 +2,7 @@
 //!
 //! Invariants: the result borrows the line; a password is taken octet for octet; keywords are in any case; an argument too
 //! many is refused, never passed over. Whether a command fits the moment, and whether there is such a message, is the
-//! session's business. RFC 1939 §9, RFC 2449 §4, RFC 2595 §4, RFC 5034 §4.
+//! session's business. RFC 1939 §9, RFC 2449 §3, RFC 2595 §4, RFC 5034 §4.
 
 use std::str::from_utf8;
 
@@ -98,7 +98,7 @@ impl ParseError {
     }
 }
 
-/// `command = keyword *(SP param) CRLF` (RFC 2449 §4); spaces before the CRLF are forgiven where they can't belong to a
+/// `command = keyword *(SP param) CRLF` (RFC 2449 §3); spaces before the CRLF are forgiven where they can't belong to a
 /// password, the CRLF itself may be gone.
 pub fn parse(line: &[u8]) -> Result<Command<'_>, ParseError> {
     let line = line.strip_suffix(b"\r\n").unwrap_or(line);

@@ -15,7 +15,7 @@ use crate::proto::pop3::{Command, Line};
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::session::login::{self, Credentials, Exchange, Identity, Outcome, Step};
 
-// No response code: the credentials are not at fault, and a client need not ask for others (RFC 3206 §4).
+// No response code: the credentials are not at fault, and a client need not ask for others (RFC 3206 §5).
 const PRIVACY: &str = "Use TLS first: no password is taken on this connection";
 
 impl Dialogue {

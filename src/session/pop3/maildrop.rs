@@ -2,7 +2,7 @@
 //!
 //! Invariants: a view that is never advanced, so that numbers keep their meaning and a message that an IMAP session
 //! expunges meanwhile can still be read; marks are this session's own and change nothing; the lock is given back when the
-//! maildrop is dropped, whatever ends the session (RFC 1939 §4, §8).
+//! maildrop is dropped, whatever ends the session (RFC 1939 §4).
 
 use std::cell::RefCell;
 use std::collections::HashSet;
