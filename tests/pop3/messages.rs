@@ -136,7 +136,7 @@ fn long_listings() {
     let ids = pop3.lines("UIDL");
     assert_eq!(ids.len(), MESSAGES);
     // Every other one, and a run.
-    let marked = |number: usize| number % 2 == 0 || (2000..3000).contains(&number);
+    let marked = |number: usize| number.is_multiple_of(2) || (2000..3000).contains(&number);
     let commands: String = (1..=MESSAGES).filter(|number| marked(*number)).map(|n| format!("DELE {n}\r\n")).collect();
     pop3.wire.write(commands.as_bytes()).expect("the connection");
     for _ in (1..=MESSAGES).filter(|number| marked(*number)) {

@@ -81,7 +81,7 @@ impl Maildrop {
         let mut octets = 0;
         for number in 1..=view.exists() {
             octets += view.entry(number).map_or(0, |entry| u64::from(entry.size));
-            if number as usize % limits::BREATH_ROWS == 0 {
+            if (number as usize).is_multiple_of(limits::BREATH_ROWS) {
                 context.ring.breathe().await;
             }
         }
