@@ -184,3 +184,26 @@ fn silence_ends_without_a_word_and_sessions_are_counted() {
     again.login(USER, &server.password());
     assert_eq!(again.stat().0, 1);
 }
+
+/// Where TLS is required, no password is taken before it, and none is asked for.
+#[test]
+fn tls_that_is_required() {
+    let mut server = Server::start_configured("pop3-required", "");
+    server.stop();
+    let file = server.scratch().join("ringpost.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let port = format!("port = {}\n", server.port(110));
+    std::fs::write(&file, text.replace(&port, &format!("{port}starttls = \"required\"\n"))).expect("a scratch file");
+    server.run();
+    let mut pop3 = server.pop3();
+    let capabilities = pop3.lines("CAPA");
+    assert!(capabilities.iter().any(|line| line == "STLS"), "{capabilities:?}");
+    assert!(!capabilities.iter().any(|line| line == "USER" || line.starts_with("SASL")), "{capabilities:?}");
+    let auth = format!("AUTH PLAIN {}", plain(USER, &server.password()));
+    for command in [&format!("USER {USER}"), &format!("PASS {}", server.password()), "AUTH", &auth, "AUTH LOGIN"] {
+        pop3.expect(command, "-ERR Use TLS first");
+    }
+    let mut pop3 = pop3.stls();
+    pop3.ok(&auth);
+    pop3.quit();
+}
