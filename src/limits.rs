@@ -305,3 +305,8 @@ pub const COPY_MESSAGES_MAX: usize = 1024 * 1024;
 /// What a copy takes in memory until a checkpoint seals it: a row of the columns, 60 bytes, and room for them to grow. It
 /// counts towards [`CHECKPOINT_LOG_BYTES`] and [`LOG_UNSEALED_BYTES_MAX`], so that copies of copies don't outrun the disk.
 pub const COPIED_MESSAGE_BYTES: u64 = 128;
+// POP3.
+
+/// One command line after the login: RFC 2449 §4 has 255 octets. Before it [`LINE_BYTES_BEFORE_AUTH_MAX`], for names and
+/// passwords are as long as elsewhere.
+pub const POP3_LINE_BYTES_MAX: usize = 255;

@@ -4,7 +4,7 @@
 
 use bumpalo::Bump;
 
-use super::{imap, sasl, smtp};
+use super::{imap, pop3, sasl, smtp};
 
 struct Random(u64);
 
@@ -44,6 +44,18 @@ const SMTP: &[&[u8]] = &[
 
 const DATA: &[&[u8]] =
     &[b"Received: a\r\nSubject: b\r\n\r\n..c\r\n.d\r\n.\r\n", b"a\r\n.\r\r\n\n.\n.\r\n.\r\nQUIT\r\n", b".\r\n"];
+
+const POP3: &[&[u8]] = &[
+    b"USER mrose\r\n",
+    b"PASS a b\r\n",
+    b"AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n",
+    b"TOP 12 34\r\n",
+    b"RETR 4294967294\r\n",
+    b"LIST 1\r\n",
+    b"UIDL\r\n",
+];
+
+const MESSAGES: &[&[u8]] = &[b"Subject: a\r\n\r\n.b\r\n..\r\n", b"a: b\n\n.\nc\n", b".\r\n\r\n.\r\r\n\n."];
 
 /// What is put in: what the grammars are made of, and what they must not meet.
 const WORDS: &[&[u8]] = &[
@@ -215,6 +227,64 @@ fn message_data() {
         ends += usize::from(end.is_some());
     }
     assert!(ends > 10_000, "{ends}");
+}
+
+#[test]
+fn pop3_commands() {
+    let mut random = Random(0x5EED_0004_5EED_0004);
+    let (mut line, mut good) = (Vec::new(), 0);
+    for _ in 0..40_000 {
+        mutate(&mut random, POP3, &mut line);
+        let command = pop3::parse(&line);
+        good += usize::from(command.is_ok());
+        if let Ok(pop3::Command::Retr { message } | pop3::Command::Top { message, .. }) = command {
+            assert!(message > 0, "{}", line.escape_ascii());
+        }
+    }
+    assert!(good > 5_000, "{good}");
+}
+
+#[test]
+fn pop3_messages() {
+    let mut random = Random(0x5EED_0005_5EED_0005);
+    let (mut message, mut tops) = (Vec::new(), 0);
+    for _ in 0..40_000 {
+        mutate(&mut random, MESSAGES, &mut message);
+        // The definition: whole lines that end in CRLF, a dot before those that begin with one, and the final one.
+        let mut lines: Vec<&[u8]> = message.split(|octet| *octet == b'\n').collect();
+        let last = lines.pop().unwrap_or_default();
+        let mut lines: Vec<&[u8]> = lines.iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+        let empty = lines.iter().position(|line| line.is_empty());
+        lines.extend((!last.is_empty()).then_some(last));
+        let wire = |lines: &[&[u8]]| {
+            let mut out = Vec::new();
+            for line in lines {
+                out.extend_from_slice(if line.starts_with(b".") { b"." } else { b"" });
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b".\r\n");
+            out
+        };
+        let step = 1 + random.below(9);
+        assert_eq!(sent(pop3::Stuffer::whole(), &message, step), wire(&lines), "{}", message.escape_ascii());
+        let count = random.below(4);
+        let end = empty.map_or(lines.len(), |empty| lines.len().min(empty + 1 + count));
+        tops += usize::from(end < lines.len());
+        assert_eq!(sent(pop3::Stuffer::top(count as u32), &message, step), wire(&lines[..end]), "TOP {count}");
+    }
+    assert!(tops > 5_000, "{tops}");
+}
+
+fn sent(mut stuffer: pop3::Stuffer, message: &[u8], step: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        match stuffer.next(message, step) {
+            pop3::Piece::Octets(range) => out.extend_from_slice(&message[range]),
+            pop3::Piece::Insert(octets) => out.extend_from_slice(octets),
+            pop3::Piece::End => return out,
+        }
+    }
 }
 
 fn data(stream: &[u8], step: usize) -> (Vec<u8>, Option<usize>, Option<smtp::Violation>, usize) {

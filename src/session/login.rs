@@ -6,7 +6,8 @@
 
 use std::rc::Rc;
 
-use super::{Context, Endpoint, Peer};
+use super::Context;
+use super::visit::Visit;
 use crate::directory::{Login, Secret, Verdict};
 use crate::limits;
 use crate::proto::sasl::{self, Mechanism, SaslError};
@@ -44,10 +45,11 @@ pub enum Outcome {
 }
 
 /// Asks the directory.
-pub async fn verify(context: &Context, endpoint: &Endpoint, peer: Peer, credentials: Credentials) -> Outcome {
+pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) -> Outcome {
     let Credentials { name, password } = credentials;
     let (reply, answer) = context.post.call();
-    let login = Login { name, password, network: peer.network(), service: endpoint.protocol.name() };
+    let (network, service) = (visit.peer.network(), visit.endpoint.protocol.name());
+    let login = Login { name, password, network, service };
     context.directory.verify(login, reply);
     match answer.await {
         Some(Verdict::Granted { account, name, quota }) => {

@@ -6,9 +6,12 @@
 
 pub mod imap;
 pub mod login;
+pub mod pop3;
 pub mod smtp;
+pub mod visit;
 
 use std::cell::Cell;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,9 +24,86 @@ use crate::hop::Post;
 use crate::io::Ring;
 use crate::metrics;
 use crate::mime;
-use crate::net::{Arenas, ServerTls};
+use crate::net::{Arenas, Connection, Moved, ServerTls};
 use crate::service::Pool;
-use crate::store::{Body, Store};
+use crate::store::{AccountId, Body, Store};
+use login::Identity;
+
+/// One session, whatever it speaks. Boxed: who holds it holds a pointer.
+#[derive(Debug)]
+pub enum Session {
+    /// RFC 3501.
+    Imap(Box<imap::Session>),
+    /// RFC 1939.
+    Pop3(Box<pop3::Session>),
+    /// RFC 5321 and those like it.
+    Smtp(Box<smtp::Session>),
+}
+
+/// How a dialogue ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It is over; the connection is to be closed.
+    Closed,
+    /// It goes on where its user lives.
+    Move(Identity),
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+/// A session between two shards.
+#[derive(Debug)]
+pub struct Moving {
+    /// The connection.
+    pub connection: Moved,
+    /// Who it belongs to: account, name, quota.
+    pub identity: (AccountId, String, Option<u64>),
+    /// The number of the listener that it came to.
+    pub endpoint: usize,
+    /// Its two ends.
+    pub peer: Peer,
+}
+
+impl Session {
+    /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+        match endpoint.protocol {
+            Protocol::Imap => Session::Imap(Box::new(imap::Session::new(connection, context, endpoint, peer))),
+            Protocol::Pop3 => Session::Pop3(Box::new(pop3::Session::new(connection, context, endpoint, peer))),
+            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
+                Session::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, peer)))
+            }
+        }
+    }
+
+    /// Goes on with a session that another shard authenticated.
+    pub fn resume(self, identity: Identity) -> Session {
+        match self {
+            Session::Imap(session) => Session::Imap(Box::new(session.resume(identity))),
+            Session::Pop3(session) => Session::Pop3(Box::new(session.resume(identity))),
+            // Its user's mail is reached through deliveries, so that it never moves.
+            Session::Smtp(session) => Session::Smtp(session),
+        }
+    }
+
+    /// Greets, unless the session is resumed, and answers commands to the end.
+    pub async fn run(&mut self) -> Ended {
+        match self {
+            Session::Imap(session) => session.run().await,
+            Session::Pop3(session) => session.run().await,
+            Session::Smtp(session) => session.run().await,
+        }
+    }
+
+    /// The connection, when the dialogue has ended.
+    pub fn into_connection(self) -> Connection {
+        match self {
+            Session::Imap(session) => session.into_connection(),
+            Session::Pop3(session) => session.into_connection(),
+            Session::Smtp(session) => session.into_connection(),
+        }
+    }
+}
 
 /// What sessions need of their shard.
 #[derive(Debug)]
@@ -54,6 +134,8 @@ pub struct Context {
     pub stopping: Cell<bool>,
     /// The drain's time is over: what is still under way ends too.
     pub hurry: Cell<bool>,
+    /// Maildrops of this shard's accounts that POP3 sessions have open.
+    pub maildrops: pop3::Maildrops,
     /// Messages taken by this shard, for their ids.
     pub taken: Cell<u64>,
     /// Unix time in seconds.

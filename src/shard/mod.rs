@@ -19,7 +19,7 @@ use crate::hop::{Address, Doorbell, Mail};
 use crate::io::Unavailable;
 use crate::metrics;
 use crate::service::Pool;
-use crate::session::{Endpoint, imap};
+use crate::session::{Endpoint, Moving};
 use crate::store;
 
 pub use run::start;
@@ -130,9 +130,9 @@ pub struct Seed {
     /// Where each shard takes deliveries.
     pub deliver_to: Vec<Address<Deliver>>,
     /// Sessions of its users.
-    pub adoptions: Mail<imap::Moving>,
+    pub adoptions: Mail<Moving>,
     /// Where each shard takes sessions.
-    pub adopt_at: Vec<Address<imap::Moving>>,
+    pub adopt_at: Vec<Address<Moving>>,
     /// The server's orders.
     pub orders: Mail<Order>,
     /// Where to tell what happens.

@@ -21,7 +21,7 @@ use crate::limits;
 use crate::metrics;
 use crate::net::{Arenas, Connection, exhausted};
 use crate::session::login::Identity;
-use crate::session::{Context, Endpoint, Peer, Protocol, imap, smtp};
+use crate::session::{Context, Ended, Endpoint, Moving, Peer, Protocol, Session};
 use crate::store::{Replay, RingDisk, Store};
 
 const SIZES: Sizes = Sizes {
@@ -36,7 +36,7 @@ struct Shard {
     queues: Queues,
     context: Rc<Context>,
     endpoints: Arc<[Arc<Endpoint>]>,
-    adopt_at: Vec<Address<imap::Moving>>,
+    adopt_at: Vec<Address<Moving>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
     /// Connections now.
     open: Cell<usize>,
@@ -107,6 +107,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         counters: seed.counters,
         stopping: Cell::new(false),
         hurry: Cell::new(false),
+        maildrops: Default::default(),
         taken: Cell::new(0),
         clock: unix_time,
     });
@@ -173,7 +174,7 @@ async fn deliver(shard: Rc<Shard>, inbox: Inbox<delivery::Deliver>) {
     }
 }
 
-async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
+async fn adopt(shard: Rc<Shard>, inbox: Inbox<Moving>) {
     loop {
         let moving = inbox.receive().await;
         shard.context.counters.adopted.add(1);
@@ -182,10 +183,10 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<imap::Moving>) {
         let connection = Connection::adopt(&shard.context.ring, moving.connection);
         let (account, name, quota) = moving.identity;
         let identity = Identity { account, name: name.into(), quota };
-        let session = imap::Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
-        let session = Box::new(session.resume(identity));
+        let session = Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
+        let session = session.resume(identity);
         let guest = Guest { shard: shard.clone(), endpoint, number: moving.endpoint, peer: moving.peer };
-        shard.spawn(async move { guest.serve_imap(session).await });
+        shard.spawn(async move { guest.serve(session).await });
     }
 }
 
@@ -198,12 +199,6 @@ struct Guest {
     peer: Peer,
 }
 
-/// A session that may begin. Boxed: the tasks of idle connections hold a pointer rather than copies.
-enum Admitted {
-    Imap(Box<imap::Session>),
-    Smtp(Box<smtp::Session>),
-}
-
 impl Drop for Guest {
     fn drop(&mut self) {
         self.shard.leave();
@@ -213,7 +208,7 @@ impl Drop for Guest {
 
 impl Guest {
     /// Does the TLS handshake where the listener asks for it, and looks whether there is room; `None`: it was turned away.
-    async fn admit(&self, mut connection: Connection) -> Option<Admitted> {
+    async fn admit(&self, mut connection: Connection) -> Option<Session> {
         let (endpoint, client) = (&self.endpoint, self.peer.client);
         if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
             let Connection { input, wire } = &mut connection;
@@ -231,6 +226,7 @@ impl Guest {
         if limit > 0 && endpoint.sessions.value() > limit {
             let text: &[u8] = match endpoint.protocol {
                 Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
+                Protocol::Pop3 => b"-ERR [SYS/TEMP] Too many sessions, try again later\r\n",
                 _ => b"421 4.3.2 Too many sessions, try again later\r\n",
             };
             connection.wire.output().extend_from_slice(text);
@@ -238,30 +234,14 @@ impl Guest {
             return None;
         }
         let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());
-        Some(match endpoint.protocol {
-            Protocol::Imap => Admitted::Imap(Box::new(imap::Session::new(connection, context, endpoint, self.peer))),
-            Protocol::Pop3 => {
-                connection.close().await;
-                return None;
-            }
-            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
-                Admitted::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, self.peer)))
-            }
-        })
+        Some(Session::new(connection, context, endpoint, self.peer))
     }
 
-    async fn serve_imap(&self, mut session: Box<imap::Session>) {
+    async fn serve(&self, mut session: Session) {
         match session.run().await {
-            imap::Ended::Closed => Box::pin(session.into_connection().close()).await,
-            imap::Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
-            imap::Ended::Move(identity) => Box::pin(self.hand_over(session.into_connection(), identity)).await,
-        }
-    }
-
-    async fn serve_smtp(&self, mut session: Box<smtp::Session>) {
-        match session.run().await {
-            smtp::Ended::Closed => Box::pin(session.into_connection().close()).await,
-            smtp::Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
+            Ended::Closed => Box::pin(session.into_connection().close()).await,
+            Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
+            Ended::Move(identity) => Box::pin(self.hand_over(session.into_connection(), identity)).await,
         }
     }
 
@@ -280,8 +260,7 @@ impl Guest {
                 // The owner counts it as its own from here on; ours is given back by this guest.
                 self.endpoint.sessions.add(1);
                 let identity = (identity.account, identity.name.to_string(), identity.quota);
-                let _ =
-                    owners[owner].send(imap::Moving { connection, identity, endpoint: self.number, peer: self.peer });
+                let _ = owners[owner].send(Moving { connection, identity, endpoint: self.number, peer: self.peer });
             }
             Err(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed while it moved"),
         }
@@ -367,10 +346,8 @@ impl Shard {
         });
         self.spawn(async move {
             let (guest, admitted) = admission.await;
-            match admitted {
-                Some(Admitted::Imap(session)) => guest.serve_imap(session).await,
-                Some(Admitted::Smtp(session)) => guest.serve_smtp(session).await,
-                None => {}
+            if let Some(session) = admitted {
+                guest.serve(session).await;
             }
         });
     }

@@ -6,6 +6,7 @@
 
 pub mod imap;
 pub mod message;
+pub mod pop3;
 pub mod ports;
 pub mod server;
 pub mod smtp;
@@ -15,6 +16,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use imap::Imap;
+pub use pop3::Pop3;
 pub use server::{Binary, Server};
 pub use smtp::Smtp;
 pub use wire::Wire;

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::ports::Ports;
-use super::{Imap, Smtp, USER};
+use super::{Imap, Pop3, Smtp, USER};
 
 /// How long a start may take: a debug build makes keys and two password hashes at the first one.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -144,6 +144,8 @@ impl Server {
         for (service, standard, more) in [
             ("imap", 143, "password = true"),
             ("imap", 993, "tls = true\npassword = true"),
+            ("pop3", 110, "password = true"),
+            ("pop3", 995, "tls = true\npassword = true"),
             ("smtp", 25, "password = false\nanonymous = true"),
             ("submission", 587, "password = true"),
             ("submission", 465, "tls = true\npassword = true"),
@@ -262,6 +264,18 @@ impl Server {
         let mut imap = self.login();
         imap.ok(&format!("SELECT {mailbox}"));
         imap
+    }
+
+    /// A POP3 connection that has its greeting.
+    pub fn pop3(&self) -> Pop3 {
+        Pop3::connect(self.port(110)).expect("a POP3 connection")
+    }
+
+    /// One that is logged in.
+    pub fn maildrop(&self) -> Pop3 {
+        let mut pop3 = self.pop3();
+        pop3.login(USER, &self.password());
+        pop3
     }
 
     /// An SMTP connection to port 25 that said EHLO.

@@ -81,7 +81,7 @@ impl Session {
             if octets.is_empty() {
                 let wire = &mut self.dialogue.wire;
                 wire.flush().await?;
-                wire.set_deadline(self.dialogue.endpoint.idle_timeout());
+                wire.set_deadline(self.dialogue.visit.endpoint.idle_timeout());
                 match self.input.wait(wire).await? {
                     Fill::More => continue,
                     Fill::End => return Ok(Taken::Over),

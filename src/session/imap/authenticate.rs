@@ -73,7 +73,7 @@ impl Dialogue {
     async fn verify(&mut self, tag: &str, credentials: Credentials) -> io::Result<Next> {
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;
-        match login::verify(&self.context, &self.endpoint, self.peer, credentials).await {
+        match login::verify(&self.context, &self.visit, credentials).await {
             Outcome::Granted(identity) => Ok(self.welcome(tag, identity)),
             Outcome::Refused => Ok(self.refused(tag, "NO [AUTHENTICATIONFAILED] Authentication failed")),
             Outcome::Unavailable => {
@@ -98,8 +98,7 @@ impl Dialogue {
 
     fn refused(&mut self, tag: &str, text: &str) -> Next {
         self.answer(tag, text);
-        self.failures += 1;
-        if self.failures < self.endpoint.listener.auth_tries {
+        if !self.visit.has_failed_enough() {
             return Next::Command;
         }
         self.put("* BYE Too many failed authentications\r\n");

@@ -21,7 +21,7 @@ pub(super) fn write(out: &mut Vec<u8>, authenticated: bool, starttls: bool, pass
 impl Dialogue {
     /// May STARTTLS be sent now?
     pub(super) fn offers_starttls(&self) -> bool {
-        self.endpoint.offers_starttls(self.wire.is_tls())
+        self.visit.offers_starttls(&self.wire)
     }
 
     pub(super) fn capability(&mut self, tag: &str) {

@@ -57,7 +57,7 @@ impl Session {
         if dialogue.context.stopping.get() {
             return Ok(Event::Input(Fill::Timeout));
         }
-        dialogue.wire.set_deadline(limits::IDLE_KEEP_ALIVE.min(dialogue.endpoint.idle_timeout()));
+        dialogue.wire.set_deadline(limits::IDLE_KEEP_ALIVE.min(dialogue.visit.endpoint.idle_timeout()));
         let (input, wire, state) = (&mut self.input, &mut dialogue.wire, &dialogue.state);
         std::future::poll_fn(|context| {
             if let Poll::Ready(fill) = input.poll_fill(wire, context) {
@@ -75,7 +75,7 @@ impl Session {
     fn still_here(&mut self, since: Instant) -> bool {
         let dialogue = &mut self.dialogue;
         let idle = dialogue.wire.ring().now().saturating_duration_since(since);
-        if dialogue.context.stopping.get() || idle >= dialogue.endpoint.idle_timeout() {
+        if dialogue.context.stopping.get() || idle >= dialogue.visit.endpoint.idle_timeout() {
             dialogue.say_bye();
             return false;
         }

@@ -30,39 +30,15 @@ mod tell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::login::Identity;
-use super::{Context, Endpoint, Peer};
+use super::visit::Visit;
+use super::{Context, Ended, Endpoint, Peer};
 use crate::limits;
-use crate::net::{Arena, Connection, Fill, Input, Moved, Wire};
+use crate::net::{Arena, Connection, Fill, Input, Wire};
 use crate::proto::imap::parse::{ParseError, parse, tag};
 use crate::proto::imap::{Command, Frame, Framer, Limits, Tagged};
 use crate::store::{Account, View};
-
-/// A session between two shards.
-#[derive(Debug)]
-pub struct Moving {
-    /// The connection.
-    pub connection: Moved,
-    /// Who it belongs to: account, name, quota.
-    pub identity: (crate::store::AccountId, String, Option<u64>),
-    /// Which listener of its service it came to.
-    pub endpoint: usize,
-    /// Its two ends.
-    pub peer: Peer,
-}
-
-/// How a dialogue ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// It is over; the connection is to be closed.
-    Closed,
-    /// It goes on where its user lives.
-    Move(Identity),
-    /// The connection failed.
-    Failed(io::Error),
-}
 
 /// One IMAP session: its input, and all the rest.
 #[derive(Debug)]
@@ -76,14 +52,10 @@ pub struct Session {
 struct Dialogue {
     wire: Wire,
     context: Rc<Context>,
-    endpoint: Arc<Endpoint>,
-    peer: Peer,
+    visit: Visit,
     framer: Framer,
     state: State,
-    /// When the connection came to this shard.
-    since: Instant,
     commands: u32,
-    failures: u32,
 }
 
 #[derive(Debug)]
@@ -124,18 +96,9 @@ impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
     pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
-        let since = wire.ring().now();
-        let dialogue = Dialogue {
-            wire,
-            context,
-            endpoint,
-            peer,
-            framer: Framer::default(),
-            state: State::NotAuthenticated,
-            since,
-            commands: 0,
-            failures: 0,
-        };
+        let visit = Visit::new(&wire, endpoint, peer);
+        let (framer, state) = (Framer::default(), State::NotAuthenticated);
+        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0 };
         Session { input, dialogue }
     }
 
@@ -234,27 +197,21 @@ impl Session {
 
     /// Waits for input, with what was answered so far on its way.
     async fn more(&mut self) -> io::Result<Next> {
-        let dialogue = &mut self.dialogue;
-        dialogue.wire.flush().await?;
-        if !dialogue.context.stopping.get() {
-            dialogue.wire.set_deadline_at(dialogue.patience());
-            match self.input.wait(&mut dialogue.wire).await? {
-                Fill::More => return Ok(Next::Command),
-                Fill::End => return Ok(Next::Over),
-                Fill::Timeout => {}
-            }
+        let Dialogue { wire, context, visit, state, .. } = &mut self.dialogue;
+        let stranger = matches!(state, State::NotAuthenticated);
+        match visit.wait(context, (&mut self.input, wire), stranger).await? {
+            Fill::More => return Ok(Next::Command),
+            Fill::End => {}
+            Fill::Timeout => self.dialogue.say_bye(),
         }
-        dialogue.say_bye();
         Ok(Next::Over)
     }
 }
 
 impl Dialogue {
     fn greet(&mut self) {
-        let service = &self.endpoint.service;
-        let text = if self.wire.is_tls() { &service.greeting_tls } else { &service.greeting };
-        let text = text.as_deref().unwrap_or("Ringpost ready");
         let (starttls, password) = (self.offers_starttls(), self.allows_password());
+        let text = self.visit.greeting(&self.wire);
         let out = self.wire.output();
         out.extend_from_slice(b"* OK [CAPABILITY ");
         capability::write(out, false, starttls, password);
@@ -264,22 +221,13 @@ impl Dialogue {
     }
 
     fn allows_password(&self) -> bool {
-        self.endpoint.allows_password(self.wire.is_tls(), self.peer)
+        self.visit.allows_password(&self.wire)
     }
 
     fn limits(&self) -> &'static Limits {
         match self.state {
             State::NotAuthenticated => &Limits::BEFORE_AUTHENTICATION,
             _ => &Limits::AFTER_AUTHENTICATION,
-        }
-    }
-
-    /// Until when the client may be silent: a stranger, until it should have logged in.
-    fn patience(&self) -> Instant {
-        let idle = self.wire.ring().now() + self.endpoint.idle_timeout();
-        match self.state {
-            State::NotAuthenticated => idle.min(self.since + limits::LOGIN_TIME_MAX),
-            _ => idle,
         }
     }
 

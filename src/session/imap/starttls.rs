@@ -1,12 +1,11 @@
 //! STARTTLS (RFC 3501 §6.2.1): nothing from before TLS is kept, neither what was received nor what is known.
 //!
-//! What came in the clear is thrown away before the OK is sent: a client sends its handshake only after it, so whatever is
-//! injected later is no TLS record, and fails the handshake.
+//! The switch itself is every protocol's ([`Visit::start_tls`](crate::session::visit::Visit::start_tls)); what the framer
+//! has seen in the clear is forgotten here.
 
 use std::io;
 
 use super::{Dialogue, Next, Session};
-use crate::limits;
 use crate::proto::imap::Framer;
 
 impl Dialogue {
@@ -22,12 +21,8 @@ impl Dialogue {
 
 impl Session {
     pub(super) async fn start_tls(&mut self) -> io::Result<Next> {
-        let Some(config) = self.dialogue.endpoint.tls.clone() else { return Ok(Next::Over) };
-        self.dialogue.wire.discard(&mut self.input);
-        self.dialogue.wire.flush().await?;
-        self.dialogue.wire.begin_tls(&config)?;
         self.dialogue.framer = Framer::default();
-        self.dialogue.wire.handshake(&mut self.input, limits::HANDSHAKE_TIME_MAX).await?;
+        self.dialogue.visit.start_tls((&mut self.input, &mut self.dialogue.wire)).await?;
         Ok(Next::Command)
     }
 }

@@ -21,7 +21,7 @@ impl Dialogue {
             return Ok(self.idly(503, "5.5.1", "Not now"));
         }
         if !self.allows_password() {
-            let offered = self.endpoint.listener.password;
+            let offered = self.visit.endpoint.listener.password;
             return Ok(match offered {
                 true => self.idly(538, "5.7.11", "Use TLS first: no password is taken on this connection"),
                 false => self.idly(503, "5.7.4", "AUTH is not offered here"),
@@ -43,7 +43,7 @@ impl Dialogue {
         };
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;
-        Ok(match login::verify(&self.context, &self.endpoint, self.peer, credentials).await {
+        Ok(match login::verify(&self.context, &self.visit, credentials).await {
             Outcome::Granted(identity) => {
                 self.identity = Some(identity);
                 self.reply(235, "2.7.0", "Welcome");
@@ -55,8 +55,7 @@ impl Dialogue {
     }
 
     fn refused(&mut self, code: u16, enhanced: &str, text: &str) -> Next {
-        self.failures += 1;
-        if self.failures < self.endpoint.listener.auth_tries {
+        if !self.visit.has_failed_enough() {
             self.reply(code, enhanced, text);
             return Next::Command;
         }

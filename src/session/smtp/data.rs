@@ -56,7 +56,7 @@ impl Dialogue {
             (true, false, true) => "ESMTPA",
             (true, true, true) => "ESMTPSA",
         };
-        let network = self.peer.network();
+        let network = self.visit.peer.network();
         let address = if network.is_ipv6() { format!("[IPv6:{network}]") } else { format!("[{network}]") };
         let host = &self.context.config.hostname;
         // One recipient may be named; several would tell them of each other.
@@ -86,7 +86,7 @@ impl Dialogue {
         };
         match result {
             Ok(()) => {
-                tracing::info!(id, client = %self.peer.client, recipients = accounts.len(), "delivered");
+                tracing::info!(id, client = %self.visit.peer.client, recipients = accounts.len(), "delivered");
                 self.idle_commands = 0;
                 self.reply(250, "2.0.0", &format!("OK id={id}"));
             }
@@ -176,7 +176,7 @@ impl Session {
     async fn wait_for_text(&mut self) -> io::Result<Option<Next>> {
         let dialogue = &mut self.dialogue;
         dialogue.wire.flush().await?;
-        dialogue.wire.set_deadline(dialogue.endpoint.idle_timeout());
+        dialogue.wire.set_deadline(dialogue.visit.endpoint.idle_timeout());
         Ok(match self.input.wait(&mut dialogue.wire).await? {
             Fill::More => None,
             Fill::End => Some(Next::Over),

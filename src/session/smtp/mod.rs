@@ -13,23 +13,14 @@ mod transaction;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::login::{Exchange, Identity};
-use super::{Context, Endpoint, Peer};
+use super::visit::Visit;
+use super::{Context, Ended, Endpoint, Peer};
 use crate::limits;
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
 use transaction::Transaction;
-
-/// How a dialogue ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// It is over; the connection is to be closed.
-    Closed,
-    /// The connection failed.
-    Failed(io::Error),
-}
 
 /// One SMTP session.
 #[derive(Debug)]
@@ -43,15 +34,11 @@ pub struct Session {
 struct Dialogue {
     wire: Wire,
     context: Rc<Context>,
-    endpoint: Arc<Endpoint>,
-    peer: Peer,
+    visit: Visit,
     framer: LineFramer,
     hello: Option<Hello>,
     identity: Option<Identity>,
     transaction: Option<Box<Transaction>>,
-    /// When the connection came.
-    since: Instant,
-    failures: u32,
     idle_commands: u32,
 }
 
@@ -75,18 +62,15 @@ impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
     pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
         let Connection { input, wire } = connection;
-        let since = wire.ring().now();
+        let visit = Visit::new(&wire, endpoint, peer);
         let dialogue = Dialogue {
             wire,
             context,
-            endpoint,
-            peer,
+            visit,
             framer: LineFramer::default(),
             hello: None,
             identity: None,
             transaction: None,
-            since,
-            failures: 0,
             idle_commands: 0,
         };
         Session { input, dialogue }
@@ -143,41 +127,32 @@ impl Session {
 
     /// Waits for input, with the replies so far on their way.
     async fn more(&mut self) -> io::Result<Next> {
-        let dialogue = &mut self.dialogue;
-        dialogue.wire.flush().await?;
-        if !dialogue.context.stopping.get() {
-            dialogue.wire.set_deadline_at(dialogue.patience());
-            match self.input.wait(&mut dialogue.wire).await? {
-                Fill::More => return Ok(Next::Command),
-                Fill::End => return Ok(Next::Over),
-                Fill::Timeout => {}
-            }
+        let Dialogue { wire, context, visit, identity, .. } = &mut self.dialogue;
+        // On a listener for users, a stranger should have logged in by then.
+        let stranger = identity.is_none() && !visit.endpoint.listener.anonymous;
+        match visit.wait(context, (&mut self.input, wire), stranger).await? {
+            Fill::More => return Ok(Next::Command),
+            Fill::End => {}
+            Fill::Timeout => self.dialogue.say_goodbye(),
         }
-        dialogue.say_goodbye();
         Ok(Next::Over)
     }
 
     /// RFC 3207 §4.2: nothing from before TLS is kept, neither what was received nor what is known.
     async fn start_tls(&mut self) -> io::Result<Next> {
         let dialogue = &mut self.dialogue;
-        let Some(config) = dialogue.endpoint.tls.clone() else { return Ok(Next::Over) };
-        dialogue.wire.discard(&mut self.input);
-        dialogue.wire.flush().await?;
-        dialogue.wire.begin_tls(&config)?;
         dialogue.framer = LineFramer::default();
         dialogue.hello = None;
         dialogue.identity = None;
         dialogue.transaction = None;
-        dialogue.wire.handshake(&mut self.input, limits::HANDSHAKE_TIME_MAX).await?;
+        dialogue.visit.start_tls((&mut self.input, &mut dialogue.wire)).await?;
         Ok(Next::Command)
     }
 }
 
 impl Dialogue {
     fn greet(&mut self) {
-        let service = &self.endpoint.service;
-        let text = if self.wire.is_tls() { &service.greeting_tls } else { &service.greeting };
-        let text = text.as_deref().unwrap_or("Ringpost ready");
+        let text = self.visit.greeting(&self.wire);
         // RFC 5321 §4.2: the name of the host comes first.
         let greeting = format!("{} ESMTP {text}", self.context.config.hostname);
         self.reply(220, "", &greeting);
@@ -197,16 +172,16 @@ impl Dialogue {
 
     /// May STARTTLS be sent now?
     fn offers_starttls(&self) -> bool {
-        self.endpoint.offers_starttls(self.wire.is_tls())
+        self.visit.offers_starttls(&self.wire)
     }
 
     /// R-SMTP-2: TLS is required and not on.
     fn lacks_tls(&self) -> bool {
-        self.endpoint.lacks_tls(self.wire.is_tls())
+        self.visit.endpoint.lacks_tls(self.wire.is_tls())
     }
 
     fn allows_password(&self) -> bool {
-        self.endpoint.allows_password(self.wire.is_tls(), self.peer)
+        self.visit.allows_password(&self.wire)
     }
 
     async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
@@ -266,15 +241,6 @@ impl Dialogue {
             self.reply(421, "4.7.0", "Too many commands that do nothing");
         }
         enough
-    }
-
-    /// Until when the client may be silent: on a listener for users, a stranger until it should have logged in.
-    fn patience(&self) -> Instant {
-        let idle = self.wire.ring().now() + self.endpoint.idle_timeout();
-        if self.endpoint.listener.anonymous || self.identity.is_some() {
-            return idle;
-        }
-        idle.min(self.since + limits::LOGIN_TIME_MAX)
     }
 
     fn may_start_tls(&mut self) -> Next {

@@ -31,7 +31,7 @@ impl Dialogue {
         if self.transaction.is_some() {
             return self.idly(503, "5.5.1", "A transaction is open: RSET ends it");
         }
-        if self.identity.is_none() && !self.endpoint.listener.anonymous {
+        if self.identity.is_none() && !self.visit.endpoint.listener.anonymous {
             return self.idly(530, "5.7.0", "Authentication required");
         }
         if size.is_some_and(|size| size > self.context.config.max_message_bytes) {

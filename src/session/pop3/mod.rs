@@ -1,0 +1,265 @@
+//! The POP3 dialogue: one connection from its greeting to its end.
+//!
+//! Invariants:
+//! - Messages are deleted by QUIT alone, all at once: whatever else ends the dialogue deletes nothing (RFC 1939 §6).
+//! - The maildrop is opened where its user lives, for one session at a time ([`Maildrops`]); numbers mean the same messages
+//!   from the login to the end, whatever IMAP sessions do meanwhile.
+//! - A response goes out as it is made, bounded; RETR and NOOP run without allocating.
+//! - RETR changes no flag: a program has fetched the message then, and nobody has read it.
+//!
+//! RFC 1939; 2449 (CAPA, PIPELINING, RESP-CODES); 2595 (STLS); 3206 (AUTH-RESP-CODE); 5034 (AUTH). APOP is off: it needs
+//! passwords in the clear on the server.
+
+mod authorization;
+mod capability;
+mod maildrop;
+mod transaction;
+mod transmit;
+mod update;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::login::{Exchange, Identity};
+use super::visit::Visit;
+use super::{Context, Ended, Endpoint, Peer};
+use crate::limits;
+use crate::net::{Connection, Fill, Input, Wire};
+use crate::proto::pop3::{Command, Line, LineFramer, parse};
+use crate::store::Error;
+
+pub use maildrop::Maildrops;
+
+use maildrop::Maildrop;
+
+/// One POP3 session.
+#[derive(Debug)]
+pub struct Session {
+    input: Input,
+    dialogue: Dialogue,
+    /// Who another shard authenticated.
+    arrived: Option<Identity>,
+}
+
+/// A session without its input, which commands borrow from.
+#[derive(Debug)]
+struct Dialogue {
+    wire: Wire,
+    context: Rc<Context>,
+    visit: Visit,
+    framer: LineFramer,
+    state: State,
+    /// Commands of a stranger.
+    commands: u32,
+}
+
+/// RFC 1939 §3. The UPDATE state is passed through by QUIT.
+#[derive(Debug)]
+enum State {
+    /// With the name that USER gave.
+    Authorization(Option<Box<[u8]>>),
+    Transaction(Box<Maildrop>),
+}
+
+/// What follows a command.
+enum Next {
+    Command,
+    StartTls,
+    Authenticate(Exchange, &'static str),
+    Move(Identity),
+    Over,
+}
+
+impl Session {
+    /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+        let Connection { input, wire } = connection;
+        let visit = Visit::new(&wire, endpoint, peer);
+        let (framer, state) = (LineFramer::default(), State::Authorization(None));
+        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0 };
+        Session { input, dialogue, arrived: None }
+    }
+
+    /// Goes on with a session that another shard authenticated; its client has no answer to that yet.
+    pub fn resume(mut self, identity: Identity) -> Session {
+        self.arrived = Some(identity);
+        self
+    }
+
+    /// Greets, unless the session is resumed, and answers commands to the end.
+    pub async fn run(&mut self) -> Ended {
+        match self.converse().await {
+            Ok(Some(identity)) => Ended::Move(identity),
+            Ok(None) => Ended::Closed,
+            Err(error) => Ended::Failed(error),
+        }
+    }
+
+    /// The connection, when the dialogue has ended. The maildrop is let go of.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
+    }
+
+    async fn converse(&mut self) -> io::Result<Option<Identity>> {
+        let mut next = match self.arrived.take() {
+            Some(identity) => Box::pin(self.dialogue.open(identity)).await,
+            None => self.dialogue.greet(),
+        };
+        loop {
+            match next {
+                Next::Command => {}
+                Next::Over => return Ok(None),
+                Next::Move(identity) => {
+                    self.dialogue.wire.flush().await?;
+                    return Ok(Some(identity));
+                }
+                other => {
+                    next = Box::pin(self.step(other)).await?;
+                    continue;
+                }
+            }
+            next = match self.dialogue.framer.next(self.input.octets(), self.dialogue.line_bytes_max()) {
+                Line::Partial => self.more().await?,
+                Line::Complete { length } => {
+                    self.input.spare(&self.dialogue.wire);
+                    let next = self.dialogue.execute(&self.input.octets()[..length]).await?;
+                    self.input.consume(length);
+                    next
+                }
+                Line::Refused { fault, length, close } => {
+                    self.input.consume(length);
+                    let next = self.dialogue.refuse(fault.text());
+                    // What follows a bare CR or LF may be read as commands by one program and as text by another.
+                    if close { Next::Over } else { next }
+                }
+                Line::Skipped { length } => {
+                    self.input.consume(length);
+                    Next::Command
+                }
+            };
+            self.dialogue.wire.breathe().await?;
+        }
+    }
+
+    /// What needs the input too.
+    async fn step(&mut self, next: Next) -> io::Result<Next> {
+        match next {
+            Next::StartTls => {
+                // Neither what was received nor what is known is kept.
+                self.dialogue.framer = LineFramer::default();
+                self.dialogue.state = State::Authorization(None);
+                self.dialogue.visit.start_tls((&mut self.input, &mut self.dialogue.wire)).await?;
+                Ok(Next::Command)
+            }
+            Next::Authenticate(exchange, challenge) => self.authenticate(exchange, challenge).await,
+            other => Ok(other),
+        }
+    }
+
+    /// Waits for input, with what was answered so far on its way.
+    async fn more(&mut self) -> io::Result<Next> {
+        let Dialogue { wire, context, visit, state, .. } = &mut self.dialogue;
+        let stranger = matches!(state, State::Authorization(_));
+        match visit.wait(context, (&mut self.input, wire), stranger).await? {
+            Fill::More => return Ok(Next::Command),
+            Fill::End => {}
+            Fill::Timeout => self.dialogue.part(),
+        }
+        Ok(Next::Over)
+    }
+}
+
+impl Dialogue {
+    fn greet(&mut self) -> Next {
+        let text = self.visit.greeting(&self.wire);
+        let out = self.wire.output();
+        out.extend_from_slice(b"+OK ");
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        Next::Command
+    }
+
+    /// RFC 1939 §3: a client that was silent for too long is told nothing. One whose server stops takes this for the answer
+    /// to its next command, which is right: that command is not done, nor is a QUIT.
+    fn part(&mut self) {
+        if self.context.stopping.get() {
+            self.err("[SYS/TEMP] The server is stopping, come back soon");
+        }
+    }
+
+    fn line_bytes_max(&self) -> usize {
+        match self.state {
+            State::Authorization(_) => limits::LINE_BYTES_BEFORE_AUTH_MAX,
+            State::Transaction(_) => limits::POP3_LINE_BYTES_MAX,
+        }
+    }
+
+    fn ok(&mut self, text: &str) {
+        self.status("+OK ", text);
+    }
+
+    fn err(&mut self, text: &str) {
+        self.status("-ERR ", text);
+    }
+
+    fn status(&mut self, indicator: &str, text: &str) {
+        let out = self.wire.output();
+        for part in [indicator, text, "\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    /// Refuses a line that was no command, or no command now.
+    fn refuse(&mut self, text: &str) -> Next {
+        if self.has_had_enough() {
+            return Next::Over;
+        }
+        self.err(text);
+        Next::Command
+    }
+
+    /// Counts a stranger's commands; true: that was one too many, and it was said.
+    fn has_had_enough(&mut self) -> bool {
+        if !matches!(self.state, State::Authorization(_)) {
+            return false;
+        }
+        self.commands += 1;
+        let enough = self.commands > limits::COMMANDS_BEFORE_AUTH_MAX;
+        if enough {
+            self.err("Too many commands before authentication");
+        }
+        enough
+    }
+
+    /// One line. What waits for its client alone runs here, the rest is boxed.
+    async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
+        let command = match parse(line) {
+            Ok(command) => command,
+            Err(error) => return Ok(self.refuse(error.text())),
+        };
+        if self.has_had_enough() {
+            return Ok(Next::Over);
+        }
+        match (&self.state, command) {
+            (_, Command::Capa) => self.capability(),
+            (_, Command::Quit) => return Box::pin(self.quit()).await,
+            (State::Authorization(_), command) => return Box::pin(self.authorize(command)).await,
+            (State::Transaction(_), command) => {
+                if let Some(response) = self.transact(command) {
+                    self.transmit(response).await?;
+                }
+            }
+        }
+        Ok(Next::Command)
+    }
+}
+
+/// What an error of the store is called; it is logged.
+fn refusal(error: &Error) -> &'static str {
+    tracing::warn!(%error, "the store refused");
+    match error {
+        Error::Corrupt { .. } => "[SYS/PERM] The mail file is damaged; the administrator was told",
+        _ => "[SYS/TEMP] The mail store can't do that now, try again later",
+    }
+}

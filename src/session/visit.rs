@@ -1,0 +1,85 @@
+//! A client's visit: what every dialogue does alike, whatever is spoken.
+//!
+//! Invariants: a wait for the client has a deadline, and ends when the server stops; a stranger's ends when it should have
+//! logged in; after a switch to TLS nothing that was received in the clear is left. It says nothing to the client: words
+//! are the protocols' own.
+//! RFC 3207 §4.2, RFC 3501 §6.2.1, RFC 2595 §4 (switching to TLS).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Context, Endpoint, Peer};
+use crate::limits;
+use crate::net::{Fill, Input, Wire};
+
+/// What a session knows of its client.
+#[derive(Debug)]
+pub struct Visit {
+    /// The listener that the client came to.
+    pub endpoint: Arc<Endpoint>,
+    /// The two ends of the connection.
+    pub peer: Peer,
+    /// When the connection came to this shard.
+    since: Instant,
+    /// Failed authentications.
+    failures: u32,
+}
+
+impl Visit {
+    /// A visit that begins now.
+    pub fn new(wire: &Wire, endpoint: Arc<Endpoint>, peer: Peer) -> Visit {
+        Visit { endpoint, peer, since: wire.ring().now(), failures: 0 }
+    }
+
+    /// The greeting's text.
+    pub fn greeting(&self, wire: &Wire) -> &str {
+        let service = &self.endpoint.service;
+        let text = if wire.is_tls() { &service.greeting_tls } else { &service.greeting };
+        text.as_deref().unwrap_or("Ringpost ready")
+    }
+
+    /// May STARTTLS be sent now?
+    pub fn offers_starttls(&self, wire: &Wire) -> bool {
+        self.endpoint.offers_starttls(wire.is_tls())
+    }
+
+    /// May a name and a password be sent now?
+    pub fn allows_password(&self, wire: &Wire) -> bool {
+        self.endpoint.allows_password(wire.is_tls(), self.peer)
+    }
+
+    /// Counts a failed authentication; true: that was the last one that is answered.
+    pub fn has_failed_enough(&mut self) -> bool {
+        self.failures += 1;
+        self.failures >= self.endpoint.listener.auth_tries
+    }
+
+    /// Waits for input, with what was answered so far on its way. `stranger`: who should have logged in by now.
+    /// [`Fill::Timeout`]: the client was silent for too long, or the server stops ([`Context::stopping`]).
+    pub async fn wait(
+        &self,
+        context: &Context,
+        (input, wire): (&mut Input, &mut Wire),
+        stranger: bool,
+    ) -> io::Result<Fill> {
+        wire.flush().await?;
+        if context.stopping.get() {
+            return Ok(Fill::Timeout);
+        }
+        let idle = wire.ring().now() + self.endpoint.idle_timeout();
+        wire.set_deadline_at(if stranger { idle.min(self.since + limits::LOGIN_TIME_MAX) } else { idle });
+        input.wait(wire).await
+    }
+
+    /// Sends the answer that confirms it, and does the handshake. What came in the clear is thrown away before the answer is
+    /// sent: a client sends its handshake only after it, so whatever is injected later is no TLS record and fails the
+    /// handshake.
+    pub async fn start_tls(&self, (input, wire): (&mut Input, &mut Wire)) -> io::Result<()> {
+        let Some(config) = &self.endpoint.tls else { return Err(io::ErrorKind::Unsupported.into()) };
+        wire.discard(input);
+        wire.flush().await?;
+        wire.begin_tls(config)?;
+        wire.handshake(input, limits::HANDSHAKE_TIME_MAX).await
+    }
+}
