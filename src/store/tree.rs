@@ -64,4 +64,9 @@ impl Mailbox {
     pub fn is_subscribed(&self) -> bool {
         false
     }
+
+    /// Whether it is a name alone, kept for the mailboxes below it: no session can select it (RFC 3501 §6.3.4).
+    pub fn is_noselect(&self) -> bool {
+        false
+    }
 }
