@@ -308,5 +308,5 @@ pub const ID_FIELDS_MAX: usize = 30;
 pub const ID_NAME_BYTES_MAX: usize = 30;
 /// See [`ID_FIELDS_MAX`].
 pub const ID_VALUE_BYTES_MAX: usize = 1024;
-/// Names that LIST goes over before it asks whether somebody waits: some 20 µs with a usual pattern (an estimate).
+/// Names times patterns that LIST goes over before it asks whether somebody waits: some 20 µs (an estimate).
 pub const BREATH_NAMES: usize = 64;

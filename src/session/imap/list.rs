@@ -71,7 +71,7 @@ impl Dialogue {
                 return Ok(());
             }
         };
-        for some in names.chunks_mut(BREATH_NAMES) {
+        for some in names.chunks_mut((BREATH_NAMES / query.patterns.len().max(1)).max(1)) {
             for name in some {
                 name.matched = query.patterns.iter().any(|pattern| pattern.matches(&name.name));
             }
