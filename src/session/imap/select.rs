@@ -65,11 +65,12 @@ impl Dialogue {
         line("* OK [UIDNEXT ", mailbox.uid_next(), "] Next UID\r\n");
     }
 
-    /// CLOSE: expunges without telling, unless the mailbox is read-only.
+    /// CLOSE: expunges without telling, unless the mailbox is read-only. One that was deleted can be left all the same.
     pub(super) async fn close(&mut self, tag: &str) {
         if let State::Selected(_, view) = &self.state
             && !view.is_read_only()
             && let Err(error) = view.expunge(&[1..=u32::MAX], true).await
+            && !view.is_gone()
         {
             return self.answer(tag, refusal(&error));
         }
