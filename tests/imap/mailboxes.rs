@@ -453,6 +453,12 @@ fn select_and_examine() {
         1,
         "{selected:?}"
     );
+    // RFC 3501 §7.1: no \* where no more keywords fit.
+    let keywords: Vec<String> = (0..63).map(|number| format!("k{number}")).collect();
+    imap.ok(&format!("STORE 1 +FLAGS ({})", keywords.join(" ")));
+    let selected = imap.ok("SELECT t/a");
+    let kept = told(&selected, "OK [PERMANENTFLAGS (");
+    assert!(kept.len() == 1 && kept[0].contains(" k62)]") && !kept[0].contains("\\*"), "{kept:?}");
     // A SELECT that fails leaves none selected.
     refused(&mut imap, "SELECT t/nothing", "NONEXISTENT");
     imap.answered("FETCH 1 FLAGS", "BAD Select a mailbox first");
@@ -492,9 +498,9 @@ fn news_come_with_commands_about_other_mailboxes() {
 fn attack_31_large_tree() {
     let mut server = Server::start_with("imap-large-tree", &["--cpus", "0"]);
     let mut imap = server.login();
-    // 16 mailboxes a command, which share one commit.
-    for number in 0..250 {
-        imap.ok(&format!("CREATE t/{number}{}", "/aaaaaaaaaaaa".repeat(15)));
+    // 64 levels and so 63 mailboxes a command, which share one commit.
+    for number in 0..1_500 {
+        imap.ok(&format!("CREATE t/{number}{}", "/a".repeat(62)));
     }
     let (port, password) = (server.port(143), server.password());
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -509,7 +515,7 @@ fn attack_31_large_tree() {
         }
         longest
     });
-    let several = vec!["\"*%a*%a*%b\""; 64].join(" ");
+    let several = vec!["\"*%a*%a*%b\""; 16].join(" ");
     for (pattern, answers) in [
         ("\"*%*%*%*%*%*\"", None),
         (&format!("\"{}b\"", "*%a".repeat(300)), Some(0)),
@@ -521,13 +527,13 @@ fn attack_31_large_tree() {
         let begin = Instant::now();
         let lines = list(&mut imap, &format!("\"\" {pattern}"));
         println!("{:.30}…: {} answers in {:?}", pattern, lines.len(), begin.elapsed());
-        assert!(begin.elapsed() < Duration::from_secs(3), "{pattern:.30}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(8), "{pattern:.30}: {:?}", begin.elapsed());
         assert!(answers.is_none_or(|answers| lines.len() == answers), "{pattern:.30}: {}", lines.len());
-        assert!(answers.is_some() || lines.len() > 4_000, "{pattern:.30}: {}", lines.len());
+        assert!(answers.is_some() || lines.len() > 94_500, "{pattern:.30}: {}", lines.len());
     }
     let _ = stop.send(());
     let longest = other.join().expect("the other session");
     println!("longest NOOP meanwhile: {longest:?}");
-    assert!(longest < Duration::from_millis(500), "{longest:?}");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
     server.assert_alive();
 }
