@@ -310,3 +310,19 @@ pub const COPIED_MESSAGE_BYTES: u64 = 128;
 /// One command line after the login: RFC 2449 §4 has 255 octets. Before it [`LINE_BYTES_BEFORE_AUTH_MAX`], for names and
 /// passwords are as long as elsewhere.
 pub const POP3_LINE_BYTES_MAX: usize = 255;
+// IMAP commands about mailboxes.
+
+/// Patterns of one extended LIST: Thunderbird asks with one a namespace, others with one a special folder.
+pub const LIST_PATTERNS_MAX: usize = 64;
+/// Special uses in one CREATE: RFC 6154 §2 names seven.
+pub const USE_ATTRIBUTES_MAX: usize = 16;
+/// Capabilities in one ENABLE: more than there are that can be enabled.
+pub const ENABLE_NAMES_MAX: usize = 64;
+/// Fields of one ID, and octets of a field's name and of its value (RFC 2971 §3.3).
+pub const ID_FIELDS_MAX: usize = 30;
+/// See [`ID_FIELDS_MAX`].
+pub const ID_NAME_BYTES_MAX: usize = 30;
+/// See [`ID_FIELDS_MAX`].
+pub const ID_VALUE_BYTES_MAX: usize = 1024;
+/// Names times patterns that LIST goes over before it asks whether somebody waits: some 20 µs (an estimate).
+pub const BREATH_NAMES: usize = 64;

@@ -31,6 +31,13 @@ const IMAP: &[&[u8]] = &[
     b"b1 UID EXPUNGE 1,2,3:*\r\n",
     b"b2 CREATE Entw\xc3\xbcrfe\r\n",
     b"b3 APPEND x UTF8 (~{2+}\r\n\0\n)\r\n",
+    b"b4 LIST (SUBSCRIBED RECURSIVEMATCH REMOTE SPECIAL-USE) \"\" (%/a {1+}\r\n* \"&APw-\") RETURN (CHILDREN \
+      STATUS (UNSEEN RECENT) SUBSCRIBED SPECIAL-USE)\r\n",
+    b"b5 LSUB {0+}\r\n \"%\"\r\n",
+    b"b6 CREATE Sent (USE (\\Sent \\Trash))\r\n",
+    b"b7 RENAME inbox/a {3+}\r\nb c\r\n",
+    b"b8 ID (\"name\" NIL {2+}\r\nos \"x\")\r\n",
+    b"b9 ENABLE CONDSTORE UTF8=ACCEPT\r\n",
 ];
 
 const SMTP: &[&[u8]] = &[
@@ -97,6 +104,9 @@ const WORDS: &[&[u8]] = &[
     b"\xff",
     b"\xc3\xbc",
     b"NOT ",
+    b"NIL",
+    b"RETURN ",
+    b"STATUS ",
     b"OR ",
     b"UID ",
     b"APPEND ",

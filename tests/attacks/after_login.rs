@@ -66,6 +66,7 @@ fn attack_29_names() {
         names
     };
     let before = outside(&server);
+    let first = server.login().ok("LIST \"\" *").untagged;
     let long = "x".repeat(4096);
     let deep = "a/".repeat(300);
     for name in [
@@ -107,12 +108,7 @@ fn attack_29_names() {
         }
     }
     let listed = server.login().ok("LIST \"\" *");
-    assert_eq!(
-        listed.untagged.len(),
-        1,
-        "more than INBOX: {:?}",
-        listed.untagged.iter().map(|l| show(l)).collect::<Vec<_>>()
-    );
+    assert_eq!(listed.untagged, first, "{:?}", listed.untagged.iter().map(|l| show(l)).collect::<Vec<_>>());
     assert_eq!(before, outside(&server));
     // INBOX is one mailbox in any case, and can't be made again.
     assert_eq!(imap.command("CREATE inbox").status, "NO");
@@ -124,6 +120,7 @@ fn attack_29_names() {
 fn attack_30_utf7() {
     let mut server = Server::start("attack-30");
     let mut imap = server.login();
+    let first = imap.ok("LIST \"\" *").untagged.len();
     imap.ok("CREATE Entw&APw-rfe");
     imap.ok("CREATE \"R&-D\"");
     let bad = [
@@ -159,7 +156,7 @@ fn attack_30_utf7() {
         listed.untagged.iter().map(|line| show(line.rsplit(|&o| o == b' ').next().unwrap_or(line))).collect();
     names.sort();
     println!("{names:?}");
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), first + 2, "{names:?}");
     server.restart();
     assert_eq!(server.login().ok("LIST \"\" Entw&APw-*").untagged.len(), 1);
     server.assert_alive();

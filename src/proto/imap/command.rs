@@ -40,15 +40,36 @@ pub enum Command<'a> {
     Examine {
         mailbox: &'a str,
     },
-    /// The name may end in `/`: the client will make mailboxes below it (RFC 3501 §6.3.3).
+    /// The name may end in `/`: the client will make mailboxes below it (RFC 3501 §6.3.3). `uses`: its special uses, each
+    /// with its backslash, whatever they are (RFC 6154 §3).
     Create {
         mailbox: &'a str,
+        uses: &'a [&'a str],
     },
-    /// Both decoded from modified UTF-7, `INBOX` as the client wrote it: [`super::Pattern`] knows.
-    List {
+    Delete {
+        mailbox: &'a str,
+    },
+    Rename {
+        from: &'a str,
+        to: &'a str,
+    },
+    Subscribe {
+        mailbox: &'a str,
+    },
+    Unsubscribe {
+        mailbox: &'a str,
+    },
+    List(List<'a>),
+    /// Both as in [`List`].
+    Lsub {
         reference: &'a str,
         pattern: &'a str,
     },
+    Namespace,
+    /// RFC 2971: fields and their values; none with `NIL`.
+    Id(&'a [(&'a [u8], Option<&'a [u8]>)]),
+    /// RFC 5161: the names of capabilities.
+    Enable(&'a [&'a str]),
     Status {
         mailbox: &'a str,
         items: &'a [StatusItem],
@@ -89,6 +110,45 @@ pub struct Append<'a> {
     pub size: u64,
     /// Its literal stands in `UTF8 (…)`, so that the rest of the line is `)` (RFC 6855 §4).
     pub utf8: bool,
+}
+
+/// A LIST (RFC 3501 §6.3.8, RFC 5258). Names are decoded from modified UTF-7, `INBOX` as the client wrote it:
+/// [`super::Pattern`] knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct List<'a> {
+    /// It has options or several patterns: an empty pattern then matches nothing (RFC 5258 §3).
+    pub extended: bool,
+    /// Which names.
+    pub select: ListSelect,
+    /// What the patterns are relative to.
+    pub reference: &'a str,
+    /// One or more.
+    pub patterns: &'a [&'a str],
+    /// What to tell of each, with what the selection implies.
+    pub returns: ListReturn<'a>,
+}
+
+/// LIST's selection options (RFC 5258 §3.1); REMOTE selects nothing more here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are those of the RFCs
+pub struct ListSelect {
+    pub subscribed: bool,
+    /// Never without `subscribed`.
+    pub recursive_match: bool,
+    /// RFC 6154 §2.
+    pub special_use: bool,
+}
+
+/// LIST's return options (RFC 5258 §3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are those of the RFCs
+pub struct ListReturn<'a> {
+    pub subscribed: bool,
+    pub children: bool,
+    /// RFC 6154 §2.
+    pub special_use: bool,
+    /// RFC 5819: a STATUS response for each; none: not asked.
+    pub status: &'a [StatusItem],
 }
 
 /// What STATUS asks for.

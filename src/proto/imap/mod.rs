@@ -2,13 +2,14 @@
 //!
 //! A session calls [`frame::Framer::next`] until it has a whole command, [`parse::parse`] to read it into an arena, and
 //! the writers of [`respond`] to answer. RFC 3501 with RFC 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 3691
-//! (UNSELECT) and 4315 (UID EXPUNGE).
+//! (UNSELECT), 4315 (UID EXPUNGE), 5258 (LIST-EXTENDED) with 5819 and 6154, 2342 (NAMESPACE), 2971 (ID), 5161 (ENABLE).
 
 pub mod command;
 pub mod flags;
 pub mod frame;
 pub mod parse;
 mod parse_fetch;
+mod parse_mailbox;
 mod parse_search;
 pub mod pattern;
 pub mod respond;
@@ -17,7 +18,8 @@ mod token;
 pub mod utf7;
 
 pub use command::{
-    Append, Command, FetchItem, Partial, Search, SearchKey, Section, SectionText, StatusItem, StoreAction, Tagged,
+    Append, Command, FetchItem, List, ListReturn, ListSelect, Partial, Search, SearchKey, Section, SectionText,
+    StatusItem, StoreAction, Tagged,
 };
 pub use flags::{FlagList, Flags};
 pub use frame::{Frame, Framer, Limits, Refusal};

@@ -7,9 +7,9 @@
 use std::str::from_utf8;
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as ArenaVec;
 
-use super::command::{Append, Command, StatusItem, StoreAction, Tagged};
+use super::command::{Append, Command, StoreAction, Tagged};
+use super::parse_mailbox;
 use super::token::{ATOM, Cursor, Parsed, TAG, is};
 use crate::proto::calendar;
 
@@ -48,6 +48,10 @@ pub enum ErrorKind {
     Date,
     DateTime,
     StatusItem,
+    ListOption,
+    ListRecursive,
+    CreateParameter,
+    Id,
     StoreAction,
     FetchItem,
     Section,
@@ -81,6 +85,10 @@ impl ErrorKind {
             ErrorKind::Date => "BAD Malformed date",
             ErrorKind::DateTime => "BAD Malformed date-time",
             ErrorKind::StatusItem => "BAD Unknown STATUS item",
+            ErrorKind::ListOption => "BAD Unknown LIST option",
+            ErrorKind::ListRecursive => "BAD RECURSIVEMATCH is for SUBSCRIBED",
+            ErrorKind::CreateParameter => "BAD Unknown CREATE parameter",
+            ErrorKind::Id => "BAD A field or value of ID is too long",
             ErrorKind::StoreAction => "BAD Unknown STORE item",
             ErrorKind::FetchItem => "BAD Unknown FETCH item",
             ErrorKind::Section => "BAD Malformed section",
@@ -188,9 +196,17 @@ fn command<'a>(cursor: &mut Cursor<'a>, uid: bool, name: &'a str) -> Parsed<'a, 
         (b"AUTHENTICATE", _) => authenticate(cursor)?,
         (b"SELECT", _) => Command::Select { mailbox: argument(cursor)? },
         (b"EXAMINE", _) => Command::Examine { mailbox: argument(cursor)? },
-        (b"CREATE", _) => Command::Create { mailbox: argument(cursor)? },
-        (b"LIST", _) => list(cursor)?,
-        (b"STATUS", _) => status(cursor)?,
+        (b"CREATE", _) => parse_mailbox::create(cursor)?,
+        (b"DELETE", _) => Command::Delete { mailbox: argument(cursor)? },
+        (b"RENAME", _) => Command::Rename { from: argument(cursor)?, to: argument(cursor)? },
+        (b"SUBSCRIBE", _) => Command::Subscribe { mailbox: argument(cursor)? },
+        (b"UNSUBSCRIBE", _) => Command::Unsubscribe { mailbox: argument(cursor)? },
+        (b"LIST", _) => parse_mailbox::list(cursor)?,
+        (b"LSUB", _) => parse_mailbox::lsub(cursor)?,
+        (b"STATUS", _) => parse_mailbox::status(cursor)?,
+        (b"NAMESPACE", _) => Command::Namespace,
+        (b"ID", _) => parse_mailbox::id(cursor)?,
+        (b"ENABLE", _) => parse_mailbox::enable(cursor)?,
         (b"APPEND", _) => append(cursor)?,
         (b"EXPUNGE", _) => Command::Expunge { uids: None },
         (b"CLOSE", _) => Command::Close,
@@ -200,7 +216,7 @@ fn command<'a>(cursor: &mut Cursor<'a>, uid: bool, name: &'a str) -> Parsed<'a, 
 }
 
 /// `SP mailbox`
-fn argument<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, &'a str> {
+pub(super) fn argument<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, &'a str> {
     cursor.space()?;
     cursor.mailbox()
 }
@@ -224,34 +240,6 @@ fn authenticate<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
         Some(cursor.atom()?.as_bytes())
     };
     Ok(Command::Authenticate { mechanism, initial })
-}
-
-/// `list = "LIST" SP mailbox SP list-mailbox`
-fn list<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
-    cursor.space()?;
-    let reference = cursor.list_mailbox()?;
-    cursor.space()?;
-    Ok(Command::List { reference, pattern: cursor.list_mailbox()? })
-}
-
-/// `status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"`; an item that comes again is dropped.
-fn status<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
-    let mailbox = argument(cursor)?;
-    cursor.space()?;
-    cursor.expect(b'(', ErrorKind::Parenthesis)?;
-    let mut items = ArenaVec::with_capacity_in(StatusItem::NAMED.len(), cursor.arena);
-    loop {
-        let Some((item, _)) = StatusItem::NAMED.iter().find(|(_, name)| cursor.eat_word(name)) else {
-            return cursor.fail(ErrorKind::StatusItem);
-        };
-        if !items.contains(item) {
-            items.push(*item);
-        }
-        if cursor.eat(b')') {
-            return Ok(Command::Status { mailbox, items: items.into_bump_slice() });
-        }
-        cursor.space()?;
-    }
 }
 
 /// `append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP (literal / "UTF8" SP "(" literal8)`, up to the CRLF

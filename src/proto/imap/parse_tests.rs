@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits::{FETCH_ITEMS_MAX, KEYWORD_BYTES_MAX, KEYWORDS_MAX, NESTING_MAX, SEARCH_KEYS_MAX};
 use crate::proto::imap::{
-    FetchItem, FlagList, Flags, Partial, Range, Search, SearchKey, Section, SectionText, SequenceSet,
+    FetchItem, FlagList, Flags, Partial, Range, Search, SearchKey, Section, SectionText, SequenceSet, StatusItem,
 };
 
 fn with<T>(text: &[u8], check: impl FnOnce(Result<Tagged<'_>, ParseError<'_>>) -> T) -> T {
@@ -44,6 +44,7 @@ fn commands_without_arguments() {
         ("CLOSE", Command::Close),
         ("UNSELECT", Command::Unselect),
         ("IDLE", Command::Idle),
+        ("NAMESPACE", Command::Namespace),
     ] {
         is_command(&format!("a {name}"), command);
         is_command(&format!("a {name}  "), command);
@@ -120,12 +121,22 @@ fn mailboxes() {
     ] {
         is_command(&format!("a SELECT {text}"), Command::Select { mailbox: name });
         is_command(&format!("a EXAMINE {text}"), Command::Examine { mailbox: name });
-        is_command(&format!("a CREATE {text}"), Command::Create { mailbox: name });
+        is_command(&format!("a CREATE {text}"), Command::Create { mailbox: name, uses: &[] });
+        is_command(&format!("a DELETE {text}"), Command::Delete { mailbox: name });
+        is_command(&format!("a RENAME {text} x"), Command::Rename { from: name, to: "x" });
+        is_command(&format!("a RENAME x {text}"), Command::Rename { from: "x", to: name });
+        is_command(&format!("a SUBSCRIBE {text}"), Command::Subscribe { mailbox: name });
+        is_command(&format!("a UNSUBSCRIBE {text}"), Command::Unsubscribe { mailbox: name });
     }
     // Attacks 29 and 30.
     for text in ["&", "&AA", "&AGE-", "\"Tom & Jerry\"", "&2D0-", "Entwürfe", "\"Tom & ü\"", "\u{85}"] {
         is_refused(&format!("a SELECT {text}"), ErrorKind::Mailbox);
-        is_refused(&format!("a LIST \"\" {text}"), ErrorKind::Mailbox);
+        is_refused(&format!("a RENAME x {text}"), ErrorKind::Mailbox);
+        for list in ["LIST", "LSUB", "LIST (SUBSCRIBED)"] {
+            is_refused(&format!("a {list} \"\" {text}"), ErrorKind::Mailbox);
+            is_refused(&format!("a {list} {text} *"), ErrorKind::Mailbox);
+        }
+        is_refused(&format!("a LIST \"\" (x {text})"), ErrorKind::Mailbox);
     }
     for text in ["\"a\tb\"", "\"ü\u{1}\"", "{3}\r\na\0b", "{2}\r\n\r\n", "&AAA-", "&AAo-"] {
         is_refused(&format!("a CREATE {text}"), ErrorKind::MailboxControl);
@@ -134,27 +145,8 @@ fn mailboxes() {
     assert_eq!(bad_utf8.kind, ErrorKind::Mailbox);
     is_refused("a SELECT x (CONDSTORE)", ErrorKind::Trailing);
     is_refused("a SELECT a%", ErrorKind::Trailing);
-
-    is_command("a LIST \"\" *", Command::List { reference: "", pattern: "*" });
-    is_command("a LIST \"\" \"\"", Command::List { reference: "", pattern: "" });
-    is_command("a LIST ~/Mail/ %", Command::List { reference: "~/Mail/", pattern: "%" });
-    is_command("a LIST /usr \"Entw&APw-r%\"", Command::List { reference: "/usr", pattern: "Entwür%" });
-    is_refused("a LIST \"\"", ErrorKind::Space);
-}
-
-#[test]
-fn status() {
-    use StatusItem::*;
-    let status = |items| Command::Status { mailbox: "blurdybloop", items };
-    is_command("a STATUS blurdybloop (UIDNEXT MESSAGES)", status(&[UidNext, Messages]));
-    is_command(
-        "a status blurdybloop (unseen uidvalidity recent messages uidnext unseen)",
-        status(&[Unseen, UidValidity, Recent, Messages, UidNext]),
-    );
-    is_refused("a STATUS x ()", ErrorKind::StatusItem);
-    is_refused("a STATUS x (UIDNEXTS)", ErrorKind::StatusItem);
-    is_refused("a STATUS x MESSAGES", ErrorKind::Parenthesis);
-    is_refused("a STATUS x (MESSAGES", ErrorKind::Space);
+    is_refused("a RENAME x", ErrorKind::Space);
+    is_refused("a DELETE x y", ErrorKind::Trailing);
 }
 
 #[test]

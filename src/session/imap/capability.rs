@@ -5,9 +5,31 @@
 
 use super::{Dialogue, State};
 
+/// What is there for everybody, at any time.
+const ALWAYS: [&str; 13] = [
+    "IMAP4rev1",
+    "LITERAL+",
+    "SASL-IR",
+    "IDLE",
+    "UNSELECT",
+    "ID",
+    "ENABLE",
+    "NAMESPACE",
+    "CHILDREN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+];
+
 /// Writes the capabilities, `IMAP4rev1` first. `starttls`: TLS may be started here; `password`: it may be sent now.
 pub(super) fn write(out: &mut Vec<u8>, authenticated: bool, starttls: bool, password: bool) {
-    out.extend_from_slice(b"IMAP4rev1 LITERAL+ SASL-IR IDLE UNSELECT");
+    for (at, name) in ALWAYS.iter().enumerate() {
+        if at > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
     if authenticated {
         return;
     }

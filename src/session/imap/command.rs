@@ -1,4 +1,6 @@
-//! The command table: in which state each command is allowed, and whether EXPUNGE may be told while it runs.
+//! The command table: a row a command, which says what the command is called, in which state it is allowed, and what it has
+//! to do with the selected mailbox. From the rows follows whether EXPUNGE may be told, whether the command goes by message
+//! numbers, and whether it can do anything where the mailbox was deleted.
 //!
 //! RFC 3501 §6.1 to §6.4 (states) and §7.4.1 (an EXPUNGE response must not be sent during FETCH, STORE or SEARCH, whose
 //! message numbers it would shift; their UID forms are free of that).
@@ -6,6 +8,7 @@
 use super::State;
 use crate::proto::imap::{Command, Tagged};
 
+/// The states that a command is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
@@ -14,29 +17,65 @@ enum When {
     Selected,
 }
 
-fn when(command: &Command<'_>) -> When {
+/// What a command has to do with the selected mailbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mailbox {
+    /// Nothing: where one is selected, it stays so, and its news are told.
+    Apart,
+    /// The command leaves it.
+    Left,
+    /// It is what the command is about: all of it, or its news.
+    Meant,
+    /// The same, by message numbers in arguments and responses: EXPUNGE, which shifts them, has to wait.
+    Numbered,
+}
+
+/// A command's name, its states, its selected mailbox.
+struct Row(&'static str, When, Mailbox);
+
+const fn row(command: &Command<'_>) -> Row {
+    use Mailbox::*;
+    use When::*;
     match command {
-        Command::Capability | Command::Noop | Command::Logout | Command::Unknown(_) => When::Always,
-        Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => When::BeforeLogin,
-        Command::Select { .. }
-        | Command::Examine { .. }
-        | Command::Create { .. }
-        | Command::List { .. }
-        | Command::Status { .. }
-        | Command::Append(_)
-        | Command::Idle => When::LoggedIn,
-        Command::Fetch { .. }
-        | Command::Store { .. }
-        | Command::Search(_)
-        | Command::Expunge { .. }
-        | Command::Close
-        | Command::Unselect => When::Selected,
+        Command::Capability => Row("CAPABILITY", Always, Apart),
+        Command::Id(_) => Row("ID", Always, Apart),
+        Command::Noop => Row("NOOP", Always, Meant),
+        Command::Logout => Row("LOGOUT", Always, Left),
+        Command::Unknown(_) => Row("", Always, Apart),
+        Command::StartTls => Row("STARTTLS", BeforeLogin, Apart),
+        Command::Login { .. } => Row("LOGIN", BeforeLogin, Apart),
+        Command::Authenticate { .. } => Row("AUTHENTICATE", BeforeLogin, Apart),
+        Command::Enable(_) => Row("ENABLE", LoggedIn, Apart),
+        Command::Namespace => Row("NAMESPACE", LoggedIn, Apart),
+        Command::List(_) => Row("LIST", LoggedIn, Apart),
+        Command::Lsub { .. } => Row("LSUB", LoggedIn, Apart),
+        Command::Create { .. } => Row("CREATE", LoggedIn, Apart),
+        Command::Delete { .. } => Row("DELETE", LoggedIn, Apart),
+        Command::Rename { .. } => Row("RENAME", LoggedIn, Apart),
+        Command::Subscribe { .. } => Row("SUBSCRIBE", LoggedIn, Apart),
+        Command::Unsubscribe { .. } => Row("UNSUBSCRIBE", LoggedIn, Apart),
+        Command::Status { .. } => Row("STATUS", LoggedIn, Apart),
+        Command::Append(_) => Row("APPEND", LoggedIn, Apart),
+        Command::Select { .. } => Row("SELECT", LoggedIn, Left),
+        Command::Examine { .. } => Row("EXAMINE", LoggedIn, Left),
+        Command::Idle => Row("IDLE", LoggedIn, Meant),
+        Command::Close => Row("CLOSE", Selected, Left),
+        Command::Unselect => Row("UNSELECT", Selected, Left),
+        Command::Expunge { .. } => Row("EXPUNGE", Selected, Meant),
+        Command::Fetch { .. } => Row("FETCH", Selected, Numbered),
+        Command::Store { .. } => Row("STORE", Selected, Numbered),
+        Command::Search(_) => Row("SEARCH", Selected, Numbered),
     }
+}
+
+/// What the command is called, without UID.
+pub(super) const fn name(command: &Command<'_>) -> &'static str {
+    row(command).0
 }
 
 /// Whether the command fits the state, else what to answer.
 pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'static str> {
-    match (when(command), state) {
+    match (row(command).1, state) {
         (When::BeforeLogin, State::Authenticated(_) | State::Selected(..)) => Err("BAD Already authenticated"),
         (When::LoggedIn | When::Selected, State::NotAuthenticated) => Err("BAD Log in first"),
         (When::Selected, State::Authenticated(_)) => Err("BAD Select a mailbox first"),
@@ -44,7 +83,17 @@ pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'stat
     }
 }
 
+/// Whether message numbers in the command mean messages.
+pub(super) fn uses_numbers(tagged: &Tagged<'_>) -> bool {
+    !tagged.uid && row(&tagged.command).2 == Mailbox::Numbered
+}
+
 /// Whether EXPUNGE may be told before the command's tagged response.
 pub(super) fn tells_expunge(tagged: &Tagged<'_>) -> bool {
-    tagged.uid || !matches!(tagged.command, Command::Fetch { .. } | Command::Store { .. } | Command::Search(_))
+    !uses_numbers(tagged)
+}
+
+/// Whether the command can do nothing where the selected mailbox was deleted.
+pub(super) fn needs_mailbox(tagged: &Tagged<'_>) -> bool {
+    !matches!(row(&tagged.command).2, Mailbox::Apart | Mailbox::Left)
 }

@@ -22,6 +22,9 @@ impl Session {
         let since = self.dialogue.wire.ring().now();
         loop {
             self.dialogue.tell(true);
+            if self.dialogue.has_lost_its_mailbox() {
+                return Ok(Next::Over);
+            }
             let limits = self.dialogue.limits();
             match self.dialogue.framer.next_line(self.input.octets(), limits::IDLE_LINE_BYTES_MAX, limits) {
                 Frame::Command { length } => {

@@ -14,17 +14,26 @@ mod append;
 mod authenticate;
 mod capability;
 mod command;
+mod create;
+mod delete;
+mod enable;
 mod expunge;
 mod fetch;
 mod flags;
+mod id;
 mod idle;
 mod list;
-mod mailbox;
+mod names;
+mod namespace;
+mod rename;
 mod search;
 mod section;
 mod select;
+mod special_use;
 mod starttls;
+mod status;
 mod store;
+mod subscribe;
 mod tell;
 
 use std::io;
@@ -273,6 +282,9 @@ impl Dialogue {
                 return Ok(Next::Command);
             }
         };
+        if command::needs_mailbox(tagged) && self.has_lost_its_mailbox() {
+            return Ok(Next::Over);
+        }
         match tagged.command {
             Command::Noop => {
                 self.tell(true);
@@ -308,11 +320,27 @@ impl Dialogue {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// RFC 3501's commands that are not there yet are no mistake of the client's.
-    fn unknown(&mut self, tag: &str, name: &str) {
-        const LATER: [&str; 8] = ["CHECK", "COPY", "DELETE", "LSUB", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "UID COPY"];
-        let later = LATER.iter().any(|known| known.eq_ignore_ascii_case(name));
-        self.answer(tag, if later { "NO [CANNOT] This command is not there yet" } else { "BAD Unknown command" });
+    /// Whether the selected mailbox was deleted, which ends the session (RFC 2180 §3.3): what the client sees there is gone,
+    /// and it can't know. It is said here, before the next command that needs the mailbox and in IDLE.
+    fn has_lost_its_mailbox(&mut self) -> bool {
+        let lost = matches!(&self.state, State::Selected(_, view) if view.is_gone());
+        if lost {
+            self.put("* BYE The selected mailbox was deleted\r\n");
+        }
+        lost
+    }
+
+    /// Tells what may be told now, and answers a command: `OK … completed`, or what it was refused with.
+    fn conclude(&mut self, tagged: &Tagged<'_>, result: Result<(), &'static str>) {
+        self.tell(command::tells_expunge(tagged));
+        let Err(text) = result else {
+            let out = self.wire.output();
+            for piece in [tagged.tag, " OK ", command::name(&tagged.command), " completed\r\n"] {
+                out.extend_from_slice(piece.as_bytes());
+            }
+            return;
+        };
+        self.answer(tagged.tag, text);
     }
 
     async fn rarely(&mut self, tagged: Tagged<'_>, arena: &Arena) -> io::Result<Next> {
@@ -334,9 +362,17 @@ impl Dialogue {
             }
             Command::Select { mailbox } => self.select(tagged.tag, mailbox, false).await,
             Command::Examine { mailbox } => self.select(tagged.tag, mailbox, true).await,
-            Command::Create { mailbox } => self.create(tagged.tag, mailbox).await,
-            Command::List { reference, pattern } => self.list(tagged.tag, (reference, pattern), arena).await?,
-            Command::Status { mailbox, items } => self.status(tagged.tag, mailbox, items).await,
+            Command::Create { mailbox, uses } => self.create(&tagged, mailbox, uses).await,
+            Command::Delete { mailbox } => self.delete(&tagged, mailbox).await,
+            Command::Rename { from, to } => self.rename(&tagged, from, to).await,
+            Command::Subscribe { mailbox } => self.subscribe(&tagged, mailbox, true).await,
+            Command::Unsubscribe { mailbox } => self.subscribe(&tagged, mailbox, false).await,
+            Command::List(list) => self.list(&tagged, list, arena).await?,
+            Command::Lsub { reference, pattern } => self.lsub(&tagged, (reference, pattern), arena).await?,
+            Command::Status { mailbox, items } => self.status(&tagged, mailbox, items).await,
+            Command::Namespace => self.namespace(&tagged),
+            Command::Id(fields) => self.id(&tagged, fields),
+            Command::Enable(names) => self.enable(&tagged, names),
             Command::Store { .. } => self.store(&tagged, arena).await?,
             Command::Search(search) => self.search(&tagged, search, arena).await?,
             Command::Expunge { uids } => self.expunge(tagged.tag, uids, arena).await,
@@ -345,7 +381,7 @@ impl Dialogue {
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
             // Not met: `allowed` refuses it before authentication, and after it the framer reports its message apart.
             Command::Append(_) => self.answer(tagged.tag, "BAD Log in first"),
-            Command::Unknown(name) => self.unknown(tagged.tag, name),
+            Command::Unknown(_) => self.answer(tagged.tag, "BAD Unknown command"),
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
         }
         Ok(Next::Command)

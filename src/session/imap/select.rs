@@ -5,6 +5,7 @@
 
 use super::tell::refusal;
 use super::{Dialogue, State, User};
+use crate::limits::KEYWORDS_MAX;
 use crate::proto::imap::respond;
 use crate::session::imap::flags::from_store;
 use crate::store::{Account, Flags, Mailbox, View};
@@ -45,7 +46,9 @@ impl Dialogue {
         if read_only {
             out.extend_from_slice(b"()");
         } else {
-            respond::flags(out, from_store(Flags::ALL, false), names().chain(["\\*"]));
+            // RFC 3501 §7.1: \* while the mailbox takes new keywords.
+            let more = (keywords.len() < KEYWORDS_MAX).then_some("\\*");
+            respond::flags(out, from_store(Flags::ALL, false), names().chain(more));
         }
         out.extend_from_slice(b"] Kept flags\r\n");
         let mut line = |before: &str, number: u32, after: &str| {
@@ -62,11 +65,12 @@ impl Dialogue {
         line("* OK [UIDNEXT ", mailbox.uid_next(), "] Next UID\r\n");
     }
 
-    /// CLOSE: expunges without telling, unless the mailbox is read-only.
+    /// CLOSE: expunges without telling, unless the mailbox is read-only. One that was deleted can be left all the same.
     pub(super) async fn close(&mut self, tag: &str) {
         if let State::Selected(_, view) = &self.state
             && !view.is_read_only()
             && let Err(error) = view.expunge(&[1..=u32::MAX], true).await
+            && !view.is_gone()
         {
             return self.answer(tag, refusal(&error));
         }
@@ -79,7 +83,7 @@ impl Dialogue {
         self.answer(tag, "OK UNSELECT completed");
     }
 
-    fn deselect(&mut self) {
+    pub(super) fn deselect(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::NotAuthenticated) {
             State::Selected(user, _) => State::Authenticated(user),
             state => state,

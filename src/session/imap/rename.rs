@@ -1,0 +1,26 @@
+//! RENAME (RFC 3501 §6.3.5).
+//!
+//! What is below the mailbox moves along, and INBOX gives its messages away. A session that has the mailbox selected goes on
+//! with it under its new name (RFC 2180 §3.4).
+
+use super::Dialogue;
+use super::select::NO_MAILBOX;
+use super::tell::refusal;
+use crate::proto::imap::Tagged;
+use crate::store::TreeError;
+
+impl Dialogue {
+    pub(super) async fn rename(&mut self, tagged: &Tagged<'_>, from: &str, to: &str) {
+        let renamed = match self.account().await {
+            Ok(account) => account.rename(from, to).await.map_err(|error| match error {
+                TreeError::Missing => NO_MAILBOX,
+                TreeError::Exists => "NO [ALREADYEXISTS] There is a mailbox of the new name",
+                TreeError::Invalid => "NO [CANNOT] The mailbox can't have this name",
+                TreeError::TooMany => "NO [LIMIT] Too many mailboxes",
+                TreeError::Store(error) => refusal(&error),
+            }),
+            Err(text) => Err(text),
+        };
+        self.conclude(tagged, renamed);
+    }
+}

@@ -1,0 +1,24 @@
+//! SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6, §6.3.7).
+//!
+//! Only a mailbox that exists can be subscribed; it stays so when it is deleted, until the client ends that.
+
+use super::Dialogue;
+use super::select::NO_MAILBOX;
+use super::tell::refusal;
+use crate::proto::imap::Tagged;
+use crate::store::TreeError;
+
+impl Dialogue {
+    /// `subscribed`: what the mailbox is to be.
+    pub(super) async fn subscribe(&mut self, tagged: &Tagged<'_>, mailbox: &str, subscribed: bool) {
+        let done = match self.account().await {
+            Ok(account) => account.subscribe(mailbox, subscribed).await.map_err(|error| match error {
+                TreeError::Store(error) => refusal(&error),
+                TreeError::TooMany => "NO [LIMIT] Too many subscriptions",
+                _ => NO_MAILBOX,
+            }),
+            Err(text) => Err(text),
+        };
+        self.conclude(tagged, done);
+    }
+}
