@@ -293,3 +293,11 @@ pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const BIND_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
 pub const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+// Accounts: what one may have beside its aliases.
+
+/// Other login names of one account, each up to [`USER_NAME_BYTES_MAX`]: 10 KiB of a record where every octet is escaped.
+pub const LOGIN_NAMES_MAX: usize = 16;
+/// Domains whose mail one account catches: with 260 octets each 13 KiB, so that a record of two accounts, as full as they
+/// can be, stays under [`DIRECTORY_RECORD_BYTES_MAX`].
+pub const CATCH_ALLS_MAX: usize = 50;
