@@ -2,6 +2,7 @@
 //!
 //! A recipient is an account of this server, or refused: there is no way to send mail on yet, so relay is closed for all.
 
+use super::data::{FULL, Reply, TOO_LARGE_FOR_MAILBOX, storage};
 use super::{Dialogue, Next};
 use crate::directory::Resolved;
 use crate::limits;
@@ -15,6 +16,10 @@ pub(super) struct Transaction {
     pub(super) reverse_path: String,
     /// Forward-paths with their accounts.
     pub(super) recipients: Vec<(String, AccountId)>,
+    /// Of those accounts that have a quota, it in octets.
+    pub(super) quotas: Vec<(AccountId, u64)>,
+    /// The size that the client declared (RFC 1870 §3), or 0.
+    size: u64,
 }
 
 fn path(mailbox: &Mailbox<'_>) -> String {
@@ -38,7 +43,12 @@ impl Dialogue {
             return self.idly(552, "5.3.4", "The message is larger than this server takes");
         }
         let reverse_path = from.as_ref().map(path).unwrap_or_default();
-        self.transaction = Some(Box::new(Transaction { reverse_path, recipients: Vec::new() }));
+        self.transaction = Some(Box::new(Transaction {
+            reverse_path,
+            recipients: Vec::new(),
+            quotas: Vec::new(),
+            size: size.unwrap_or(0),
+        }));
         self.reply(250, "2.1.0", "OK");
         Next::Command
     }
@@ -57,7 +67,14 @@ impl Dialogue {
         let (reply, answer) = self.context.post.call();
         self.context.directory.resolve(unquoted(&to), reply);
         match answer.await.unwrap_or(Resolved::Unavailable) {
-            Resolved::Account { account, .. } => {
+            Resolved::Account { account, quota, .. } => {
+                if let Some(quota) = quota
+                    && let Some((code, enhanced, text)) = self.lacks_room(AccountId(account), quota).await
+                {
+                    // Not counted: it is no fault of the client.
+                    self.reply(code, enhanced, text);
+                    return Next::Command;
+                }
                 if let Some(transaction) = &mut self.transaction {
                     transaction.recipients.push((address, AccountId(account)));
                 }
@@ -68,6 +85,25 @@ impl Dialogue {
             Resolved::NoSuchUser => self.idly(550, "5.1.1", "No such user here"),
             Resolved::NotLocal => self.idly(554, "5.7.1", "Relaying denied"),
             Resolved::Unavailable => self.idly(451, "4.3.0", "The directory can't be asked now, try again later"),
+        }
+    }
+}
+
+impl Dialogue {
+    /// Notes a recipient's quota, or says why the mailbox can't take a message of the size that was declared: so other
+    /// recipients get it, and the client tries again for this one.
+    async fn lacks_room(&mut self, account: AccountId, quota: u64) -> Option<Reply> {
+        let size = self.transaction.as_ref()?.size;
+        if size > quota {
+            return Some(TOO_LARGE_FOR_MAILBOX);
+        }
+        match self.context.delivery.without_room(size.max(1), &[(account, quota)]).await {
+            Ok(full) if full.is_empty() => {
+                self.transaction.as_mut()?.quotas.push((account, quota));
+                None
+            }
+            Ok(_) => Some(FULL),
+            Err(error) => Some(storage(&error)),
         }
     }
 }
