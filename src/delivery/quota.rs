@@ -66,7 +66,6 @@ async fn without_room(store: &Store, octets: u64, accounts: &[(AccountId, u64)])
 
 #[cfg(test)]
 mod tests {
-    use super::super::append;
     use super::*;
     use crate::store::simulation::{MemoryDisk, message, with_segments};
 
@@ -82,7 +81,10 @@ mod tests {
             assert_eq!(room(u64::MAX).await, [small, large]);
             let letter = message(1, 600);
             let octets = letter.body.len() as u64;
-            append(store, letter, &[small, large]).await.unwrap();
+            for id in [small, large] {
+                let inbox = store.account(id).await.unwrap().mailbox("INBOX").unwrap();
+                inbox.append(letter.clone()).await.unwrap();
+            }
             assert_eq!(room(1000 - octets).await, []);
             assert_eq!(room(1001 - octets).await, [small], "with what is there");
         });

@@ -243,7 +243,8 @@ impl Directory {
         }
         let domain = domain.to_ascii_lowercase();
         // Where no domains are configured a catch-all makes one; one that isn't there has nothing to take away.
-        if !self.is_local(&domain) && !(self.settings.domains.is_empty() && name.is_some()) {
+        let makes_one = self.settings.domains.is_empty() && name.is_some();
+        if !makes_one && !self.is_local(&domain) {
             let domains = self.domains().into_iter().map(|domain| domain.name).collect();
             return Err(Refusal::DomainNotLocal { domain, domains });
         }

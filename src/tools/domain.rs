@@ -27,9 +27,10 @@ Example:
     },
     /// Say who takes the mail of a domain that is for nobody else
     #[command(after_help = "\
-Mail goes to the account or alias of its address first, then to that of a sub-address (anna+shop@example.org goes to
-anna@example.org), then, for postmaster, to the account that was made first, and then to the catch-all. A domain has one
-catch-all at most, and nobody logs in by it. Where the configuration names no domains, one with a catch-all is local.
+Mail goes to the account or alias of its address first, then to that of a sub-address
+(anna+shop@example.org goes to anna@example.org), then, for postmaster, to the account that was
+made first, and then to the catch-all. A domain has one catch-all at most, and nobody logs in by
+it. Where the configuration names no domains, a domain with a catch-all is local.
 
 Examples:
   ringpost domain set example.org --catch-all office@example.org --data /srv/mail

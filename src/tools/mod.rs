@@ -68,8 +68,8 @@ RINGPOST_LOG sets how much is logged: error, warn, info (default), debug or trac
         subcommand,
         arg_required_else_help = false,
         after_help = "\
-These commands work beside a running server and without one. An account's name is its address; what else it is called
-(aliases, other names) finds it for mail and logins, and is changed with `user set`.
+These commands work beside a running server and without one. An account's name is its address;
+its aliases are others, and its other names log in.
 
 Examples:
   ringpost user add anna@example.org --data /srv/mail           asks for the password, twice
@@ -84,8 +84,8 @@ Examples:
         subcommand,
         arg_required_else_help = false,
         after_help = "\
-These commands work beside a running server and without one. The local domains are those of `domains` in the configuration
-and, where it names none, those of the accounts' addresses.
+These commands work beside a running server and without one. The local domains are those of
+`domains` in the configuration and, where it names none, those of the accounts' addresses.
 
 Examples:
   ringpost domain list --data /srv/mail

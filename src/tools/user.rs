@@ -16,12 +16,13 @@ use crate::directory::{Change, Edit, Quota};
 pub enum UserCommand {
     /// Make an account
     #[command(after_help = "\
-The password is asked for twice; with --password-stdin it is the line on standard input; where neither a terminal nor
-the option is there, a random one is made up and printed, this once.
+The password is asked for twice; with --password-stdin it is the line on standard input; where
+neither a terminal nor the option is there, a random one is made up and printed, this once.
 
 Examples:
   ringpost user add anna@example.org --data /srv/mail
-  ringpost user add bob@example.org --alias info@example.com --name 'Bob Berg/Sales/ACME' --quota 5G --data /srv/mail")]
+  ringpost user add bob@example.org --alias info@example.com --quota 5G --data /srv/mail
+  ringpost user add am@example.org --name 'Anna Muster/Sales/ACME' --config /etc/ringpost.toml")]
     Add {
         /// Its name and address, as in anna@example.org
         #[arg(value_name = "NAME")]
@@ -42,20 +43,23 @@ Examples:
         #[command(flatten)]
         place: Where,
     },
-    /// Change what an account has beside its password: addresses, other names, quota, whether it may log in
+    /// Change an account: its addresses, other names, quota, whether it may log in
     #[command(after_help = "\
-What isn't named stays. Aliases may be in any of the server's domains; mail for one comes to the account, and it logs in.
-Other names only log in: a common name (Anna Muster, or CN=Anna Muster), a hierarchical one (Anna Muster/Sales/ACME, which
-brings its common name along), a short one. A name that could mean two accounts logs nobody in, and the log says so.
+What isn't named stays. Aliases may be in any of the server's domains: mail for one comes to the
+account, and it logs in. Other names only log in: a common name (Anna Muster or CN=Anna Muster), a
+hierarchical one (Anna Muster/Sales/ACME, which brings its common name along), a short one. A name
+that could mean two accounts logs nobody in, and the log says so.
 
-A quota is a number of octets, with K, M, G or T behind it. Mail that would pass it is refused for the time being, so that
-the sender tries again (452 4.2.2). What is in the mailbox already stays. A disabled account receives mail and can't log in.
+A quota is a number of octets, with K, M, G or T behind it. Mail that would pass it is refused for
+the time being (452 4.2.2), so that the sender tries again. What is in the mailbox already stays.
+A disabled account receives mail and can't log in.
 
 Examples:
-  ringpost user set anna@example.org --alias sales@example.com --remove-alias info@example.org --data /srv/mail
+  ringpost user set anna@example.org --alias sales@example.com --data /srv/mail
+  ringpost user set anna@example.org --remove-alias sales@example.com --data /srv/mail
   ringpost user set anna@example.org --name 'Anna Muster/Sales/ACME' --name anna --data /srv/mail
   ringpost user set anna@example.org --quota 5G --config /etc/ringpost.toml
-  ringpost user set anna@example.org --rename anna.berg@example.org --alias anna@example.org --data /srv/mail
+  ringpost user set anna@example.org --rename anna.berg@example.org --alias anna@example.org
   ringpost user set bob@example.org --disable --data /srv/mail")]
     Set {
         /// The account's name
@@ -80,8 +84,8 @@ Examples:
     },
     /// Remove an account: nobody can log in as it or send mail to it any more
     #[command(after_help = "\
-Its mail stays in the data folder, and an account that is made under the same name later doesn't have it. A catch-all goes
-with its account.")]
+Its mail stays in the data folder, and an account that is made under the same name later doesn't
+have it. A catch-all goes with its account.")]
     Delete {
         /// The account's name
         name: String,
@@ -90,8 +94,8 @@ with its account.")]
     },
     /// List the accounts, in the order in which they were made
     #[command(after_help = "\
-A line an account: its name and then, each behind a tab, what there is to say: disabled, its aliases, its other names (with
-commas between them), its quota, the domains whose catch-all it is.
+A line an account: its name and then, each behind a tab, what there is to say: disabled, its
+aliases, its other names (with commas between them), the domains whose catch-all it is, its quota.
 
 Examples:
   ringpost user list --data /srv/mail

@@ -14,17 +14,11 @@ use crate::session;
 use crate::store::{AccountId, Body, Date, DeliveryEnvelope, Error, Flags, NewMessage, Spool};
 
 /// A reply: its code, enhanced code and text.
-pub(super) type Reply = (u16, &'static str, &'static str);
+type Reply = (u16, &'static str, &'static str);
 
 const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server takes");
 const TOO_MANY: Reply = (452, "4.5.3", "Too many recipients for a message of this size");
 const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
-
-/// RFC 3463 §3.3: mailbox full. For the time being: nothing is lost while its owner makes room.
-pub(super) const FULL: Reply = (452, "4.2.2", "The mailbox is full, try again later");
-
-/// RFC 3463 §3.3: message length exceeds administrative limit. Even an empty mailbox would be too small: no time helps.
-pub(super) const TOO_LARGE_FOR_MAILBOX: Reply = (552, "5.2.3", "The message is larger than this mailbox may be");
 
 pub(super) fn storage(error: &Error) -> Reply {
     tracing::warn!(%error, "the store refused a message");
@@ -124,22 +118,6 @@ impl Dialogue {
             }),
         };
         self.context.delivery.deliver(message, accounts).await.map_err(|error| storage(&error))
-    }
-}
-
-impl Dialogue {
-    /// Of a message whose size was not declared, or declared too small, it is known only now. All or none, so that what is
-    /// sent again is delivered to nobody twice.
-    async fn all_have_room(&self, octets: u64, transaction: &super::Transaction) -> Result<(), Reply> {
-        let super::Transaction { recipients, quotas, .. } = transaction;
-        match self.context.delivery.without_room(octets, quotas).await {
-            Ok(full) if full.is_empty() => Ok(()),
-            Ok(_) if recipients.len() == quotas.len() && quotas.iter().all(|&(_, quota)| octets > quota) => {
-                Err(TOO_LARGE_FOR_MAILBOX)
-            }
-            Ok(_) => Err(FULL),
-            Err(error) => Err(storage(&error)),
-        }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! A recipient is an account of this server, or refused: there is no way to send mail on yet, so relay is closed for all.
 
-use super::data::{FULL, Reply, TOO_LARGE_FOR_MAILBOX, storage};
 use super::{Dialogue, Next};
 use crate::directory::Resolved;
 use crate::limits;
@@ -18,8 +17,8 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<(String, AccountId)>,
     /// Of those accounts that have a quota, it in octets.
     pub(super) quotas: Vec<(AccountId, u64)>,
-    /// The size that the client declared (RFC 1870 §3), or 0.
-    size: u64,
+    /// The size that the client declared, or 0.
+    pub(super) size: u64,
 }
 
 fn path(mailbox: &Mailbox<'_>) -> String {
@@ -85,25 +84,6 @@ impl Dialogue {
             Resolved::NoSuchUser => self.idly(550, "5.1.1", "No such user here"),
             Resolved::NotLocal => self.idly(554, "5.7.1", "Relaying denied"),
             Resolved::Unavailable => self.idly(451, "4.3.0", "The directory can't be asked now, try again later"),
-        }
-    }
-}
-
-impl Dialogue {
-    /// Notes a recipient's quota, or says why the mailbox can't take a message of the size that was declared: so other
-    /// recipients get it, and the client tries again for this one.
-    async fn lacks_room(&mut self, account: AccountId, quota: u64) -> Option<Reply> {
-        let size = self.transaction.as_ref()?.size;
-        if size > quota {
-            return Some(TOO_LARGE_FOR_MAILBOX);
-        }
-        match self.context.delivery.without_room(size.max(1), &[(account, quota)]).await {
-            Ok(full) if full.is_empty() => {
-                self.transaction.as_mut()?.quotas.push((account, quota));
-                None
-            }
-            Ok(_) => Some(FULL),
-            Err(error) => Some(storage(&error)),
         }
     }
 }
