@@ -326,3 +326,10 @@ pub const ID_NAME_BYTES_MAX: usize = 30;
 pub const ID_VALUE_BYTES_MAX: usize = 1024;
 /// Names times patterns that LIST goes over before it asks whether somebody waits: some 20 µs (an estimate).
 pub const BREATH_NAMES: usize = 64;
+// Accounts: what one may have beside its aliases.
+
+/// Other login names of one account, each up to [`USER_NAME_BYTES_MAX`]: 10 KiB of a record where every octet is escaped.
+pub const LOGIN_NAMES_MAX: usize = 16;
+/// Domains whose mail one account catches: with 260 octets each 13 KiB, so that a record of two accounts, as full as they
+/// can be, stays under [`DIRECTORY_RECORD_BYTES_MAX`].
+pub const CATCH_ALLS_MAX: usize = 50;

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::message::{Body, Reply, Request, VERSION, Version, VersionAlone};
-use crate::directory::{Change, Handle};
-use crate::hop::blocking_call;
+use crate::directory::{Change, Handle, Refusal};
+use crate::hop::{self, blocking_call};
 use crate::limits::CONTROL_SECONDS_MAX;
 
 /// The reply to one line.
@@ -32,26 +32,42 @@ pub fn answer(line: &[u8], directory: &Handle) -> Reply {
         Request::Ping {} => {
             Reply::Ok(Body::Server { version: env!("CARGO_PKG_VERSION").to_string(), process: std::process::id() })
         }
-        Request::UserAdd { name, password, aliases } => change(directory, Change::Add { name, password, aliases }),
+        Request::UserAdd { name, password, edit } => change(directory, Change::Add { name, password, edit }),
         Request::UserPasswd { name, password } => change(directory, Change::Password { name, password }),
+        Request::UserSet { name, edit } => change(directory, Change::Set { name, edit }),
         Request::UserDelete { name } => change(directory, Change::Delete { name }),
-        Request::UserList {} => {
-            let (reply, answer) = blocking_call();
-            directory.list(reply);
-            match answer.recv_timeout(Duration::from_secs(CONTROL_SECONDS_MAX)) {
-                Ok(listed) => Reply::Ok(Body::Users(listed.into_iter().map(Into::into).collect())),
-                Err(_) => silent(),
-            }
-        }
+        Request::UserList {} => asked(
+            |reply| directory.list(reply),
+            |listed| Reply::Ok(Body::Users(listed.into_iter().map(Into::into).collect())),
+        ),
+        Request::DomainSet { domain, catch_all } => asked(
+            |reply| directory.set_catch_all(domain, catch_all, reply),
+            |set| set.map_or_else(refused, |domain| Reply::Ok(Body::Domain(domain.into()))),
+        ),
+        Request::DomainList {} => asked(
+            |reply| directory.domains(reply),
+            |domains| Reply::Ok(Body::Domains(domains.into_iter().map(Into::into).collect())),
+        ),
     }
 }
 
 fn change(directory: &Handle, change: Change) -> Reply {
+    asked(
+        |reply| directory.admin(change, reply),
+        |changed| changed.map_or_else(refused, |listed| Reply::Ok(Body::User(listed.into()))),
+    )
+}
+
+fn refused(refusal: Refusal) -> Reply {
+    Reply::Error(refusal.to_string())
+}
+
+/// Puts a question to the directory, and waits for what it says.
+fn asked<T: Send + 'static>(question: impl FnOnce(hop::Reply<T>), said: impl FnOnce(T) -> Reply) -> Reply {
     let (reply, answer) = blocking_call();
-    directory.admin(change, reply);
+    question(reply);
     match answer.recv_timeout(Duration::from_secs(CONTROL_SECONDS_MAX)) {
-        Ok(Ok(listed)) => Reply::Ok(Body::User(listed.into())),
-        Ok(Err(refusal)) => Reply::Error(refusal.to_string()),
+        Ok(answer) => said(answer),
         Err(_) => silent(),
     }
 }

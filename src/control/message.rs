@@ -3,6 +3,7 @@
 //! ```text
 //! {"version":1,"request":"user-add","name":"anna@example.org","password":"…","aliases":[]}
 //! {"version":1,"ok":{"user":{"id":"00c0ffee00c0ffee","name":"anna@example.org","aliases":[],"enabled":true}}}
+//! {"version":1,"request":"user-set","name":"anna@example.org","quota":{"octets":5368709120},"enabled":true}
 //! {"version":1,"error":"there is an account with the name or alias \"anna@example.org\" already"}
 //! ```
 //! Invariant: a field may be added to a version, and nothing changed or taken away.
@@ -12,7 +13,7 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::directory::{Listed, Secret};
+use crate::directory::{self, Edit, Listed, Secret};
 
 /// The version that this server and its tools speak.
 pub const VERSION: u32 = 1;
@@ -30,9 +31,9 @@ pub enum Request {
         /// Its password.
         #[serde(with = "secret")]
         password: Secret,
-        /// Other addresses of it.
-        #[serde(default)]
-        aliases: Vec<String>,
+        /// What it has beside them: `aliases` and the other fields of [`Edit`].
+        #[serde(flatten)]
+        edit: Edit,
     },
     /// Set an account's password.
     UserPasswd {
@@ -42,6 +43,14 @@ pub enum Request {
         #[serde(with = "secret")]
         password: Secret,
     },
+    /// Change what an account has beside its password.
+    UserSet {
+        /// The account's name.
+        name: String,
+        /// What is changed: the fields of [`Edit`].
+        #[serde(flatten)]
+        edit: Edit,
+    },
     /// Remove an account.
     UserDelete {
         /// The account's name.
@@ -49,6 +58,16 @@ pub enum Request {
     },
     /// All accounts.
     UserList {},
+    /// Say who takes a domain's mail that is for nobody else.
+    DomainSet {
+        /// The domain.
+        domain: String,
+        /// The account's name; without it nobody.
+        #[serde(default)]
+        catch_all: Option<String>,
+    },
+    /// The local domains.
+    DomainList {},
 }
 
 /// The server's reply.
@@ -83,6 +102,10 @@ pub enum Body {
     User(User),
     /// All accounts.
     Users(Vec<User>),
+    /// The domain that was changed.
+    Domain(Domain),
+    /// The local domains.
+    Domains(Vec<Domain>),
 }
 
 /// An account as the tools show it.
@@ -96,12 +119,39 @@ pub struct User {
     pub aliases: Vec<String>,
     /// Whether it may log in.
     pub enabled: bool,
+    /// Its other login names.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Octets of mail that it may hold; without it there is no limit.
+    #[serde(default)]
+    pub quota: Option<u64>,
+    /// Domains whose mail comes to it where it is for nobody else.
+    #[serde(default)]
+    pub catch_all: Vec<String>,
 }
 
 impl From<Listed> for User {
     fn from(listed: Listed) -> User {
-        let Listed { account, name, aliases, enabled } = listed;
-        User { id: format!("{account:016x}"), name, aliases, enabled }
+        let Listed { account, name, aliases, enabled, names, quota, catch_all } = listed;
+        User { id: format!("{account:016x}"), name, aliases, enabled, names, quota, catch_all }
+    }
+}
+
+/// A local domain as the tools show it.
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// In lower case.
+    pub name: String,
+    /// Names and aliases in it.
+    pub addresses: usize,
+    /// The name of the account that takes the mail for nobody else.
+    pub catch_all: Option<String>,
+}
+
+impl From<directory::Domain> for Domain {
+    fn from(domain: directory::Domain) -> Domain {
+        let directory::Domain { name, addresses, catch_all } = domain;
+        Domain { name, addresses, catch_all }
     }
 }
 

@@ -207,7 +207,7 @@ mod tests {
     use super::message::{Body, Request};
     use super::*;
     use crate::config::data::scratch;
-    use crate::directory::{Cost, Directory, Secret, Settings};
+    use crate::directory::{Cost, Directory, Edit, Quota, Secret, Settings};
     use crate::service::Pool;
     use std::io::{BufRead, BufReader};
 
@@ -228,7 +228,8 @@ mod tests {
 
     fn add(name: &str) -> Request {
         let password = Secret::from("p\"w\n\u{1}".to_string());
-        Request::UserAdd { name: name.into(), password, aliases: vec!["alias@x".into()] }
+        let edit = Edit { aliases: vec!["alias@x".into()], ..Edit::default() };
+        Request::UserAdd { name: name.into(), password, edit }
     }
 
     #[test]
@@ -252,6 +253,24 @@ mod tests {
         client.ask(&Request::UserPasswd { name: "anna@x".into(), password }).unwrap();
         let Body::Users(users) = client.ask(&Request::UserList {}).unwrap() else { panic!() };
         assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["Anna@x"]);
+        let edit = Edit {
+            names: vec!["Anna Muster".into()],
+            quota: Some(Quota::Octets(4096)),
+            enabled: Some(false),
+            ..Edit::default()
+        };
+        let Body::User(user) = client.ask(&Request::UserSet { name: "anna@x".into(), edit }).unwrap() else { panic!() };
+        assert_eq!((user.quota, user.enabled, user.aliases.len(), user.names.len()), (Some(4096), false, 1, 1));
+        let edit = Edit { quota: Some(Quota::None), remove_aliases: vec!["alias@x".into()], ..Edit::default() };
+        let Body::User(user) = client.ask(&Request::UserSet { name: "anna@x".into(), edit }).unwrap() else { panic!() };
+        assert_eq!((user.quota, user.enabled, user.aliases.len(), user.names.len()), (None, false, 0, 1));
+        let catch = Request::DomainSet { domain: "y".into(), catch_all: Some("anna@x".into()) };
+        let Body::Domain(domain) = client.ask(&catch).unwrap() else { panic!() };
+        assert_eq!((domain.name.as_str(), domain.catch_all.as_deref()), ("y", Some("Anna@x")));
+        let nobody = Request::DomainSet { domain: "y".into(), catch_all: Some("nobody@x".into()) };
+        assert!(matches!(client.ask(&nobody), Err(Failure::Refused(text)) if text.contains("no account")));
+        let Body::Domains(domains) = client.ask(&Request::DomainList {}).unwrap() else { panic!() };
+        assert_eq!(domains.iter().map(|domain| domain.name.as_str()).collect::<Vec<_>>(), ["x", "y"]);
         client.ask(&Request::UserDelete { name: "anna@x".into() }).unwrap();
         let Body::Users(users) = client.ask(&Request::UserList {}).unwrap() else { panic!() };
         assert!(users.is_empty());
@@ -273,6 +292,8 @@ mod tests {
             (b"{\"request\":\"ping\"}\n", "names no version"),
             (b"{\"version\":1,\"request\":\"pong\"}\n", "unknown variant `pong`"),
             (b"{\"version\":1,\"request\":\"user-delete\"}\n", "missing field `name`"),
+            (b"{\"version\":1,\"request\":\"user-set\",\"name\":\"a@x\",\"quota\":5}\n", "malformed"),
+            (b"{\"version\":1,\"request\":\"user-set\",\"name\":\"a@x\"}\n", "no account"),
             (b"\xff\xfe\n", "names no version"),
             (b"\n", "names no version"),
             (b"{\"version\":1,\"request\":\"ping\"}\n{}\n", "one request at a time"),

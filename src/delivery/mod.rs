@@ -2,7 +2,10 @@
 //!
 //! Invariants: one [`Deliver`] goes to each distinct shard; what is acknowledged is durable for every recipient, and any
 //! failure fails the whole (the client tries again: a duplicate rather than a loss). The message itself is shared, not
-//! copied, on its way. Stages to come (policy, filters, Sieve, quota, journal) stand before [`Delivery::deliver`].
+//! copied, on its way. Stages to come (policy, filters, Sieve, journal) stand before [`Delivery::deliver`], like the quota
+//! ([`Delivery::without_room`]).
+
+mod quota;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,9 +14,18 @@ use std::rc::Rc;
 use crate::hop::{Address, Post, Reply};
 use crate::store::{AccountId, Error, NewMessage, Store, Submitted};
 
+/// What delivery asks of another shard.
+#[derive(Debug)]
+pub enum Deliver {
+    /// To deliver a message.
+    Message(Letter),
+    /// Whether there is room for one.
+    Room(quota::Room),
+}
+
 /// A message for accounts of one shard.
 #[derive(Debug)]
-pub struct Deliver {
+pub struct Letter {
     message: NewMessage,
     accounts: Vec<AccountId>,
     reply: Reply<Result<(), Error>>,
@@ -45,7 +57,7 @@ impl Delivery {
             }
             let (reply, answer) = self.post.call();
             // A shard that is gone drops the reply, which answers the call.
-            let _ = shard.send(Deliver { message: message.clone(), accounts: theirs, reply });
+            let _ = shard.send(Deliver::Message(Letter { message: message.clone(), accounts: theirs, reply }));
             waiting.push(answer);
         }
         let ours: Vec<AccountId> =
@@ -60,8 +72,12 @@ impl Delivery {
 
 /// Carries out what another shard asked for; many run at once and share the log's commits.
 pub async fn accept(store: Store, deliver: Deliver) {
-    let Deliver { message, accounts, reply } = deliver;
-    reply.send(append(&store, message, &accounts).await);
+    match deliver {
+        Deliver::Message(Letter { message, accounts, reply }) => {
+            reply.send(append(&store, message, &accounts).await);
+        }
+        Deliver::Room(room) => room.answer(&store).await,
+    }
 }
 
 /// Submits the message to every INBOX before it waits for any, so that they share the log's commits.

@@ -70,6 +70,19 @@ pub enum Refusal {
     NameTaken(String),
     /// No account is called that.
     NoSuchAccount(String),
+    /// The account has no alias like that to be removed.
+    NoSuchAlias(String),
+    /// The account has no other name like that to be removed.
+    NoSuchLoginName(String),
+    /// The text isn't a domain.
+    Domain(String),
+    /// The domain isn't one of the configured ones.
+    DomainNotLocal {
+        /// The domain.
+        domain: String,
+        /// The configured ones.
+        domains: Vec<String>,
+    },
     /// The domain of the name isn't one of the configured ones.
     NotLocal {
         /// The name.
@@ -90,9 +103,27 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Name(name, fault) => write!(out, "{name:?} can't be a name: {fault}"),
             Refusal::NameTaken(name) => write!(out, "there is an account with the name or alias {name:?} already"),
-            Refusal::NoSuchAccount(name) => write!(out, "there is no account {name:?}"),
+            Refusal::NoSuchAccount(name) => {
+                write!(out, "there is no account {name:?}; `ringpost user list` shows the names of all")
+            }
+            Refusal::NoSuchAlias(name) => write!(out, "the account has no alias {name:?} that could be removed"),
+            Refusal::NoSuchLoginName(name) => {
+                write!(out, "the account has no other name {name:?} that could be removed")
+            }
+            Refusal::Domain(text) => {
+                write!(out, "{text:?} is no domain: letters, digits, hyphens and dots, at most 255 octets")
+            }
+            Refusal::DomainNotLocal { domain, domains } => write!(
+                out,
+                "the domain {domain:?} is not one of this server's: {}; add it to `domains` in the configuration",
+                domains.join(", ")
+            ),
             Refusal::NotLocal { name, domains } => {
-                write!(out, "the domain of {name:?} is not one of this server's: {}", domains.join(", "))
+                let domains = domains.join(", ");
+                write!(
+                    out,
+                    "the domain of {name:?} is not one of this server's: {domains}; add it to `domains` in the configuration"
+                )
             }
             Refusal::Password(why) => write!(out, "the password can't be set: {why}"),
             Refusal::Full(bound) => write!(out, "the bound is reached: {bound}"),

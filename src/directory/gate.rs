@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn account(id: u64, name: &str, password: &str) -> Account {
-        Account { id, name: name.into(), password: phc(password), aliases: vec![], enabled: true, quota: None }
+        Account::new(id, name.into(), phc(password))
     }
 
     /// A gate, a book and a clock; replies are numbers.
@@ -319,6 +319,22 @@ mod tests {
         let disabled = Account { enabled: false, ..account(2, "bob@x", "two") };
         world.book.put(disabled);
         assert_eq!(world.login("bob@x", "two", HERE), (Verdict::Refused, 1));
+    }
+
+    #[test]
+    fn other_names_log_in_and_two_of_a_name_are_refused() {
+        let mut world = World::new(2);
+        let named = |id, name, names: &[&str]| Account {
+            names: names.iter().map(|name| name.to_string()).collect(),
+            ..account(id, name, "one")
+        };
+        world.book.put(named(1, "anna@x", &["Anna Muster/Sales/ACME"]));
+        assert_eq!(world.login("Anna Muster/Sales/ACME", "one", HERE), (anna(), 1));
+        assert_eq!(world.login("cn=anna muster", "one", HERE), (anna(), 0), "one credential by whatever name");
+        assert_eq!(world.login("Anna Muster", "two", HERE), (Verdict::Refused, 1));
+        world.book.put(named(3, "anna@y", &["Anna Muster/Research/ACME"]));
+        assert_eq!(world.login("Anna Muster", "one", HERE), (Verdict::Refused, 1), "never the first match");
+        assert_eq!(world.login("anna+x@x", "one", HERE), (Verdict::Refused, 1), "a sub-address is for mail");
     }
 
     #[test]

@@ -208,14 +208,7 @@ mod tests {
     use crate::config::data::scratch;
 
     fn account(id: u64, name: &str) -> Account {
-        Account {
-            id,
-            name: name.into(),
-            password: format!("$argon2id${id}"),
-            aliases: vec![],
-            enabled: true,
-            quota: None,
-        }
+        Account::new(id, name.into(), format!("$argon2id${id}"))
     }
 
     fn names(book: &Book) -> Vec<String> {
@@ -236,6 +229,34 @@ mod tests {
         assert!(!journal.fresh());
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    /// A line as the first version wrote it, and one with all that came since.
+    #[test]
+    fn old_and_new_records_as_they_are_written() {
+        let folder = scratch("journal-old");
+        let path = folder.join("directory");
+        let start = r#"6da6165b {"start":{"version":1,"used":true}}"#;
+        let old = r#"59441f5b {"put":[{"id":"00c0ffee00c0ffee","name":"anna@example.org","password":"$argon2id$x","aliases":["info@example.org"],"enabled":true}]}"#;
+        let new = r#"8d8bd009 {"put":[{"id":"00c0ffee00c0ffee","name":"anna@example.org","password":"$argon2id$x","aliases":[],"enabled":false,"quota":5368709120,"names":["Anna Muster/Sales/ACME"],"catch_all":["example.org"]}]}"#;
+        std::fs::write(&path, format!("{start}\n{old}\n")).unwrap();
+        let (_, book) = Journal::open(&path).unwrap();
+        let mut expected = Account::new(0x00c0_ffee_00c0_ffee, "anna@example.org".into(), "$argon2id$x".into());
+        expected.aliases = vec!["info@example.org".into()];
+        assert_eq!(book.first(), Some(&expected));
+        assert_eq!(line(&Record::Put(vec![expected.clone()])).unwrap(), format!("{old}\n").into_bytes());
+
+        expected = Account {
+            aliases: vec![],
+            enabled: false,
+            quota: Some(5 << 30),
+            names: vec!["Anna Muster/Sales/ACME".into()],
+            catch_all: vec!["example.org".into()],
+            ..expected
+        };
+        std::fs::write(&path, format!("{start}\n{old}\n{new}\n")).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().1.first(), Some(&expected));
+        assert_eq!(line(&Record::Put(vec![expected])).unwrap(), format!("{new}\n").into_bytes());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod aging;
 pub mod book;
+pub mod change;
 pub mod credential;
 pub mod error;
 pub mod gate;
@@ -19,8 +20,8 @@ mod thread;
 use std::path::{Path, PathBuf};
 
 use crate::config::data::replace_file;
-use crate::limits::{ACCOUNTS_MAX, ALIASES_MAX};
 use book::{Account, Book, Found};
+pub use change::{Change, Domain, Edit, Quota};
 pub use credential::Cost;
 pub use error::{Error, Refusal};
 pub use gate::{Login, Verdict};
@@ -39,49 +40,6 @@ pub struct Settings {
     pub cost: Cost,
 }
 
-/// A change to the accounts.
-#[derive(Debug)]
-pub enum Change {
-    /// Makes an account.
-    Add {
-        /// `local@domain`.
-        name: String,
-        /// Its password.
-        password: Secret,
-        /// Other addresses of it.
-        aliases: Vec<String>,
-    },
-    /// Sets the password of an account.
-    Password {
-        /// The account's name.
-        name: String,
-        /// The new password.
-        password: Secret,
-    },
-    /// Lets an account log in, or not.
-    Enable {
-        /// The account's name.
-        name: String,
-        /// Whether it may.
-        enabled: bool,
-    },
-    /// Removes an account.
-    Delete {
-        /// The account's name.
-        name: String,
-    },
-}
-
-impl Change {
-    /// The password that has to be hashed first.
-    fn password(&self) -> Option<&Secret> {
-        match self {
-            Change::Add { password, .. } | Change::Password { password, .. } => Some(password),
-            Change::Enable { .. } | Change::Delete { .. } => None,
-        }
-    }
-}
-
 /// An account as it is shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
@@ -93,12 +51,18 @@ pub struct Listed {
     pub aliases: Vec<String>,
     /// Whether it may log in.
     pub enabled: bool,
+    /// Its other login names.
+    pub names: Vec<String>,
+    /// Octets of mail that it may hold; `None`: no limit.
+    pub quota: Option<u64>,
+    /// Domains whose mail comes to it where it is for nobody else.
+    pub catch_all: Vec<String>,
 }
 
 impl From<&Account> for Listed {
     fn from(account: &Account) -> Listed {
-        let Account { id, name, aliases, enabled, .. } = account;
-        Listed { account: *id, name: name.clone(), aliases: aliases.clone(), enabled: *enabled }
+        let Account { id, name, password: _, aliases, enabled, quota, names, catch_all } = account.clone();
+        Listed { account: id, name, aliases, enabled, names, quota, catch_all }
     }
 }
 
@@ -174,14 +138,7 @@ impl Directory {
             let salt = credential::random().ok_or(Error::NoHash)?;
             let hash = credential::hash(&password, salt, self.settings.cost).ok_or(Error::NoHash)?;
             let id = u64::from_be_bytes(credential::random().ok_or(Error::NoHash)?);
-            accounts.push(Account {
-                id,
-                name: name.into(),
-                password: hash,
-                aliases: Vec::new(),
-                enabled: true,
-                quota: None,
-            });
+            accounts.push(Account::new(id, name.into(), hash));
             logins.push(FirstLogin { name: name.into(), password });
         }
         let path = self.folder.join("FIRST-LOGIN");
@@ -200,25 +157,42 @@ impl Directory {
         Ok(Some(logins))
     }
 
-    /// Whom mail for `address` goes to. `postmaster` of a local domain, or without one, is always somebody (RFC 5321
-    /// §4.5.1): the account or alias of that name, else the account that was made first.
+    /// Whom mail for `address` goes to: the first of
+    /// - the account of that name or alias;
+    /// - for a sub-address, `local+detail@domain`, the account of `local@domain` (RFC 5233 §1), of several `local`s the
+    ///   longest that there is;
+    /// - for `postmaster` of a local domain, or without one, the account that was made first: it is always somebody
+    ///   (RFC 5321 §4.5.1);
+    /// - the domain's catch-all.
     pub fn resolve(&self, address: &str) -> Resolved {
         let found = match address.rsplit_once('@') {
             Some((_, domain)) if !self.is_local(domain) => return Resolved::NotLocal,
-            Some(_) => self.book.find(address),
-            None => match self.book.find_login(address, self.settings.default_domain.as_deref()) {
+            Some((local, domain)) => self
+                .book
+                .find(address)
+                .or_else(|| self.sub_address(local, domain))
+                .or_else(|| self.postmaster(local))
+                .or_else(|| self.book.catch_all(&domain.to_ascii_lowercase())),
+            None => match self.book.find_local_part(address, self.settings.default_domain.as_deref()) {
                 Found::One(account) => Some(account),
-                Found::None | Found::Ambiguous => None,
+                Found::None | Found::Ambiguous => self.postmaster(address),
             },
         };
-        let local_part = address.rsplit_once('@').map_or(address, |(local, _)| local);
-        let postmaster = || self.book.first().filter(|_| local_part.eq_ignore_ascii_case("postmaster"));
-        match found.or_else(postmaster) {
+        match found {
             Some(account) => {
                 Resolved::Account { account: account.id, name: account.name.clone(), quota: account.quota }
             }
             None => Resolved::NoSuchUser,
         }
+    }
+
+    // What stands behind a `+` is the user's own matter.
+    fn sub_address(&self, local: &str, domain: &str) -> Option<&Account> {
+        local.rmatch_indices('+').find_map(|(at, _)| self.book.find(&format!("{}@{domain}", &local[..at])))
+    }
+
+    fn postmaster(&self, local: &str) -> Option<&Account> {
+        self.book.first().filter(|_| local.eq_ignore_ascii_case("postmaster"))
     }
 
     /// Whether mail for `domain` is for this server.
@@ -227,92 +201,6 @@ impl Directory {
         match self.settings.domains.as_slice() {
             [] => self.book.has_domain(&domain),
             domains => domains.contains(&domain),
-        }
-    }
-
-    /// What can be said against a change before its password is hashed.
-    fn check(&self, change: &Change) -> Result<(), Refusal> {
-        match change {
-            Change::Add { name, password, aliases } => {
-                if self.book.len() >= ACCOUNTS_MAX {
-                    return Err(Refusal::Full("a million accounts"));
-                }
-                if aliases.len() > ALIASES_MAX {
-                    return Err(Refusal::Full("100 aliases of an account"));
-                }
-                self.free_name(name)?;
-                for (at, alias) in aliases.iter().enumerate() {
-                    let alias_key = name::key(alias);
-                    let mut earlier = aliases[..at].iter().chain(std::iter::once(name));
-                    if earlier.any(|other| name::key(other) == alias_key) {
-                        return Err(Refusal::NameTaken(alias.clone()));
-                    }
-                    self.free_name(alias)?;
-                }
-                credential::acceptable(password)
-            }
-            Change::Password { name, password } => {
-                self.named(name)?;
-                credential::acceptable(password)
-            }
-            Change::Enable { name, .. } | Change::Delete { name } => self.named(name).map(drop),
-        }
-    }
-
-    // The stored form of a name that nobody has yet, in a domain of ours.
-    fn free_name(&self, text: &str) -> Result<String, Refusal> {
-        let name = name::account_name(text).map_err(|fault| Refusal::Name(text.to_string(), fault))?;
-        let domain = name.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if !self.settings.domains.is_empty() && !self.is_local(domain) {
-            return Err(Refusal::NotLocal { domains: self.settings.domains.clone(), name });
-        }
-        if self.book.find(&name).is_some() {
-            return Err(Refusal::NameTaken(name));
-        }
-        Ok(name)
-    }
-
-    // The account of that very name; an alias names no account that is to be changed.
-    fn named(&self, name: &str) -> Result<&Account, Refusal> {
-        let named = |account: &&Account| name::key(&account.name) == name::key(name);
-        self.book.find(name).filter(named).ok_or_else(|| Refusal::NoSuchAccount(name.to_string()))
-    }
-
-    /// Writes a change down and makes it. `hash` is that of its password, `id` a random number for a new account.
-    fn apply(&mut self, change: Change, hash: Option<String>, id: u64) -> Result<Listed, Refusal> {
-        // Once more: another change may have come between the check and the end of the hash.
-        self.check(&change)?;
-        let hash = hash.ok_or(Refusal::Storage(Error::NoHash));
-        let account = match change {
-            Change::Delete { name } => {
-                let listed = Listed::from(self.named(&name)?);
-                self.journal.append(&Record::Delete(listed.account)).map_err(Refusal::Storage)?;
-                self.book.remove(listed.account);
-                self.compact();
-                return Ok(listed);
-            }
-            Change::Add { name, aliases, .. } => {
-                let name = self.free_name(&name)?;
-                let aliases = aliases.iter().map(|alias| self.free_name(alias)).collect::<Result<_, _>>()?;
-                if self.book.by_id(id).is_some() {
-                    return Err(Refusal::Storage(Error::NoHash));
-                }
-                Account { id, name, password: hash?, aliases, enabled: true, quota: None }
-            }
-            Change::Password { name, .. } => Account { password: hash?, ..self.named(&name)?.clone() },
-            Change::Enable { name, enabled } => Account { enabled, ..self.named(&name)?.clone() },
-        };
-        self.journal.append(&Record::Put(vec![account.clone()])).map_err(Refusal::Storage)?;
-        let listed = Listed::from(&account);
-        self.book.put(account);
-        self.compact();
-        Ok(listed)
-    }
-
-    fn compact(&mut self) {
-        // The change itself is safe: a compaction that fails is the next one's business.
-        if let Err(error) = self.journal.compact_if_worthwhile(&self.book) {
-            tracing::error!("{error}");
         }
     }
 }
@@ -337,65 +225,11 @@ mod tests {
     }
 
     pub(super) fn add(name: &str, password: &str) -> Change {
-        Change::Add { name: name.into(), password: Secret::from(password.to_string()), aliases: vec![] }
+        Change::Add { name: name.into(), password: Secret::from(password.to_string()), edit: Edit::default() }
     }
 
     fn names(directory: &Directory) -> Vec<String> {
         directory.accounts().into_iter().map(|listed| listed.name).collect()
-    }
-
-    #[test]
-    fn changes_survive_a_restart() {
-        let folder = scratch("directory-changes");
-        let mut directory = Directory::open(&folder, settings(&[])).unwrap();
-        let anna = directory.change(add("Anna@Example.org", "one")).unwrap();
-        directory.change(add("bob@example.org", "two")).unwrap();
-        let before = directory.book.by_id(anna.account).unwrap().password.clone();
-        let password = Secret::from("new".to_string());
-        directory.change(Change::Password { name: "anna@example.ORG".into(), password }).unwrap();
-        directory.change(Change::Delete { name: "bob@example.org".into() }).unwrap();
-        directory.change(Change::Enable { name: "anna@example.org".into(), enabled: false }).unwrap();
-        drop(directory);
-        let directory = Directory::open(&folder, settings(&[])).unwrap();
-        let listed = Listed { name: "Anna@example.org".into(), enabled: false, ..anna };
-        assert_eq!(directory.accounts(), [listed]);
-        let after = &directory.book.first().unwrap().password;
-        assert_ne!(*after, before);
-        assert!(credential::verify(after, &Secret::from("new".to_string())));
-        assert!(!std::fs::read_to_string(folder.join("directory")).unwrap().contains("new"));
-    }
-
-    #[test]
-    fn what_is_refused_is_not_written() {
-        let folder = scratch("directory-refused");
-        let mut directory = Directory::open(&folder, settings(&["x", "y"])).unwrap();
-        let aliases = vec!["info@x".to_string()];
-        let password = || Secret::from("pw".to_string());
-        directory.change(Change::Add { name: "a@x".into(), password: password(), aliases }).unwrap();
-        let before = std::fs::read(folder.join("directory")).unwrap();
-        let alias = |name: &str, aliases: &[&str]| Change::Add {
-            name: name.into(),
-            password: password(),
-            aliases: aliases.iter().map(|alias| alias.to_string()).collect(),
-        };
-        for (change, part) in [
-            (add("A@X", "pw"), "already"),
-            (add("info@x", "pw"), "already"),
-            (add("b@z", "pw"), "not one of this server's: x, y"),
-            (add("b", "pw"), "local@domain"),
-            (add("b@x", ""), "empty"),
-            (alias("b@x", &["c@y", "C@y"]), "already"),
-            (alias("b@x", &["B@x"]), "already"),
-            (alias("b@x", &["info@x"]), "already"),
-            (Change::Delete { name: "info@x".into() }, "no account"),
-            (Change::Delete { name: "b@x".into() }, "no account"),
-            (Change::Password { name: "b@x".into(), password: password() }, "no account"),
-            (Change::Password { name: "a@x".into(), password: Secret::new(vec![]) }, "empty"),
-        ] {
-            let refused = directory.change(change).unwrap_err().to_string();
-            assert!(refused.contains(part), "{refused}");
-        }
-        assert_eq!(std::fs::read(folder.join("directory")).unwrap(), before);
     }
 
     #[test]
@@ -404,9 +238,9 @@ mod tests {
         let mut directory = Directory::open(&folder, settings(&[])).unwrap();
         assert_eq!(directory.resolve("postmaster"), Resolved::NoSuchUser);
         let a = directory.change(add("a@localhost", "pw")).unwrap();
-        let aliases = vec!["Postmaster@example.org".to_string()];
+        let edit = Edit { aliases: vec!["Postmaster@example.org".to_string()], ..Edit::default() };
         let password = Secret::from("pw".to_string());
-        let b = directory.change(Change::Add { name: "b@localhost".into(), password, aliases }).unwrap();
+        let b = directory.change(Change::Add { name: "b@localhost".into(), password, edit }).unwrap();
         let is =
             |listed: &Listed| Resolved::Account { account: listed.account, name: listed.name.clone(), quota: None };
         assert_eq!(directory.resolve("A@LocalHost"), is(&a));
@@ -422,6 +256,63 @@ mod tests {
         let directory = Directory::open(&folder, settings(&["example.net"])).unwrap();
         assert_eq!(directory.resolve("a@localhost"), Resolved::NotLocal, "the configured domains and no other");
         assert_eq!(directory.resolve("a@Example.NET"), Resolved::NoSuchUser);
+    }
+
+    #[test]
+    fn sub_addresses_postmasters_and_catch_alls_come_in_this_order() {
+        let folder = scratch("directory-order");
+        let mut directory = Directory::open(&folder, settings(&["x", "y"])).unwrap();
+        let edit = |aliases: &[&str]| Edit {
+            aliases: aliases.iter().map(|alias| alias.to_string()).collect(),
+            names: vec!["Anna Muster".into(), "short".into()],
+            ..Edit::default()
+        };
+        directory.change(add("first@x", "pw")).unwrap();
+        directory.change(add("anna@x", "pw")).unwrap();
+        directory.change(Change::Set { name: "anna@x".into(), edit: edit(&["info@y", "a+b@x"]) }).unwrap();
+        directory.change(add("info+exact@y", "pw")).unwrap();
+        directory.change(add("bin@y", "pw")).unwrap();
+        let who = |directory: &Directory, address: &str| match directory.resolve(address) {
+            Resolved::Account { name, .. } => name,
+            other => format!("{other:?}"),
+        };
+        for (address, expected) in [
+            ("anna+lists@x", "anna@x"),
+            ("ANNA+Lists+deep@X", "anna@x"),
+            ("anna+@x", "anna@x"),
+            ("info+shop@y", "anna@x"),
+            ("info+exact@y", "info+exact@y"),
+            ("info+exact+more@y", "info+exact@y"),
+            ("a+b+c@x", "anna@x"),
+            ("a+c@x", "NoSuchUser"),
+            ("+anna@x", "NoSuchUser"),
+            ("+@x", "NoSuchUser"),
+            ("anna-lists@x", "NoSuchUser"),
+            ("anna+lists@y", "NoSuchUser"),
+            ("anna+lists@z", "NotLocal"),
+            ("anna+lists", "NoSuchUser"),
+            ("short@x", "NoSuchUser"),
+            ("short", "NoSuchUser"),
+            ("postmaster@y", "first@x"),
+        ] {
+            assert_eq!(who(&directory, address), expected, "{address}");
+        }
+        directory.set_catch_all("Y", Some("bin@y")).unwrap();
+        for (address, expected) in [
+            ("nobody@y", "bin@y"),
+            ("nobody+detail@Y", "bin@y"),
+            ("info+shop@y", "anna@x"),
+            ("info@y", "anna@x"),
+            ("postmaster@y", "first@x"),
+            ("nobody@x", "NoSuchUser"),
+            ("nobody@z", "NotLocal"),
+            ("nobody", "NoSuchUser"),
+        ] {
+            assert_eq!(who(&directory, address), expected, "{address}");
+        }
+        for login in ["anna+lists@x", "nobody@y", "anna+lists", "nobody"] {
+            assert_eq!(directory.book.find_login(login, None), Found::None, "{login}: for mail, not for logins");
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a stored name has a lower-case domain and keeps the case of its local part; names are compared by their
 //! [`key`], all lower case, so that two accounts never differ by case alone (RFC 5321 §2.4 leaves that to the host).
-//! Quoted local parts and address literals can't be account names, though both may be asked for.
+//! Quoted local parts and address literals can't be account names, though both may be asked for. Other names to log in
+//! with ([`login_name`]) are no addresses: a common name, a hierarchical one, a short one.
 
 use std::fmt;
 
 use crate::config::is_domain;
+use crate::limits::USER_NAME_BYTES_MAX;
 
 /// Why a text can't be the name of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +19,10 @@ pub enum NameFault {
     LocalPart,
     /// The domain isn't made of letters, digits, hyphens and dots, or is longer than 255 octets.
     Domain,
+    /// A login name that looks like an address.
+    AddressAsLoginName,
+    /// A login name that is empty, has an empty part, control characters, or more than 320 octets.
+    LoginName,
 }
 
 impl fmt::Display for NameFault {
@@ -27,6 +33,8 @@ impl fmt::Display for NameFault {
                 "before the @ stand letters, digits, single dots between them and !#$%&'*+-/=?^_`{|}~, at most 64 in all"
             }
             NameFault::Domain => "behind the @ stands a domain of letters, digits, hyphens and dots, at most 255 octets",
+            NameFault::AddressAsLoginName => "with an @ it is an address: add it as an alias, which logs in as well",
+            NameFault::LoginName => "a login name is up to 320 octets of text, its parts with a / between them, none empty",
         })
     }
 }
@@ -55,6 +63,42 @@ pub fn account_name(text: &str) -> Result<String, NameFault> {
 /// What names are compared by.
 pub fn key(name: &str) -> String {
     name.to_ascii_lowercase()
+}
+
+/// The stored form of another name to log in with: single spaces, the labels as they were given.
+///
+/// ```text
+/// login-name = part *("/" part)            ; the first is the common name
+/// part       = [label "="] 1*text          ; text without "/", "@" and control characters
+/// label      = "CN" / "OU" / "O" / "C"
+/// ```
+pub fn login_name(text: &str) -> Result<String, NameFault> {
+    if text.contains('@') {
+        return Err(NameFault::AddressAsLoginName);
+    }
+    let long = text.len() > USER_NAME_BYTES_MAX;
+    if long || text.chars().any(char::is_control) || login_key(text).split('/').any(str::is_empty) {
+        return Err(NameFault::LoginName);
+    }
+    Ok(text.split('/').map(single_spaced).collect::<Vec<_>>().join("/"))
+}
+
+/// What login names are compared by: without labels, all lower case.
+pub fn login_key(text: &str) -> String {
+    let parts: Vec<String> = text.split('/').map(|part| single_spaced(unlabelled(part)).to_lowercase()).collect();
+    parts.join("/")
+}
+
+fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A part of a hierarchical name without its label.
+fn unlabelled(part: &str) -> &str {
+    match part.split_once('=') {
+        Some((label, text)) if ["cn", "ou", "o", "c"].contains(&label.trim().to_ascii_lowercase().as_str()) => text,
+        _ => part,
+    }
 }
 
 // Atom = 1*atext (RFC 5322 §3.2.3)
@@ -95,5 +139,17 @@ mod tests {
         }
         assert_eq!(account_name(&format!("{}@x", "l".repeat(65))), Err(NameFault::LocalPart));
         assert_eq!(account_name(&format!("l@{}", "d".repeat(64))), Err(NameFault::Domain));
+    }
+
+    #[test]
+    fn login_names_are_stored_as_given_and_compared_without_labels() {
+        assert_eq!(login_name(" CN=Anna  Muster / OU=Sales/O=ACME").as_deref(), Ok("CN=Anna Muster/OU=Sales/O=ACME"));
+        assert_eq!(login_key("CN=Anna Muster/ou = Sales/O=ACME"), "anna muster/sales/acme");
+        assert_eq!(login_key("J\u{dc}RGEN"), "j\u{fc}rgen");
+        assert_eq!(login_key("a=b"), "a=b", "no label");
+        for text in ["", " ", "/", "Anna/", "/ACME", "CN=/O=ACME", "cn=", "a\u{0}b", "a\nb", &"x".repeat(321)] {
+            assert_eq!(login_name(text), Err(NameFault::LoginName), "{text:?}");
+        }
+        assert_eq!(login_name("anna@example.org"), Err(NameFault::AddressAsLoginName));
     }
 }

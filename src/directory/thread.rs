@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::credential;
 use super::error::{Error, Refusal};
 use super::gate::{Gate, Job, Key, Login, Verdict};
-use super::{Change, Directory, Listed, Resolved, hash, new_id};
+use super::{Change, Directory, Domain, Listed, Resolved, hash, new_id};
 use crate::hop::Reply;
 use crate::service::Pool;
 
@@ -22,6 +22,8 @@ enum Message {
     IsLocal(String, Reply<bool>),
     List(Reply<Vec<Listed>>),
     Change(Change, Reply<Result<Listed, Refusal>>),
+    Domains(Reply<Vec<Domain>>),
+    CatchAll(String, Option<String>, Reply<Result<Domain, Refusal>>),
     Prepared(Change, Result<String, Refusal>, Reply<Result<Listed, Refusal>>),
     Stop,
 }
@@ -67,6 +69,17 @@ impl Handle {
     /// Changes the accounts; the answer comes when the change is on the disk.
     pub fn admin(&self, change: Change, reply: Reply<Result<Listed, Refusal>>) {
         self.send(Message::Change(change, reply));
+    }
+
+    /// The local domains.
+    pub fn domains(&self, reply: Reply<Vec<Domain>>) {
+        self.send(Message::Domains(reply));
+    }
+
+    /// Gives the mail of `domain` that is for nobody else to the account with that name, or to nobody; the answer comes
+    /// when that is on the disk.
+    pub fn set_catch_all(&self, domain: String, name: Option<String>, reply: Reply<Result<Domain, Refusal>>) {
+        self.send(Message::CatchAll(domain, name, reply));
     }
 
     // Where the thread is gone the message is dropped, and its reply with it.
@@ -126,6 +139,14 @@ impl Desk {
                 Message::List(reply) => reply.send(self.directory.accounts()),
                 Message::Change(change, reply) => self.prepare(change, reply),
                 Message::Prepared(change, hash, reply) => self.change(change, hash.map(Some), reply),
+                Message::Domains(reply) => reply.send(self.directory.domains()),
+                Message::CatchAll(domain, name, reply) => {
+                    let set = self.directory.set_catch_all(&domain, name.as_deref());
+                    if let Err(Refusal::Storage(error)) = &set {
+                        tracing::error!("{error}");
+                    }
+                    reply.send(set);
+                }
                 Message::Stop => break,
             }
             while let Some(job) = self.gate.next_job(now, &mut answers) {

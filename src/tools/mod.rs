@@ -4,6 +4,9 @@
 //! command line is wrong and 1 where anything else is; a reader that goes away early is no error. Passwords are never
 //! shown but when they were made up here. Only what works is listed in the help.
 
+mod accounts;
+mod domain;
+mod octets;
 mod password;
 mod usage;
 mod user;
@@ -15,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde::Serialize;
 
 use crate::config::data::Problem;
 use crate::config::{Config, Mistake, cpus};
@@ -64,15 +68,30 @@ RINGPOST_LOG sets how much is logged: error, warn, info (default), debug or trac
         subcommand,
         arg_required_else_help = false,
         after_help = "\
-These commands work beside a running server and without one. An account's name is its address.
+These commands work beside a running server and without one. An account's name is its address;
+its aliases are others, and its other names log in.
 
 Examples:
   ringpost user add anna@example.org --data /srv/mail           asks for the password, twice
   pwgen 20 1 | ringpost user add bob@example.org --password-stdin --data /srv/mail
   ringpost user passwd anna@example.org --config /etc/ringpost.toml
+  ringpost user set anna@example.org --alias info@example.com --quota 5G --data /srv/mail
   ringpost user list --data /srv/mail"
     )]
     User(user::UserCommand),
+    /// List the local domains, and say who takes their mail for nobody else
+    #[command(
+        subcommand,
+        arg_required_else_help = false,
+        after_help = "\
+These commands work beside a running server and without one. The local domains are those of
+`domains` in the configuration and, where it names none, those of the accounts' addresses.
+
+Examples:
+  ringpost domain list --data /srv/mail
+  ringpost domain set example.org --catch-all office@example.org --data /srv/mail"
+    )]
+    Domain(domain::DomainCommand),
     /// Read a configuration file and report every mistake in it
     #[command(after_help = "\
 Each mistake is a line with the file, the line, the key, what was expected and what was found. Warnings don't keep the
@@ -190,6 +209,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             log("warn");
             done(user::run(command))
         }
+        Command::Domain(command) => {
+            log("warn");
+            done(domain::run(command))
+        }
         Command::CheckConfig { file } => done(check_config(&file)),
     }
 }
@@ -213,6 +236,15 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Io("write the answer", error)),
         _ => Ok(()),
     }
+}
+
+fn json_lines(values: &[impl Serialize]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for value in values {
+        text += &serde_json::to_string(value).map_err(|error| Failure::Io("write the answer", error.into()))?;
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 fn log(level: &str) {
@@ -282,6 +314,13 @@ mod tests {
             ("user", "requires a subcommand"),
             ("user add", "<NAME>"),
             ("user add a@x b@x", "unexpected argument 'b@x'"),
+            ("user set", "<NAME>"),
+            ("user set a@x --quota 5X", "as in 4096, 500M or 5G"),
+            ("user set a@x --quota", "a value is required"),
+            ("user set a@x --enable --disable", "cannot be used with"),
+            ("user add a@x --enable", "unexpected argument '--enable'"),
+            ("domain set x", "--catch-all <NAME|none>"),
+            ("domain", "requires a subcommand"),
             ("check-config", "<FILE>"),
         ] {
             let text = parse(line).map(|_| ()).unwrap_err();

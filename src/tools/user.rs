@@ -1,32 +1,34 @@
-//! `ringpost user`: accounts, by way of the running server or, where there is none, under the data folder's lock.
+//! `ringpost user`: accounts are made, changed, removed and listed.
 //!
-//! Invariant: there is one writer of the directory. Where a server holds the folder it makes the change, so that it
-//! knows of it at once; a tool writes only while it holds the lock itself.
-
-use std::path::{Path, PathBuf};
+//! Here is what an administrator types and reads; [`Accounts`] knows where they are. What is not named in a change stays
+//! as it is. Mail is never touched: that of an account that is deleted stays in the data folder.
 
 use clap::{Args, Subcommand};
 
+use super::accounts::Accounts;
 use super::password::{Chosen, choose};
-use super::{Failure, Where, print};
-use crate::config::Config;
-use crate::config::data::{DataFolder, Problem};
-use crate::control::message::{Body, Request, User};
-use crate::control::{self, Client};
-use crate::directory::{Change, Cost, Directory, Settings};
+use super::{Failure, Where, json_lines, octets, print};
+use crate::control::message::User;
+use crate::directory::{Change, Edit, Quota};
 
+/// `ringpost user …`.
 #[derive(Subcommand, Debug)]
 pub enum UserCommand {
     /// Make an account
     #[command(after_help = "\
-The password is asked for twice; with --password-stdin it is the line on standard input; where neither a terminal nor
-the option is there, a random one is made up and printed, this once.")]
+The password is asked for twice; with --password-stdin it is the line on standard input; where
+neither a terminal nor the option is there, a random one is made up and printed, this once.
+
+Examples:
+  ringpost user add anna@example.org --data /srv/mail
+  ringpost user add bob@example.org --alias info@example.com --quota 5G --data /srv/mail
+  ringpost user add am@example.org --name 'Anna Muster/Sales/ACME' --config /etc/ringpost.toml")]
     Add {
         /// Its name and address, as in anna@example.org
-        name: String,
-        /// Another address that its mail comes to; may be given several times
-        #[arg(long, value_name = "ADDRESS")]
-        alias: Vec<String>,
+        #[arg(value_name = "NAME")]
+        account: String,
+        #[command(flatten)]
+        properties: Properties,
         #[command(flatten)]
         password: PasswordOption,
         #[command(flatten)]
@@ -41,7 +43,49 @@ the option is there, a random one is made up and printed, this once.")]
         #[command(flatten)]
         place: Where,
     },
+    /// Change an account: its addresses, other names, quota, whether it may log in
+    #[command(after_help = "\
+What isn't named stays. Aliases may be in any of the server's domains: mail for one comes to the
+account, and it logs in. Other names only log in: a common name (Anna Muster or CN=Anna Muster), a
+hierarchical one (Anna Muster/Sales/ACME, which brings its common name along), a short one. A name
+that could mean two accounts logs nobody in, and the log says so.
+
+A quota is a number of octets, with K, M, G or T behind it. Mail that would pass it is refused for
+the time being (452 4.2.2), so that the sender tries again. What is in the mailbox already stays.
+A disabled account receives mail and can't log in.
+
+Examples:
+  ringpost user set anna@example.org --alias sales@example.com --data /srv/mail
+  ringpost user set anna@example.org --remove-alias sales@example.com --data /srv/mail
+  ringpost user set anna@example.org --name 'Anna Muster/Sales/ACME' --name anna --data /srv/mail
+  ringpost user set anna@example.org --quota 5G --config /etc/ringpost.toml
+  ringpost user set anna@example.org --rename anna.berg@example.org --alias anna@example.org
+  ringpost user set bob@example.org --disable --data /srv/mail")]
+    Set {
+        /// The account's name
+        #[arg(value_name = "NAME")]
+        account: String,
+        /// Its new name and address; the mail stays with it, the old name is free (or one of its aliases)
+        #[arg(long, value_name = "ADDRESS")]
+        rename: Option<String>,
+        /// An alias that it has no more; may be given several times
+        #[arg(long, value_name = "ADDRESS")]
+        remove_alias: Vec<String>,
+        /// Another name that it has no more; may be given several times
+        #[arg(long, value_name = "OTHER-NAME")]
+        remove_name: Vec<String>,
+        /// Let it log in again
+        #[arg(long, conflicts_with = "disable")]
+        enable: bool,
+        #[command(flatten)]
+        properties: Properties,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Remove an account: nobody can log in as it or send mail to it any more
+    #[command(after_help = "\
+Its mail stays in the data folder, and an account that is made under the same name later doesn't
+have it. A catch-all goes with its account.")]
     Delete {
         /// The account's name
         name: String,
@@ -49,12 +93,23 @@ the option is there, a random one is made up and printed, this once.")]
         place: Where,
     },
     /// List the accounts, in the order in which they were made
+    #[command(after_help = "\
+A line an account: its name and then, each behind a tab, what there is to say: disabled, its
+aliases, its other names (with commas between them), the domains whose catch-all it is, its quota.
+
+Examples:
+  ringpost user list --data /srv/mail
+  ringpost user list --json --config /etc/ringpost.toml | jq -r 'select(.quota == null) | .name'")]
     List {
+        /// A JSON object a line: id, name, aliases, enabled, names, quota (octets or null), catch_all
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: Where,
     },
 }
 
+/// Where the password comes from.
 #[derive(Args, Debug)]
 pub struct PasswordOption {
     /// Read the password from standard input, one line
@@ -62,14 +117,49 @@ pub struct PasswordOption {
     password_stdin: bool,
 }
 
+/// What a new account may be given and an old one may be given too.
+#[derive(Args, Debug)]
+pub struct Properties {
+    /// Another address that its mail comes to; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    alias: Vec<String>,
+    /// Another name to log in with; may be given several times
+    #[arg(long = "name", value_name = "OTHER-NAME")]
+    names: Vec<String>,
+    /// How much mail it may hold, as in 500M or 5G, or none
+    #[arg(long, value_name = "OCTETS|none", value_parser = quota)]
+    quota: Option<Quota>,
+    /// Let nobody log in as it; mail still comes
+    #[arg(long)]
+    disable: bool,
+}
+
+impl Properties {
+    fn edit(self) -> Edit {
+        let Properties { alias: aliases, names, quota, disable } = self;
+        Edit { aliases, names, quota, enabled: disable.then_some(false), ..Edit::default() }
+    }
+}
+
+fn quota(text: &str) -> Result<Quota, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(Quota::None);
+    }
+    match octets::parse(text) {
+        Some(0) => Err("0 would refuse all mail; for no limit say none".to_string()),
+        Some(octets) => Ok(Quota::Octets(octets)),
+        None => Err("expected octets as in 4096, 500M or 5G (K, M, G, T), or none".to_string()),
+    }
+}
+
 /// Runs one of them.
 pub fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, alias: aliases, password, place } => {
+        UserCommand::Add { account: name, properties, password, place } => {
             let mut accounts = Accounts::open(place, true)?;
             let Chosen { password, made_up } = choose(password.password_stdin, true)?;
             let shown = password.as_text().filter(|_| made_up).map(str::to_string);
-            let user = accounts.change(Request::UserAdd { name, password, aliases })?;
+            let user = accounts.change(Change::Add { name, password, edit: properties.edit() })?;
             print(&match shown {
                 Some(password) => format!("added {} with the password {password}\n", user.name),
                 None => format!("added {}\n", user.name),
@@ -78,140 +168,82 @@ pub fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::Passwd { name, password, place } => {
             let mut accounts = Accounts::open(place, false)?;
             let Chosen { password, .. } = choose(password.password_stdin, false)?;
-            let user = accounts.change(Request::UserPasswd { name, password })?;
+            let user = accounts.change(Change::Password { name, password })?;
             print(&format!("set the password of {}\n", user.name))
         }
+        UserCommand::Set { account: name, rename, remove_alias, remove_name, enable, properties, place } => {
+            let mut edit =
+                Edit { rename, remove_aliases: remove_alias, remove_names: remove_name, ..properties.edit() };
+            if enable {
+                edit.enabled = Some(true);
+            }
+            if edit == Edit::default() {
+                return Err(Failure::Usage("nothing to change was named; try --help".to_string()));
+            }
+            let user = Accounts::open(place, false)?.change(Change::Set { name, edit })?;
+            print(&format!("set {}", line(&user)))
+        }
         UserCommand::Delete { name, place } => {
-            let user = Accounts::open(place, false)?.change(Request::UserDelete { name })?;
+            let user = Accounts::open(place, false)?.change(Change::Delete { name })?;
             print(&format!("deleted {}\n", user.name))
         }
-        UserCommand::List { place } => {
+        UserCommand::List { json, place } => {
             let users = Accounts::open(place, false)?.list()?;
-            print(&users.iter().map(line).collect::<String>())
+            print(&if json { json_lines(&users)? } else { users.iter().map(line).collect() })
         }
     }
 }
 
 // The name alone where there is nothing else to say, so that a script can read it.
 fn line(user: &User) -> String {
-    let disabled = if user.enabled { "" } else { "\tdisabled" };
-    let aliases = if user.aliases.is_empty() { String::new() } else { format!("\t{}", user.aliases.join(" ")) };
-    format!("{}{disabled}{aliases}\n", user.name)
-}
-
-/// The accounts, wherever they are to be had.
-enum Accounts {
-    Server(Client),
-    Folder { directory: Box<Directory>, _lock: DataFolder },
-}
-
-impl Accounts {
-    fn open(place: Where, make: bool) -> Result<Accounts, Failure> {
-        let (data, settings) = settings(place)?;
-        match Client::connect(&DataFolder::control_socket(&data)) {
-            Ok(client) => return Ok(Accounts::Server(client)),
-            Err(control::Failure::NoServer) => {}
-            // Whoever may not open the socket may not take the lock either, and hears why.
-            Err(failure) => return Err(Failure::Control(failure)),
-        }
-        let folder = lock(&data, make)?;
-        let directory = Directory::open(folder.path(), settings).map_err(Failure::Directory)?;
-        Ok(Accounts::Folder { directory: Box::new(directory), _lock: folder })
+    let mut line = user.name.clone();
+    if !user.enabled {
+        line += "\tdisabled";
     }
-
-    fn change(&mut self, request: Request) -> Result<User, Failure> {
-        match self {
-            Accounts::Server(client) => match client.ask(&request).map_err(Failure::Control)? {
-                Body::User(user) => Ok(user),
-                _ => Err(Failure::Other("the server answered something else than was asked".to_string())),
-            },
-            Accounts::Folder { directory, .. } => {
-                let change = match request {
-                    Request::UserAdd { name, password, aliases } => Change::Add { name, password, aliases },
-                    Request::UserPasswd { name, password } => Change::Password { name, password },
-                    Request::UserDelete { name } => Change::Delete { name },
-                    Request::Ping {} | Request::UserList {} => {
-                        return Err(Failure::Other("that is no change".to_string()));
-                    }
-                };
-                directory.change(change).map(User::from).map_err(Failure::Refused)
-            }
+    for (what, texts, between) in
+        [("alias", &user.aliases, " "), ("name", &user.names, ", "), ("catch-all", &user.catch_all, " ")]
+    {
+        if !texts.is_empty() {
+            line += &format!("\t{what} {}", texts.join(between));
         }
     }
-
-    fn list(&mut self) -> Result<Vec<User>, Failure> {
-        match self {
-            Accounts::Server(client) => match client.ask(&Request::UserList {}).map_err(Failure::Control)? {
-                Body::Users(users) => Ok(users),
-                _ => Err(Failure::Other("the server answered something else than was asked".to_string())),
-            },
-            Accounts::Folder { directory, .. } => Ok(directory.accounts().into_iter().map(User::from).collect()),
-        }
+    if let Some(quota) = user.quota {
+        line += &format!("\tquota {}", octets::show(quota));
     }
-}
-
-fn settings(place: Where) -> Result<(PathBuf, Settings), Failure> {
-    let Some(file) = place.config else { return Ok((place.data, Settings::default())) };
-    let Config { data, domains, default_domain, .. } = Config::load(&file).map_err(Failure::Config)?;
-    Ok((data, Settings { domains, default_domain, cost: Cost::default() }))
-}
-
-// Only adding makes a folder: with a mistyped path nothing else is meant to leave one behind.
-fn lock(data: &Path, make: bool) -> Result<DataFolder, Failure> {
-    let locked = if make { DataFolder::lock(data) } else { DataFolder::lock_existing(data) };
-    locked.map_err(|problem| match problem {
-        Problem::InUse(..) => Failure::Other(format!("{problem}, which does not answer on its control socket")),
-        other => Failure::Data(other),
-    })
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::data::scratch;
-    use crate::directory::Secret;
-    use crate::service::Pool;
-
-    fn place(data: &Path) -> Where {
-        Where { data: data.to_path_buf(), config: None }
-    }
-
-    fn add(name: &str) -> Request {
-        Request::UserAdd { name: name.into(), password: Secret::from("pw".to_string()), aliases: vec![] }
-    }
-
-    #[test]
-    fn without_a_server_under_the_lock_and_beside_one_through_it() {
-        let scratch = scratch("tools-user");
-        let data = scratch.join("data");
-        let missing = Accounts::open(place(&data), false).err().unwrap();
-        assert!(missing.to_string().ends_with("does not exist"), "{missing}");
-        assert!(!data.exists());
-
-        let mut accounts = Accounts::open(place(&data), true).unwrap();
-        accounts.change(add("anna@x")).unwrap();
-        let second = Accounts::open(place(&data), true).err().unwrap().to_string();
-        assert!(second.contains("in use by process") && second.ends_with("does not answer on its control socket"));
-        drop(accounts);
-
-        let _folder = DataFolder::lock(&data).unwrap();
-        let directory = Directory::open(&data, Settings::default()).unwrap();
-        let handle = directory.start(Pool::start(1).unwrap(), 1).unwrap();
-        let control = control::start(&DataFolder::control_socket(&data), handle).unwrap();
-        let mut accounts = Accounts::open(place(&data), false).unwrap();
-        assert!(matches!(accounts, Accounts::Server(_)));
-        accounts.change(add("bob@x")).unwrap();
-        let refused = accounts.change(add("Bob@x")).unwrap_err().to_string();
-        assert!(refused.contains("already"), "{refused}");
-        let names: Vec<String> = accounts.list().unwrap().iter().map(line).collect();
-        assert_eq!(names, ["anna@x\n", "bob@x\n"]);
-        drop(control);
-    }
 
     #[test]
     fn a_listed_account_is_its_name_and_what_there_is_to_say() {
-        let user =
-            User { id: "1".into(), name: "a@x".into(), aliases: vec!["b@x".into(), "c@x".into()], enabled: false };
-        assert_eq!(line(&user), "a@x\tdisabled\tb@x c@x\n");
+        let mut user = User {
+            id: "1".into(),
+            name: "a@x".into(),
+            aliases: vec![],
+            enabled: true,
+            names: vec![],
+            quota: None,
+            catch_all: vec![],
+        };
+        assert_eq!(line(&user), "a@x\n");
+        user.aliases = vec!["b@x".into(), "c@x".into()];
+        user.enabled = false;
+        assert_eq!(line(&user), "a@x\tdisabled\talias b@x c@x\n");
+        user.names = vec!["Anna Muster/ACME".into(), "anna".into()];
+        user.quota = Some(5 << 30);
+        user.catch_all = vec!["x".into()];
+        assert_eq!(line(&user), "a@x\tdisabled\talias b@x c@x\tname Anna Muster/ACME, anna\tcatch-all x\tquota 5G\n");
+    }
+
+    #[test]
+    fn quotas_are_read() {
+        assert_eq!(quota("5G"), Ok(Quota::Octets(5 << 30)));
+        assert_eq!(quota("None"), Ok(Quota::None));
+        assert!(quota("0").unwrap_err().contains("none"));
+        assert!(quota("much").unwrap_err().contains("500M"));
     }
 }

@@ -20,7 +20,7 @@ const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server 
 const TOO_MANY: Reply = (452, "4.5.3", "Too many recipients for a message of this size");
 const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
 
-fn storage(error: &Error) -> Reply {
+pub(super) fn storage(error: &Error) -> Reply {
     tracing::warn!(%error, "the store refused a message");
     match error {
         Error::Full => (452, "4.3.1", "No room, try again later"),
@@ -100,6 +100,7 @@ impl Dialogue {
         transaction: super::Transaction,
         accounts: &[AccountId],
     ) -> Result<(), Reply> {
+        self.all_have_room(body.len() as u64, &transaction).await?;
         let Some(structure) = session::structure(&self.context, &body).await else {
             return Err((451, "4.3.0", "The message could not be taken apart"));
         };

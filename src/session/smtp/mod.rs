@@ -8,6 +8,7 @@
 mod auth;
 mod data;
 mod hello;
+mod room;
 mod transaction;
 
 use std::io;

@@ -15,6 +15,10 @@ pub(super) struct Transaction {
     pub(super) reverse_path: String,
     /// Forward-paths with their accounts.
     pub(super) recipients: Vec<(String, AccountId)>,
+    /// Of those accounts that have a quota, it in octets.
+    pub(super) quotas: Vec<(AccountId, u64)>,
+    /// The size that the client declared, or 0.
+    pub(super) size: u64,
 }
 
 fn path(mailbox: &Mailbox<'_>) -> String {
@@ -38,7 +42,12 @@ impl Dialogue {
             return self.idly(552, "5.3.4", "The message is larger than this server takes");
         }
         let reverse_path = from.as_ref().map(path).unwrap_or_default();
-        self.transaction = Some(Box::new(Transaction { reverse_path, recipients: Vec::new() }));
+        self.transaction = Some(Box::new(Transaction {
+            reverse_path,
+            recipients: Vec::new(),
+            quotas: Vec::new(),
+            size: size.unwrap_or(0),
+        }));
         self.reply(250, "2.1.0", "OK");
         Next::Command
     }
@@ -57,7 +66,14 @@ impl Dialogue {
         let (reply, answer) = self.context.post.call();
         self.context.directory.resolve(unquoted(&to), reply);
         match answer.await.unwrap_or(Resolved::Unavailable) {
-            Resolved::Account { account, .. } => {
+            Resolved::Account { account, quota, .. } => {
+                if let Some(quota) = quota
+                    && let Some((code, enhanced, text)) = self.lacks_room(AccountId(account), quota).await
+                {
+                    // Not counted: it is no fault of the client.
+                    self.reply(code, enhanced, text);
+                    return Next::Command;
+                }
                 if let Some(transaction) = &mut self.transaction {
                     transaction.recipients.push((address, AccountId(account)));
                 }
