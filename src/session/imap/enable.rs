@@ -7,7 +7,7 @@ use crate::proto::imap::Tagged;
 
 impl Dialogue {
     pub(super) fn enable(&mut self, tagged: &Tagged<'_>, names: &[&str]) {
-        tracing::debug!(client = %self.peer.network(), ?names, "ENABLE of what there is nothing to enable of");
+        tracing::debug!(client = %self.visit.peer.network(), ?names, "ENABLE of what there is nothing to enable of");
         self.put("* ENABLED\r\n");
         self.conclude(tagged, Ok(()));
     }
