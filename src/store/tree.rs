@@ -295,9 +295,4 @@ impl AccountInner {
         self.by_name.len() + self.tombstones.len() + names <= MAILBOXES_MAX
             && self.mailboxes.len() + names <= MAILBOXES_KNOWN_MAX
     }
-
-    /// Whether it is a name alone, kept for the mailboxes below it: no session can select it (RFC 3501 §6.3.4).
-    pub fn is_noselect(&self) -> bool {
-        false
-    }
 }
