@@ -15,6 +15,7 @@ use crate::proto::smtp::{DataFramer, DataPiece};
 use crate::store::Spool;
 
 pub(super) const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server takes");
+const UNSAVED: Reply = (451, "4.3.0", "Try again later");
 const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
 
 /// A message that is arriving.
@@ -22,8 +23,9 @@ const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
 pub(super) struct Arrival {
     id: String,
     framer: DataFramer,
-    spool: Spool,
-    /// Why it is refused when it has come to its end; nothing more of it is kept.
+    /// `None` once the message is refused: nothing of it is kept while the rest is read.
+    spool: Option<Spool>,
+    /// Why it is refused when it has come to its end.
     refused: Option<Reply>,
     largest: u64,
 }
@@ -45,14 +47,16 @@ impl Arrival {
             DataPiece::Partial => (0, false),
             DataPiece::End { consumed, .. } => (consumed, true),
             DataPiece::Text { text, consumed } => {
-                if self.refused.is_none() {
-                    let written = self.spool.write(text).await;
-                    self.refused = match written {
+                if let Some(spool) = &mut self.spool {
+                    self.refused = match spool.write(text).await {
                         _ if self.framer.bytes() > self.largest => Some(TOO_LARGE),
                         _ if self.framer.received() > limits::RECEIVED_MAX => Some(LOOP),
                         Ok(()) => None,
                         Err(error) => Some(storage(&error)),
                     };
+                    if self.refusal().is_some() {
+                        self.spool = None;
+                    }
                 }
                 (consumed, false)
             }
@@ -67,9 +71,9 @@ impl Arrival {
     /// The whole message, or why it is refused.
     pub(super) fn end(mut self) -> Result<Spool, Reply> {
         self.framer.end();
-        match self.refusal() {
-            None => Ok(self.spool),
-            Some(refusal) => Err(refusal),
+        match (self.refusal(), self.spool) {
+            (None, Some(spool)) => Ok(spool),
+            (refusal, _) => Err(refusal.unwrap_or(UNSAVED)),
         }
     }
 }
@@ -104,6 +108,7 @@ impl Dialogue {
         let (trace, id) = self.trace();
         let mut spool = self.context.store.spool();
         let refused = spool.write(&trace).await.err().map(|error| storage(&error));
+        let spool = refused.is_none().then_some(spool);
         Arrival { id, framer, spool, refused, largest: self.context.config.max_message_bytes }
     }
 

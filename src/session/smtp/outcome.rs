@@ -122,3 +122,33 @@ fn recipients(transaction: &Transaction) -> Vec<Recipient> {
         |(account, paths): (AccountId, BTreeSet<String>)| Recipient { account, paths: paths.into_iter().collect() };
     accounts.into_iter().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::transaction::ForwardPath;
+    use super::*;
+
+    /// What an account's envelope says: its own paths with their parameters, each once, and nobody else's.
+    #[test]
+    fn an_account_has_its_own_forward_paths() {
+        let forward = |path: &str, parameters: &str, account| ForwardPath {
+            path: path.into(),
+            parameters: parameters.into(),
+            account: AccountId(account),
+        };
+        let transaction = Transaction::of(vec![
+            forward("b@x", "", 2),
+            forward("a+one@x", "NOTIFY=SUCCESS ORCPT=rfc822;a@y", 1),
+            forward("\"a b\"@x", "", 1),
+            forward("a+one@x", "NOTIFY=SUCCESS ORCPT=rfc822;a@y", 1),
+            forward("a+one@x", "NOTIFY=NEVER", 1),
+        ]);
+        let recipients = recipients(&transaction);
+        let found: Vec<(u64, Vec<&str>)> = recipients
+            .iter()
+            .map(|recipient| (recipient.account.0, recipient.paths.iter().map(String::as_str).collect()))
+            .collect();
+        let first = vec!["\"a b\"@x", "a+one@x NOTIFY=NEVER", "a+one@x NOTIFY=SUCCESS ORCPT=rfc822;a@y"];
+        assert_eq!(found, [(1, first), (2, vec!["b@x"])]);
+    }
+}

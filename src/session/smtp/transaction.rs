@@ -37,6 +37,15 @@ pub(super) struct ForwardPath {
     pub(super) account: AccountId,
 }
 
+impl Transaction {
+    /// One with these recipients and the null reverse-path.
+    #[cfg(test)]
+    pub(super) fn of(recipients: Vec<ForwardPath>) -> Transaction {
+        let (reverse_path, parameters) = (String::new(), String::new());
+        Transaction { reverse_path, parameters, utf8: false, recipients, recipients_bytes: 0, arrival: None }
+    }
+}
+
 /// A path as the store keeps it: behind it, each after a space, its parameters.
 pub(super) fn kept(path: &str, parameters: &str) -> String {
     if parameters.is_empty() { path.to_owned() } else { format!("{path} {parameters}") }
@@ -112,11 +121,20 @@ impl Dialogue {
                 self.reply(250, "2.1.5", "OK");
                 Next::Command
             }
-            // Counted like commands that do nothing: a list of names is not tried out on one connection.
-            Resolved::NoSuchUser => self.idly(550, "5.1.1", "No such user here"),
-            Resolved::NotLocal => self.idly(554, "5.7.1", "Relaying denied"),
+            Resolved::NoSuchUser => self.refuse_recipient(550, "5.1.1", "No such user here"),
+            Resolved::NotLocal => self.refuse_recipient(554, "5.7.1", "Relaying denied"),
             Resolved::Unavailable => self.idly(451, "4.3.0", "The directory can't be asked now, try again later"),
         }
+    }
+
+    /// Counted like commands that do nothing, so that a list of names is not tried out on one connection; but not where a
+    /// neighbour passes on what comes to it.
+    fn refuse_recipient(&mut self, code: u16, enhanced: &str, text: &str) -> Next {
+        if !self.speaks_lmtp() {
+            return self.idly(code, enhanced, text);
+        }
+        self.reply(code, enhanced, text);
+        Next::Command
     }
 
     /// VRFY (RFC 5321 §3.5): says nothing unless it is switched on (§7.3); then whose an address is.
