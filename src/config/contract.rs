@@ -368,6 +368,18 @@ cpus = "0-9"
     }
 
     #[test]
+    fn lmtp_and_extensions_are_off_until_they_are_asked_for() {
+        let config = read_text("").unwrap();
+        assert_eq!((config.esmtp, config.lmtp.listeners.len()), (Esmtp { vrfy: false, dsn: false }, 0));
+        let text = "[esmtp]\nvrfy = true\ndsn = true\n[[lmtp.listener]]\naddress = [\"127.0.0.1\"]\nport = 24\n";
+        let config = read_text(text).unwrap();
+        assert_eq!(config.esmtp, Esmtp { vrfy: true, dsn: true });
+        let lmtp = &config.lmtp.listeners[0];
+        assert!(lmtp.anonymous && !lmtp.password && config.warnings.is_empty());
+        assert!(mistakes("[esmtp]\nchunking = false\n")[0].contains("esmtp.chunking"));
+    }
+
+    #[test]
     fn contradictions_between_keys() {
         for (text, part) in [
             ("[tls]\nkey = \"k\"\n", "r.toml:1: tls: expected tls.certificate and tls.key together"),

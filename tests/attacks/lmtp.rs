@@ -173,6 +173,34 @@ fn attack_10_many_recipients_and_vanishing_clients() {
     server.assert_alive();
 }
 
+/// Attack 12: the longest parameters on every recipient are kept within bounds, and what was accepted is delivered.
+#[test]
+fn attack_12_the_longest_parameters() {
+    let mut server = Server::start("attack-12-lmtp");
+    let mut lmtp = connect(&server);
+    lmtp.expect(&format!("MAIL FROM:<{SENDER}> RET=FULL ENVID={}", "e".repeat(100)), "250");
+    let mut taken = 0;
+    for number in 0..1000 {
+        let original = format!("rfc822;{number:0>487}@x.yz");
+        let command = format!("RCPT TO:<{USER}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT={original}");
+        let reply = lmtp.attempt(&command).expect("a reply");
+        assert!(reply.code == 250 || reply.shown().starts_with("452 4.5.3"), "{}", reply.shown());
+        taken += usize::from(reply.code == 250);
+    }
+    println!("of 1,000 recipients with the longest parameters {taken} were taken");
+    assert!((100..1000).contains(&taken));
+    let message = numbered("parameters", 4000);
+    lmtp.expect("DATA", "354");
+    lmtp.wire.write(&stuffed(&message)).expect("the connection");
+    for _ in 0..taken {
+        lmtp.due("250 2.1.5");
+    }
+    for _ in 0..2 {
+        assert_delivered(&server.select("INBOX").text(1), &message, SENDER);
+        server.restart();
+    }
+}
+
 /// Where one account can't take a message, LMTP says so of that one; SMTP says it of all.
 #[test]
 fn a_damaged_account_fails_alone() {
