@@ -333,3 +333,18 @@ pub const LOGIN_NAMES_MAX: usize = 16;
 /// Domains whose mail one account catches: with 260 octets each 13 KiB, so that a record of two accounts, as full as they
 /// can be, stays under [`DIRECTORY_RECORD_BYTES_MAX`].
 pub const CATCH_ALLS_MAX: usize = 50;
+// SMTP's extensions, and LMTP.
+
+/// ENVID's value (RFC 3461 §4.4).
+pub const ENVID_BYTES_MAX: usize = 100;
+/// ORCPT's value (RFC 3461 §4.2).
+pub const ORCPT_BYTES_MAX: usize = 500;
+/// Forward-paths of one transaction with their parameters: half a record of the log, which holds all that are one account's;
+/// 100 recipients (RFC 5321 §4.5.3.1.8) of the longest path and the longest parameters take 90 KB.
+pub const FORWARD_PATHS_BYTES_MAX: usize = LOG_RECORD_BYTES_MAX / 2;
+/// A chunk of BDAT with fewer octets, if it isn't the last, counts among the commands that do nothing: with [`IDLE_COMMANDS_MAX`]
+/// a message may come in 200 of them and any number of larger ones.
+pub const CHUNK_BYTES_MIN: u64 = 1024;
+/// Octets of a refused chunk that are read and thrown away, as RFC 3030 §2 asks; the largest message that can be configured. A
+/// client that announces more is told at once and disconnected.
+pub const CHUNK_SKIP_BYTES_MAX: u64 = 1024 * 1024 * 1024;

@@ -11,7 +11,7 @@ use super::later::not_yet;
 use super::mistake::Mistake;
 use super::reader::{Harmless, Section, Source};
 use super::services::{IMAP, LMTP, POP3, SMTP, SUBMISSION, Services};
-use super::{Config, Surroundings, Tls, TlsVersion, cpus, is_domain};
+use super::{Config, Esmtp, Surroundings, Tls, TlsVersion, cpus, is_domain};
 use crate::limits::MESSAGE_BYTES_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +53,7 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
     let (cpus, watchdog) = shards(&mut root, surroundings);
     let (tls, lines) = tls(&mut root);
     let max_message_bytes = inbound(&mut root);
+    let esmtp = esmtp(&mut root);
     let mut services = Services::new(tls.certificate.is_some(), surroundings.ipv6);
     let imap = services.read(&mut root, &IMAP);
     let smtp = services.read(&mut root, &SMTP);
@@ -80,6 +81,7 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
         submission,
         lmtp,
         max_message_bytes,
+        esmtp,
         warnings: Vec::new(),
     };
     (config, lines)
@@ -155,6 +157,15 @@ fn inbound(root: &mut Section<'_, '_>) -> u64 {
     ]);
     section.finish();
     bytes
+}
+
+fn esmtp(root: &mut Section<'_, '_>) -> Esmtp {
+    let Some(mut section) = root.section("esmtp") else { return Esmtp::default() };
+    let vrfy = section.flag("vrfy").unwrap_or(false);
+    let dsn = section.flag("dsn").unwrap_or(false);
+    section.all_later(&[("expn", Harmless::Flag(false)), ("etrn", Harmless::Flag(false))]);
+    section.finish();
+    Esmtp { vrfy, dsn }
 }
 
 #[cfg(test)]
@@ -357,6 +368,18 @@ cpus = "0-9"
     }
 
     #[test]
+    fn lmtp_and_extensions_are_off_until_they_are_asked_for() {
+        let config = read_text("").unwrap();
+        assert_eq!((config.esmtp, config.lmtp.listeners.len()), (Esmtp { vrfy: false, dsn: false }, 0));
+        let text = "[esmtp]\nvrfy = true\ndsn = true\n[[lmtp.listener]]\naddress = [\"127.0.0.1\"]\nport = 24\n";
+        let config = read_text(text).unwrap();
+        assert_eq!(config.esmtp, Esmtp { vrfy: true, dsn: true });
+        let lmtp = &config.lmtp.listeners[0];
+        assert!(lmtp.anonymous && !lmtp.password && config.warnings.is_empty());
+        assert!(mistakes("[esmtp]\nchunking = false\n")[0].contains("esmtp.chunking"));
+    }
+
+    #[test]
     fn contradictions_between_keys() {
         for (text, part) in [
             ("[tls]\nkey = \"k\"\n", "r.toml:1: tls: expected tls.certificate and tls.key together"),
@@ -412,7 +435,7 @@ cpus = "0-9"
             [[directory]]
             kind = "embedded"
             [esmtp]
-            vrfy = false
+            expn = false
             [archive]
             enabled = false
             port = 44143
@@ -423,7 +446,7 @@ cpus = "0-9"
             ("[\"*\"]", "[\"a\"]", "access.allow_users = [\"a\"] is not"),
             ("tries = 10", "tries = 3", "authentication.lockout.tries = 3 is not"),
             ("\"embedded\"", "\"ldap\"", "directory[1].kind = \"ldap\" is not"),
-            ("vrfy = false", "vrfy = true", "esmtp.vrfy = true is not"),
+            ("expn = false", "expn = true", "esmtp.expn = true is not"),
             ("enabled = false\n            port = 44143", "enabled = true", "archive.enabled = true is not"),
             ("[esmtp]", "[[site]]\nprotocol = \"imap\"\n[[route]]\n[esmtp]", "site[1] is not"),
             ("[esmtp]", "[admin]\nlisten = \"127.0.0.1:8025\"\n[esmtp]", "admin.listen = \"127.0.0.1:8025\" is not"),
@@ -470,6 +493,8 @@ cpus = "0-9"
             "anonymous",
             "auth_tries",
             "max_message_bytes",
+            "dsn",
+            "vrfy",
             "protocol",
             "kind",
             "url",

@@ -36,15 +36,6 @@ const SECTIONS: &[(&str, &[(&str, Harmless)])] = &[
         ],
     ),
     (
-        "esmtp",
-        &[
-            ("dsn", Harmless::Flag(false)),
-            ("vrfy", Harmless::Flag(false)),
-            ("expn", Harmless::Flag(false)),
-            ("etrn", Harmless::Flag(false)),
-        ],
-    ),
-    (
         "outbound",
         &[
             ("port", Harmless::Number(25)),

@@ -56,8 +56,19 @@ pub struct Config {
     pub lmtp: Service,
     /// The largest message that is taken.
     pub max_message_bytes: u64,
+    /// Extensions of SMTP and LMTP that have a switch.
+    pub esmtp: Esmtp,
     /// What is allowed and probably not meant.
     pub warnings: Vec<Mistake>,
+}
+
+/// Extensions that are off until they are switched on.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Esmtp {
+    /// VRFY says whose an address is.
+    pub vrfy: bool,
+    /// DSN is offered. Its parameters are taken and kept either way; notices are not sent yet.
+    pub dsn: bool,
 }
 
 /// TLS for all services.
@@ -234,6 +245,7 @@ impl Config {
             submission: Service::new(minutes(5), vec![listener(587, false), listener(465, true)]),
             lmtp: Service::new(minutes(5), vec![lmtp]),
             max_message_bytes: MESSAGE_BYTES_MAX,
+            esmtp: Esmtp::default(),
             warnings: Vec::new(),
         })
     }

@@ -1,9 +1,9 @@
 //! Delivery: from a message and its recipients to `250`, on whatever shards the recipients live.
 //!
-//! Invariants: one [`Deliver`] goes to each distinct shard; what is acknowledged is durable for every recipient, and any
-//! failure fails the whole (the client tries again: a duplicate rather than a loss). The message itself is shared, not
-//! copied, on its way. Stages to come (policy, filters, Sieve, journal) stand before [`Delivery::deliver`], like the quota
-//! ([`Delivery::without_room`]).
+//! Invariants: one [`Deliver`] goes to each distinct shard; each account has its own result, and `Ok` means durable. What
+//! a failure means for the others is the session's business: SMTP fails the whole, LMTP tells each. The message itself is
+//! shared, not copied, on its way; an account is told of its own forward-paths alone. Stages to come (policy, filters,
+//! Sieve, journal) stand before [`Delivery::deliver`], like the quota ([`Delivery::without_room`]).
 
 mod quota;
 
@@ -23,12 +23,24 @@ pub enum Deliver {
     Room(quota::Room),
 }
 
+/// An account that a message is for.
+#[derive(Debug)]
+pub struct Recipient {
+    /// The account.
+    pub account: AccountId,
+    /// The forward-paths that mean it, for the delivery envelope.
+    pub paths: Vec<String>,
+}
+
+/// What came of a delivery: each account with its own result, in no order.
+pub type Results = Vec<(AccountId, Result<(), Error>)>;
+
 /// A message for accounts of one shard.
 #[derive(Debug)]
 pub struct Letter {
     message: NewMessage,
-    accounts: Vec<AccountId>,
-    reply: Reply<Result<(), Error>>,
+    recipients: Vec<Recipient>,
+    reply: Reply<Results>,
 }
 
 /// Delivers from one shard to all.
@@ -46,63 +58,77 @@ impl Delivery {
         Delivery { shard, store, post, shards }
     }
 
-    /// Delivers `message` to the INBOX of each of `accounts` (none twice), durably.
-    pub async fn deliver(&self, message: NewMessage, accounts: &[AccountId]) -> Result<(), Error> {
+    /// Delivers `message` to the INBOX of each of `recipients` (no account twice).
+    pub async fn deliver(&self, message: NewMessage, recipients: Vec<Recipient>) -> Results {
+        let mut shares: Vec<Vec<Recipient>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for recipient in recipients {
+            shares[recipient.account.shard(self.shards.len())].push(recipient);
+        }
+        let ours = std::mem::take(&mut shares[self.shard]);
         let mut waiting = Vec::new();
-        for (number, shard) in self.shards.iter().enumerate() {
-            let theirs: Vec<AccountId> =
-                accounts.iter().copied().filter(|account| account.shard(self.shards.len()) == number).collect();
-            if theirs.is_empty() || number == self.shard {
+        for (shard, theirs) in self.shards.iter().zip(shares) {
+            if theirs.is_empty() {
                 continue;
             }
+            let accounts: Vec<AccountId> = theirs.iter().map(|recipient| recipient.account).collect();
             let (reply, answer) = self.post.call();
             // A shard that is gone drops the reply, which answers the call.
-            let _ = shard.send(Deliver::Message(Letter { message: message.clone(), accounts: theirs, reply }));
-            waiting.push(answer);
+            let _ = shard.send(Deliver::Message(Letter { message: message.clone(), recipients: theirs, reply }));
+            waiting.push((accounts, answer));
         }
-        let ours: Vec<AccountId> =
-            accounts.iter().copied().filter(|account| account.shard(self.shards.len()) == self.shard).collect();
-        let mut result = append(&self.store, message, &ours).await;
-        for answer in waiting {
-            result = result.and(answer.await.unwrap_or_else(|| Err(stopping())));
+        let mut results = append(&self.store, message, ours).await;
+        for (accounts, answer) in waiting {
+            let gone = || accounts.into_iter().map(|account| (account, Err(stopping()))).collect();
+            results.extend(answer.await.unwrap_or_else(gone));
         }
-        result
+        results
     }
 }
 
 /// Carries out what another shard asked for; many run at once and share the log's commits.
 pub async fn accept(store: Store, deliver: Deliver) {
     match deliver {
-        Deliver::Message(Letter { message, accounts, reply }) => {
-            reply.send(append(&store, message, &accounts).await);
+        Deliver::Message(Letter { message, recipients, reply }) => {
+            reply.send(append(&store, message, recipients).await);
         }
         Deliver::Room(room) => room.answer(&store).await,
     }
 }
 
 /// Submits the message to every INBOX before it waits for any, so that they share the log's commits.
-async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> Result<(), Error> {
-    let mut waiting: VecDeque<Submitted> = VecDeque::new();
-    for id in accounts {
-        let account = store.account(*id).await?;
-        let Some(inbox) = account.mailbox("INBOX") else { return Err(no_inbox()) };
+async fn append(store: &Store, mut message: NewMessage, recipients: Vec<Recipient>) -> Results {
+    let mut results = Vec::with_capacity(recipients.len());
+    let mut waiting: VecDeque<(AccountId, Submitted)> = VecDeque::new();
+    for Recipient { account, paths } in recipients {
+        if let Some(envelope) = &mut message.delivery {
+            envelope.recipients = paths;
+        }
         let submitted = loop {
-            match (inbox.submit(&message).await, waiting.is_empty()) {
+            match (submit(store, &message, account).await, waiting.is_empty()) {
                 // Our own copies may be what the log is busy with.
                 (Err(Error::Busy), false) => {
-                    if let Some(first) = waiting.pop_front() {
-                        first.wait().await?;
+                    if let Some((account, first)) = waiting.pop_front() {
+                        results.push((account, first.wait().await.map(drop)));
                     }
                 }
-                (submitted, _) => break submitted?,
+                (submitted, _) => break submitted,
             }
         };
-        waiting.push_back(submitted);
+        match submitted {
+            Ok(submitted) => waiting.push_back((account, submitted)),
+            Err(error) => results.push((account, Err(error))),
+        }
     }
-    for submitted in waiting {
-        submitted.wait().await?;
+    for (account, submitted) in waiting {
+        results.push((account, submitted.wait().await.map(drop)));
     }
-    Ok(())
+    results
+}
+
+async fn submit(store: &Store, message: &NewMessage, account: AccountId) -> Result<Submitted, Error> {
+    let account = store.account(account).await?;
+    let Some(inbox) = account.mailbox("INBOX") else { return Err(no_inbox()) };
+    inbox.submit(message).await
 }
 
 /// A shard that is gone will not answer.
@@ -118,9 +144,20 @@ fn no_inbox() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::DeliveryEnvelope;
     use crate::store::simulation::{MemoryDisk, message, with_segments};
 
     const SEGMENT_BYTES: u64 = 4 << 20;
+
+    fn recipients(accounts: &[AccountId]) -> Vec<Recipient> {
+        accounts.iter().map(|&account| Recipient { account, paths: vec![format!("u{}@x", account.0)] }).collect()
+    }
+
+    fn all_ok(results: &Results, accounts: &[AccountId]) -> bool {
+        let mut done: Vec<AccountId> = results.iter().map(|(account, _)| *account).collect();
+        done.sort_unstable();
+        done == accounts && results.iter().all(|(_, result)| result.is_ok())
+    }
 
     #[test]
     fn a_thousand_recipients_share_few_commits() {
@@ -131,11 +168,16 @@ mod tests {
                 store.account(*id).await.unwrap();
             }
             let before = disk.write_syncs();
-            append(store, message(1, 300), &accounts).await.unwrap();
+            let mut new = message(1, 300);
+            new.delivery = Some(DeliveryEnvelope { return_path: "s@y".into(), recipients: Vec::new() });
+            let results = append(store, new, recipients(&accounts)).await;
+            assert!(all_ok(&results, &accounts), "{results:?}");
             assert!(disk.write_syncs() - before <= 6, "{} commits", disk.write_syncs() - before);
             for id in &accounts {
                 let inbox = store.account(*id).await.unwrap().mailbox("INBOX").unwrap();
                 assert_eq!(inbox.counts().messages, 1);
+                let envelope = inbox.view(true).message(1).unwrap().unwrap().delivery().unwrap();
+                assert_eq!((envelope.return_path.as_str(), envelope.recipients), ("s@y", vec![format!("u{}@x", id.0)]));
             }
         });
         assert!(!ran.unwrap().1);
@@ -152,7 +194,8 @@ mod tests {
             }
             let new = message(1, 200_000);
             assert!(new.body.len() * accounts.len() > crate::limits::LOG_QUEUED_BYTES_MAX);
-            append(store, new, &accounts).await.unwrap();
+            let results = append(store, new, recipients(&accounts)).await;
+            assert!(all_ok(&results, &accounts), "{results:?}");
             for id in &accounts {
                 let inbox = store.account(*id).await.unwrap().mailbox("INBOX").unwrap();
                 assert_eq!(inbox.counts().messages, 1);
@@ -168,8 +211,10 @@ mod tests {
             let store = &stores[0];
             store.account(AccountId(1)).await.unwrap();
             disk.fill(true);
-            append(store, message(1, 600_000), &[AccountId(1)]).await
+            let results = append(store, message(1, 600_000), recipients(&[AccountId(1), AccountId(2)])).await;
+            assert_eq!(results.len(), 2);
+            results.into_iter().find(|(account, _)| *account == AccountId(1))
         });
-        assert_eq!(ran.unwrap().0, Err(Error::Full));
+        assert_eq!(ran.unwrap().0, Some((AccountId(1), Err(Error::Full))));
     }
 }

@@ -47,6 +47,9 @@ const SMTP: &[&[u8]] = &[
     b"RCPT TO:<@r:a@[127.0.0.1]> X=1\r\n",
     b"AUTH PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n",
     b"VRFY a\r\n",
+    b"MAIL FROM:<\xc3\xbc@\xc3\xa9.example> SMTPUTF8 RET=HDRS ENVID=a+2Bb\r\n",
+    b"RCPT TO:<a@b> NOTIFY=SUCCESS,DELAY ORCPT=utf-8;\xc3\xbc+40x\r\n",
+    b"BDAT 86 LAST\r\n",
 ];
 
 const DATA: &[&[u8]] =

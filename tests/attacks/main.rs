@@ -8,5 +8,7 @@ mod support;
 
 mod after_login;
 mod before_login;
+mod chunking;
+mod lmtp;
 mod smtp;
 mod tls;

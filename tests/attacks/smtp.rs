@@ -262,10 +262,13 @@ fn attack_12_parameters() {
             assert_eq!(reply.code, 503, "{} began a transaction", show(case));
         }
     }
-    // ORCPT with an encoded line end must not reach a header: refused while DSN is not offered.
+    // An encoded line end must not reach a header of a notice.
     let mut smtp = server.smtp();
+    smtp.expect("MAIL FROM:<a@client.example> ENVID=x+0D+0ABcc:y", "501 5.5.4");
     smtp.expect("MAIL FROM:<a@client.example>", "250");
-    smtp.expect(&format!("RCPT TO:<{USER}> ORCPT=rfc822;x+0D+0ABcc:y"), "555");
+    for value in ["rfc822;x+0D+0ABcc:y", "rfc822;x+00", "rfc822;x+0Ay", "r+0A;x", "rfc822;x+4"] {
+        smtp.expect(&format!("RCPT TO:<{USER}> ORCPT={value}"), "501 5.5.4");
+    }
     // Nor does an EHLO name bring lines into Received.
     let mut smtp = Smtp::connect(server.port(25)).expect("a connection");
     smtp.wire.write(b"EHLO x\rX-Injected: yes\r\n").expect("the connection");

@@ -233,3 +233,62 @@ fn smtplib_does_everything_it_can() {
         server.restart();
     }
 }
+
+/// Delivery to two accounts at once, each with its own reply, which swaks reads; and what of it is refused.
+#[test]
+fn swaks_delivers_by_lmtp() {
+    let mut server = Server::start("swaks-lmtp");
+    let message = numbered("swaks-lmtp", 20);
+    let data = format!("@{}", saved(&server, "message", &message));
+    let address = server.port(24).to_string();
+    let common = ["--protocol", "LMTP", "--server", "127.0.0.1", "--port", &address, "--helo", "client.example"];
+    for more in [&[][..], &["--tls"], &["--pipeline"]] {
+        let mut arguments =
+            [&common[..], &["--timeout", "10s", "--from", USER, "--to", "a@localhost,b@localhost"]].concat();
+        arguments.extend(["--data", &data, "--suppress-data"]);
+        arguments.extend(more);
+        let dialogue = String::from_utf8_lossy(&run("swaks", &arguments)).into_owned();
+        for path in ["250 2.1.5 <a@localhost> OK", "250 2.1.5 <b@localhost> OK"] {
+            assert!(dialogue.contains(path), "{path} was due:\n{dialogue}");
+        }
+    }
+    let mut command = Command::new("swaks");
+    command.args(common).args(["--from", USER, "--to", "nobody-of-that-name@localhost"]);
+    let (output, _) = Binary::run(command, b"", RUN_TIME_MAX);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("550 5.1.1"), "{output:?}");
+    for _ in 0..2 {
+        for user in ["a@localhost", "b@localhost"] {
+            let mut imap = server.imap();
+            imap.login(user, &server.password_of(user));
+            assert_eq!(imap.ok("SELECT INBOX").exists(), Some(3), "{user}");
+            for (uid, protocol) in [(1, "with LMTP "), (2, "with LMTPS "), (3, "with LMTP ")] {
+                let fetched = imap.text(uid);
+                let fetched = fetched.strip_suffix(b"\r\n").filter(|text| text.ends_with(b"\r\n")).unwrap_or(&fetched);
+                let trace = assert_delivered(fetched, &message, USER);
+                assert!(trace.contains(protocol), "{protocol} is not in {trace:?}");
+            }
+        }
+        server.restart();
+    }
+}
+
+#[test]
+fn smtplib_delivers_by_lmtp() {
+    let server = Server::start("smtplib-lmtp");
+    let message = delicate("smtplib-lmtp");
+    let file = saved(&server, "message", &message);
+    for mode in ["plain", "starttls"] {
+        let output = run("python3", &[&script("lmtp_session.py"), &server.port(24).to_string(), mode, USER, &file]);
+        assert_eq!(output, b"done\n", "{mode}");
+    }
+    let mut imap = server.select("INBOX");
+    for (uid, sender) in [(1, "sender"), (2, "müller"), (3, "sender"), (4, "müller")] {
+        let fetched = imap.text(uid);
+        assert!(fetched.ends_with(&message), "{}", show(&fetched));
+        assert!(
+            fetched.starts_with(format!("Return-Path: <{sender}@client.example>\r\n").as_bytes()),
+            "{}",
+            show(&fetched)
+        );
+    }
+}

@@ -149,6 +149,7 @@ impl Server {
             ("smtp", 25, "password = false\nanonymous = true"),
             ("submission", 587, "password = true"),
             ("submission", 465, "tls = true\npassword = true"),
+            ("lmtp", 24, "anonymous = true"),
         ] {
             let port = server.port(standard);
             text += &format!("[[{service}.listener]]\naddress = [\"127.0.0.1\", \"::1\"]\nport = {port}\n{more}\n");

@@ -1,9 +1,9 @@
-//! Takes the text of a message out of DATA: unstuffed, up to the final dot and not a byte further.
+//! Takes the text of a message out of DATA: unstuffed, up to the final dot and not a byte further; or out of chunks.
 //!
 //! Invariants: only CRLF ends a line and only CRLF "." CRLF ends the text (the first line may be the dot at once); a
 //! bare CR, a bare LF or a NUL is never an end of anything, spoils the message for good, and the text is read to its
 //! real end, so that the answer comes in step (SMTP smuggling). Pieces are as large as the input allows and the same
-//! for every chunking once joined. It stores nothing and knows no limit of size. RFC 5321 §4.5.2, §2.3.8, §6.3.
+//! for every chunking once joined. It stores nothing and knows no limit of size. RFC 5321 §4.5.2, §2.3.8, §6.3, RFC 3030.
 
 use memchr::memchr3;
 
@@ -75,6 +75,8 @@ enum At {
 #[derive(Clone, Debug)]
 pub struct DataFramer {
     at: At,
+    /// Dots are stuffed, and one alone is the end; in chunks they are text.
+    dots: bool,
     violation: Option<Violation>,
     header: bool,
     /// Octets of this line so far, its CRLF left out.
@@ -97,6 +99,7 @@ impl DataFramer {
     pub fn with_line_max(line_max: usize) -> DataFramer {
         DataFramer {
             at: At::LineStart,
+            dots: true,
             violation: None,
             header: true,
             line: 0,
@@ -105,6 +108,21 @@ impl DataFramer {
             received: 0,
             bytes: 0,
         }
+    }
+
+    /// A framer for a message that comes in chunks, whose lengths end it: no dot means anything. [`DataFramer::end`] is
+    /// called behind the last one.
+    pub fn of_chunks() -> DataFramer {
+        DataFramer { dots: false, ..DataFramer::default() }
+    }
+
+    /// The last chunk has gone by: what spoiled the message, if anything did. Its last line may lack its CRLF (RFC 3030
+    /// asks for none); a CR alone at the end is a bare one.
+    pub fn end(&mut self) -> Option<Violation> {
+        if self.at == At::Cr {
+            self.spoil(Violation::BareCr);
+        }
+        self.violation
     }
 
     /// Octets of text that were handed out.
@@ -131,7 +149,7 @@ impl DataFramer {
         let (mut start, mut at) = (0, 0);
         while at < input.len() {
             match (self.at, input[at]) {
-                (At::LineStart, b'.') => {
+                (At::LineStart, b'.') if self.dots => {
                     self.at = At::Dot;
                     if at > start {
                         return self.text(&input[start..at], at + 1);
@@ -336,6 +354,36 @@ mod tests {
         // Here the real end comes before the rest.
         let taken = all_ways(b"a\r\r\n.\r\nMAIL\r\n.\r\n", 1000);
         assert_eq!((taken.end, taken.violation), (Some(7), Some(BareCr)));
+    }
+
+    /// RFC 3030: whatever the chunks, the text is what they hold, and lines end as they do in DATA.
+    #[test]
+    fn chunks_hold_text_as_it_is() {
+        for (text, violation) in [
+            (&b""[..], None),
+            (b".\r\n", None),
+            (b"a\r\n.\r\n..b\r\n.", None),
+            (b"no end of line", None),
+            (b"a\r\n.\nb", Some(Violation::BareLf)),
+            (b"a\rb\r\n", Some(Violation::BareCr)),
+            (b"a\r\n\r", Some(Violation::BareCr)),
+            (b"a\0b", Some(Violation::Nul)),
+        ] {
+            for cut in 0..=text.len() {
+                let mut framer = DataFramer::of_chunks();
+                let mut taken = Vec::new();
+                for mut chunk in [&text[..cut], &text[cut..]] {
+                    while let DataPiece::Text { text, consumed } = framer.next(chunk) {
+                        taken.extend_from_slice(text);
+                        chunk = &chunk[consumed..];
+                    }
+                    assert_eq!(framer.next(chunk), DataPiece::Partial, "cut at {cut} of {}", text.escape_ascii());
+                }
+                assert_eq!(framer.end(), violation, "cut at {cut} of {}", text.escape_ascii());
+                assert!(violation.is_some() || taken == text, "cut at {cut} of {}", text.escape_ascii());
+                assert_eq!(framer.bytes(), taken.len() as u64);
+            }
+        }
     }
 
     #[test]

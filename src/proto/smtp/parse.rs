@@ -1,14 +1,15 @@
 //! Reads one SMTP or LMTP command line.
 //!
-//! Invariants: the result borrows the line; what it holds is ASCII without control characters; a parameter that we
-//! don't offer is refused, never passed over. An error is a whole reply. Whether a command fits the moment is the
-//! session's business. RFC 5321 §4.1, RFC 4954 §4 and §5, RFC 1870, RFC 6152.
+//! Invariants: the result borrows the line; what it holds is without control characters, and ASCII but for the addresses
+//! of SMTPUTF8. An error is a whole reply. Whether a command fits the moment is the session's business. MAIL and RCPT are
+//! read in `envelope`. RFC 5321 §4.1, RFC 4954 §4, RFC 3030 §2 (BDAT), RFC 6531 §3.7.4.2 (VRFY).
 
 use std::str::from_utf8;
 
 use memchr::memchr;
 
-use super::path::{Mailbox, brackets, is_address_literal, is_domain, mailbox};
+use super::envelope::{Mail, Rcpt, mail, rcpt, size_value};
+use super::path::{is_address_literal, is_domain, is_text};
 
 /// A command of SMTP or LMTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +24,21 @@ pub enum Command<'a> {
     Lhlo {
         domain: &'a str,
     },
-    Mail {
-        /// The reverse-path; `None` is `<>`.
-        from: Option<Mailbox<'a>>,
-        /// SIZE: octets that the client announces.
-        size: Option<u64>,
-        /// BODY
-        body: Option<Body>,
-        /// AUTH: who submitted it at first, as xtext; `<>` where nobody is known (RFC 4954 §5).
-        auth: Option<&'a str>,
-    },
-    Rcpt {
-        /// The forward-path.
-        to: Mailbox<'a>,
+    Mail(Mail<'a>),
+    Rcpt(Rcpt<'a>),
+    /// A chunk of `bytes` octets follows the line (RFC 3030 §2).
+    Bdat {
+        bytes: u64,
+        last: bool,
     },
     Data,
     Rset,
     Noop,
     Quit,
+    /// `utf8`: the answer may hold UTF-8.
     Vrfy {
         name: &'a str,
+        utf8: bool,
     },
     Expn {
         name: &'a str,
@@ -54,15 +50,6 @@ pub enum Command<'a> {
         mechanism: &'a str,
         initial: Option<&'a [u8]>,
     },
-}
-
-/// What BODY announces (RFC 6152).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// 7BIT
-    SevenBit,
-    /// 8BITMIME
-    EightBitMime,
 }
 
 /// A line that is no command that we know, or a malformed one.
@@ -81,6 +68,8 @@ pub enum ParseError {
     ParameterValue,
     ParameterTwice,
     AuthSyntax,
+    NotAscii,
+    ChunkSize,
 }
 
 impl ParseError {
@@ -89,6 +78,7 @@ impl ParseError {
         match self {
             ParseError::Unrecognized | ParseError::Unreadable => 500,
             ParseError::ParameterUnknown => 555,
+            ParseError::NotAscii => 553,
             _ => 501,
         }
     }
@@ -100,6 +90,7 @@ impl ParseError {
             ParseError::Unreadable => "5.5.2",
             // For the reverse-path too, where RFC 3463 would have 5.1.7: one answer for all broken addresses.
             ParseError::Address => "5.1.3",
+            ParseError::NotAscii => "5.6.7",
             _ => "5.5.4",
         }
     }
@@ -119,6 +110,8 @@ impl ParseError {
             ParseError::ParameterValue => "Malformed parameter",
             ParseError::ParameterTwice => "Parameter given twice",
             ParseError::AuthSyntax => "Syntax: AUTH mechanism [initial-response]",
+            ParseError::NotAscii => "The address needs SMTPUTF8",
+            ParseError::ChunkSize => "Syntax: BDAT octets [LAST]",
         }
     }
 }
@@ -149,8 +142,9 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, ParseError> {
         b"EHLO" => Ok(Command::Ehlo { domain: hello(argument)? }),
         b"HELO" => Ok(Command::Helo { domain: hello(argument)? }),
         b"LHLO" => Ok(Command::Lhlo { domain: hello(argument)? }),
-        b"VRFY" => Ok(Command::Vrfy { name: string(argument)? }),
+        b"VRFY" => vrfy(argument),
         b"EXPN" => Ok(Command::Expn { name: string(argument)? }),
+        b"BDAT" => bdat(argument),
         b"AUTH" => auth(argument),
         _ => Err(ParseError::Unrecognized),
     }
@@ -165,7 +159,20 @@ fn string(argument: &[u8]) -> Result<&str, ParseError> {
     match from_utf8(argument) {
         Ok("") | Err(_) => Err(ParseError::ArgumentMissing),
         Ok(name) if name.is_ascii() => Ok(name),
-        Ok(_) => Err(ParseError::Address),
+        Ok(_) => Err(ParseError::NotAscii),
+    }
+}
+
+/// `vrfy = "VRFY" SP String [ SP "SMTPUTF8" ]` (RFC 6531 §3.7.4.2)
+fn vrfy(argument: &[u8]) -> Result<Command<'_>, ParseError> {
+    let name = argument.len().checked_sub(9).and_then(|at| argument.split_at_checked(at));
+    match name {
+        Some((name, parameter)) if parameter.eq_ignore_ascii_case(b" SMTPUTF8") => match from_utf8(name.trim_ascii()) {
+            Ok("") | Err(_) => Err(ParseError::ArgumentMissing),
+            Ok(name) if is_text(name) => Ok(Command::Vrfy { name, utf8: true }),
+            Ok(_) => Err(ParseError::Address),
+        },
+        _ => Ok(Command::Vrfy { name: string(argument)?, utf8: false }),
     }
 }
 
@@ -182,99 +189,15 @@ fn hello(argument: &[u8]) -> Result<&str, ParseError> {
     }
 }
 
-/// Takes `keyword ":"` from the front, in any case, and spaces behind it, which no RFC allows and many clients send.
-fn after_keyword<'a>(argument: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
-    let (front, rest) = argument.split_at_checked(keyword.len())?;
-    front.eq_ignore_ascii_case(keyword).then(|| rest.trim_ascii_start())
-}
-
-/// `mail = "MAIL FROM:" ( "<>" / Path ) [SP Mail-parameters]`
-fn mail(argument: &[u8]) -> Result<Command<'_>, ParseError> {
-    let path = after_keyword(argument, b"FROM:").filter(|rest| rest.first() == Some(&b'<'));
-    let (path, rest) = brackets(path.ok_or(ParseError::MailSyntax)?).ok_or(ParseError::Address)?;
-    let from = match path {
-        b"" => None,
-        path => Some(mailbox(path).ok_or(ParseError::Address)?),
-    };
-    let (mut size, mut body, mut auth) = (None, None, None);
-    for (keyword, value) in parameters(rest).ok_or(ParseError::MailSyntax)? {
-        let twice = if keyword.eq_ignore_ascii_case(b"SIZE") {
-            size.replace(size_value(value).ok_or(ParseError::ParameterValue)?).is_some()
-        } else if keyword.eq_ignore_ascii_case(b"BODY") {
-            body.replace(body_value(value).ok_or(ParseError::ParameterValue)?).is_some()
-        } else if keyword.eq_ignore_ascii_case(b"AUTH") {
-            auth.replace(auth_value(value).ok_or(ParseError::ParameterValue)?).is_some()
-        } else {
-            return Err(ParseError::ParameterUnknown);
-        };
-        if twice {
-            return Err(ParseError::ParameterTwice);
-        }
+/// `bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ]`, `chunk-size = 1*DIGIT`, `end-marker = "LAST"` (RFC 3030 §2)
+fn bdat(argument: &[u8]) -> Result<Command<'_>, ParseError> {
+    let space = memchr(b' ', argument).unwrap_or(argument.len());
+    let bytes = size_value(Some(&argument[..space])).ok_or(ParseError::ChunkSize)?;
+    match argument[space..].trim_ascii_start() {
+        b"" => Ok(Command::Bdat { bytes, last: false }),
+        last if last.eq_ignore_ascii_case(b"LAST") => Ok(Command::Bdat { bytes, last: true }),
+        _ => Err(ParseError::ChunkSize),
     }
-    Ok(Command::Mail { from, size, body, auth })
-}
-
-/// `rcpt = "RCPT TO:" ( "<Postmaster>" / Path )`; we offer no parameters.
-fn rcpt(argument: &[u8]) -> Result<Command<'_>, ParseError> {
-    let path = after_keyword(argument, b"TO:").filter(|rest| rest.first() == Some(&b'<'));
-    let (path, rest) = brackets(path.ok_or(ParseError::RcptSyntax)?).ok_or(ParseError::Address)?;
-    let to = mailbox(path).ok_or(ParseError::Address)?;
-    match parameters(rest).ok_or(ParseError::RcptSyntax)?.next() {
-        Some(_) => Err(ParseError::ParameterUnknown),
-        None => Ok(Command::Rcpt { to }),
-    }
-}
-
-/// `*(SP esmtp-keyword ["=" esmtp-value])`: each keyword with its value, if it has one.
-fn parameters(rest: &[u8]) -> Option<impl Iterator<Item = (&[u8], Option<&[u8]>)>> {
-    if !matches!(rest.first(), None | Some(b' ')) {
-        return None;
-    }
-    Some(rest.split(|&byte| byte == b' ').filter(|parameter| !parameter.is_empty()).map(|parameter| {
-        match memchr(b'=', parameter) {
-            Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
-            None => (parameter, None),
-        }
-    }))
-}
-
-/// `size-value = 1*20DIGIT` (RFC 1870 §3); what passes 64 bits is as large as can be.
-fn size_value(value: Option<&[u8]>) -> Option<u64> {
-    let digits = value.filter(|digits| (1..=20).contains(&digits.len()))?;
-    digits.iter().try_fold(0u64, |size, byte| {
-        byte.is_ascii_digit().then(|| size.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
-    })
-}
-
-/// `body-value = "7BIT" / "8BITMIME"`
-fn body_value(value: Option<&[u8]>) -> Option<Body> {
-    match value? {
-        value if value.eq_ignore_ascii_case(b"7BIT") => Some(Body::SevenBit),
-        value if value.eq_ignore_ascii_case(b"8BITMIME") => Some(Body::EightBitMime),
-        _ => None,
-    }
-}
-
-/// `xtext = *( %d33-42 / %d44-60 / %d62-126 / "+" 2HEXDIG )` (RFC 3461 §4), or `<>`; what it hides must be printable
-/// too.
-fn auth_value(value: Option<&[u8]>) -> Option<&str> {
-    let value = value.filter(|value| !value.is_empty())?;
-    let mut rest = value;
-    while let [byte, after @ ..] = rest {
-        rest = match byte {
-            b'+' => {
-                let [high @ (b'2'..=b'7'), low @ (b'0'..=b'9' | b'A'..=b'F'), after @ ..] = after else { return None };
-                if (*high, *low) == (b'7', b'F') {
-                    return None;
-                }
-                after
-            }
-            b'=' => return None,
-            33..=126 => after,
-            _ => return None,
-        };
-    }
-    from_utf8(value).ok()
 }
 
 /// `auth = "AUTH" SP sasl-mech [SP (base64 / "=")]` (RFC 4954 §8); the base64 is checked by `sasl`.

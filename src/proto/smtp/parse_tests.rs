@@ -1,15 +1,20 @@
 //! Every SMTP command as the RFCs write it, and what is refused with which codes.
 
 use super::*;
+use crate::proto::smtp::{Body, Mailbox, Notify, Ret};
 
 fn mail<'a>(local: &'a str, domain: &'a str) -> Command<'a> {
-    Command::Mail { from: Some(Mailbox { local, domain }), size: None, body: None, auth: None }
+    Command::Mail(Mail { from: Some(Mailbox { local, domain }), ..Mail::default() })
+}
+
+fn rcpt<'a>(local: &'a str, domain: &'a str) -> Rcpt<'a> {
+    Rcpt { to: Mailbox { local, domain }, notify: None, orcpt: None }
 }
 
 #[test]
 fn commands() {
-    let null = Command::Mail { from: None, size: None, body: None, auth: None };
-    let rcpt = |local, domain| Command::Rcpt { to: Mailbox { local, domain } };
+    let null = Command::Mail(Mail::default());
+    let rcpt = |local, domain| Command::Rcpt(rcpt(local, domain));
     let auth = |mechanism, initial| Command::Auth { mechanism, initial };
     for (line, command) in [
         ("EHLO bar.com", Command::Ehlo { domain: "bar.com" }),
@@ -25,16 +30,22 @@ fn commands() {
         ("MAIL FROM:<\"a>b\"@c>", mail("\"a>b\"", "c")),
         (
             "MAIL FROM:<a@b> size=1000000  BODY=8bitmime AUTH=e+3Dmc2@example.com",
-            Command::Mail {
+            Command::Mail(Mail {
                 from: Some(Mailbox { local: "a", domain: "b" }),
                 size: Some(1_000_000),
                 body: Some(Body::EightBitMime),
                 auth: Some("e+3Dmc2@example.com"),
-            },
+                ..Mail::default()
+            }),
         ),
         (
             "MAIL FROM:<> BODY=7BIT AUTH=<> SIZE=99999999999999999999",
-            Command::Mail { from: None, size: Some(u64::MAX), body: Some(Body::SevenBit), auth: Some("<>") },
+            Command::Mail(Mail {
+                size: Some(u64::MAX),
+                body: Some(Body::SevenBit),
+                auth: Some("<>"),
+                ..Mail::default()
+            }),
         ),
         ("RCPT TO:<Jones@xyz.com>", rcpt("Jones", "xyz.com")),
         ("RCPT TO:<Postmaster>", rcpt("Postmaster", "")),
@@ -45,7 +56,11 @@ fn commands() {
         ("QUIT  ", Command::Quit),
         ("HELP", Command::Help),
         ("HELP me", Command::Help),
-        ("VRFY Crispin", Command::Vrfy { name: "Crispin" }),
+        ("VRFY Crispin", Command::Vrfy { name: "Crispin", utf8: false }),
+        ("VRFY müller smtputf8", Command::Vrfy { name: "müller", utf8: true }),
+        ("BDAT 0", Command::Bdat { bytes: 0, last: false }),
+        ("bdat 86 last", Command::Bdat { bytes: 86, last: true }),
+        ("BDAT 99999999999999999999", Command::Bdat { bytes: u64::MAX, last: false }),
         ("EXPN Example-People", Command::Expn { name: "Example-People" }),
         ("STARTTLS", Command::StartTls),
         ("AUTH PLAIN", auth("PLAIN", None)),
@@ -104,10 +119,18 @@ fn refused() {
         ("MAIL FROM:<a@b> SIZE=1\rX", 500, "5.5.2"),
         ("MAIL FROM:<a@b> SIZE=1\nRCPT TO:<c@d>", 500, "5.5.2"),
         ("MAIL FROM:<a@b> ENVID=\0", 500, "5.5.2"),
-        ("MAIL FROM:<a@b> SMTPUTF8", 555, "5.5.4"),
-        ("MAIL FROM:<a@b> ENVID=x", 555, "5.5.4"),
+        ("MAIL FROM:<a@b> SMTPUTF8=x", 501, "5.5.4"),
+        ("MAIL FROM:<a@b> SMTPUTF8 SMTPUTF8", 501, "5.5.4"),
+        ("MAIL FROM:<a@b> SMTPUTF8X", 555, "5.5.4"),
         ("MAIL FROM:<a@b> =x", 555, "5.5.4"),
-        ("RCPT TO:<a@b> NOTIFY=NEVER", 555, "5.5.4"),
+        ("BDAT", 501, "5.5.4"),
+        ("BDAT x", 501, "5.5.4"),
+        ("BDAT -1", 501, "5.5.4"),
+        ("BDAT 1x", 501, "5.5.4"),
+        ("BDAT LAST", 501, "5.5.4"),
+        ("BDAT 5 FIRST", 501, "5.5.4"),
+        ("BDAT 5 LAST LAST", 501, "5.5.4"),
+        ("BDAT 123456789012345678901", 501, "5.5.4"),
         ("RCPT TO:<a@b> x", 555, "5.5.4"),
         ("RCPT TO:a@b", 501, "5.5.4"),
         ("RCPT TO:<a@b>x", 501, "5.5.4"),
@@ -117,12 +140,13 @@ fn refused() {
         ("RCPT TO:<\"\"@x>", 501, "5.1.3"),
         ("RCPT TO:<\"a\\", 501, "5.1.3"),
         ("RCPT TO:<@hosta.int,@jkl.org:userc@d.bar.org>", 501, "5.1.3"),
-        ("RCPT TO:<müller@x>", 501, "5.1.3"),
+        ("RCPT TO:<mü\u{85}ller@x>", 501, "5.1.3"),
         ("MAIL FROM:<\"\"@x>", 501, "5.1.3"),
         ("MAIL FROM:<\"a\\", 501, "5.1.3"),
         ("MAIL FROM:<@r:a@x>", 501, "5.1.3"),
-        ("MAIL FROM:<müller@x> SMTPUTF8", 501, "5.1.3"),
-        ("VRFY müller", 501, "5.1.3"),
+        ("MAIL FROM:<müller@x>", 553, "5.6.7"),
+        ("MAIL FROM:<a@müller.example>", 553, "5.6.7"),
+        ("VRFY müller", 553, "5.6.7"),
     ] {
         let error = parse(line.as_bytes()).expect_err(line);
         assert_eq!((error.code(), error.enhanced()), (code, enhanced), "{line}");
@@ -132,4 +156,56 @@ fn refused() {
     assert_eq!(parse(b"VRFY \xff"), Err(ParseError::ArgumentMissing));
     let long = format!("RCPT TO:<{}@x>", "a".repeat(1_000));
     assert_eq!(parse(long.as_bytes()), Err(ParseError::Address));
+}
+
+/// RFC 6531 §3.3: what the parameter allows.
+#[test]
+fn addresses_beyond_ascii() {
+    let Ok(Command::Mail(mail)) = parse("MAIL FROM:<müller@bücher.example> BODY=8BITMIME smtputf8".as_bytes()) else {
+        panic!("refused")
+    };
+    assert!(mail.utf8);
+    assert_eq!(mail.from, Some(Mailbox { local: "müller", domain: "bücher.example" }));
+    assert_eq!(mail.from.map(|from| from.ascii_domain()), Some("xn--bcher-kva.example".to_owned()));
+    let Ok(Command::Rcpt(to)) = parse("RCPT TO:<\"用 户\"@例え.example>".as_bytes()) else { panic!("refused") };
+    assert_eq!((to, to.is_ascii()), (rcpt("\"用 户\"", "例え.example"), false));
+    let Ok(Command::Rcpt(to)) = parse("RCPT TO:<a@b> ORCPT=utf-8;ü@x".as_bytes()) else { panic!("refused") };
+    assert_eq!((to.orcpt, to.is_ascii()), (Some("utf-8;ü@x"), false));
+    assert_eq!(parse("RCPT TO:<a@b> ORCPT=rfc822;ü@x".as_bytes()), Err(ParseError::ParameterValue));
+    assert_eq!(parse("RCPT TO:<a@b> ORCPT=utf-8;ü\u{85}@x".as_bytes()), Err(ParseError::ParameterValue));
+}
+
+/// RFC 3461 §4, and attack 12.
+#[test]
+fn notices_of_delivery() {
+    let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b> RET=hdrs ENVID=QQ314159+2B1") else { panic!("refused") };
+    assert_eq!((mail.ret, mail.envid), (Some(Ret::Headers), Some("QQ314159+2B1")));
+    for (value, notify) in [
+        ("NEVER", Notify::default()),
+        ("success", Notify { success: true, ..Notify::default() }),
+        ("SUCCESS,FAILURE,DELAY", Notify { success: true, failure: true, delay: true }),
+        ("FAILURE,DELAY", Notify { success: false, failure: true, delay: true }),
+    ] {
+        let line = format!("RCPT TO:<a@b> NOTIFY={value} ORCPT=rfc822;Bob@Example.COM");
+        let Ok(Command::Rcpt(rcpt)) = parse(line.as_bytes()) else { panic!("{line} was refused") };
+        assert_eq!((rcpt.notify, rcpt.orcpt), (Some(notify), Some("rfc822;Bob@Example.COM")));
+        assert_eq!(notify.text(), value.to_uppercase());
+    }
+    let long = "x".repeat(600);
+    for (command, values) in [
+        ("MAIL FROM:<a@b> RET", &["", "NONE", "FULL,HDRS", "FULL RET=FULL"][..]),
+        ("MAIL FROM:<a@b> ENVID", &["", "a+0Db", "a+0Ab", "a+00", "a+7F", "a+4", "a+zz", "a=b", "ü", &long[..101]]),
+        ("RCPT TO:<a@b> NOTIFY", &["", "NEVER,SUCCESS", "SUCCESS,", "ALWAYS", "DELAY NOTIFY=DELAY"]),
+        (
+            "RCPT TO:<a@b> ORCPT",
+            &["", "rfc822", ";a@b", "rfc822;", "r+41;a", "rfc822;a+0D+0ABcc:b", "rfc822;a+0a", &long],
+        ),
+    ] {
+        for value in values {
+            let line = format!("{command}={value}");
+            let error = parse(line.as_bytes()).expect_err(&line);
+            assert_eq!((error.code(), error.enhanced()), (501, "5.5.4"), "{line}");
+        }
+    }
+    assert!(parse(format!("MAIL FROM:<a@b> ENVID={}", &long[..100]).as_bytes()).is_ok());
 }

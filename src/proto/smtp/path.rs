@@ -1,14 +1,16 @@
 //! Paths of SMTP: `<local-part@domain>`, the null reverse-path and the domainless postmaster.
 //!
-//! Invariant: what is taken is plain ASCII without control characters, so that it may be written into a header or a log
-//! as it is. Source routes, empty quoted local parts and 8-bit addresses are refused (there is no SMTPUTF8 yet). RFC
-//! 5321 §4.1.2, §4.1.3.
+//! Invariant: what is taken is UTF-8 without control characters, so that it may be written into a header or a log as it
+//! is; whether it may be more than ASCII is asked elsewhere ([`Mailbox::is_ascii`]). Source routes and empty quoted local
+//! parts are refused; that a U-label is a valid one is not looked at, for it only has to match a domain of ours.
+//! RFC 5321 §4.1.2, §4.1.3, RFC 6531 §3.3.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::from_utf8;
 
 use memchr::memchr;
 
+use super::punycode;
 use crate::limits::SMTP_PATH_BYTES_MAX;
 
 /// An address as the client wrote it.
@@ -29,6 +31,17 @@ impl<'a> Mailbox<'a> {
             Some(b'\\') => octets.next(),
             octet => octet,
         })
+    }
+
+    /// Whether it needs no SMTPUTF8.
+    pub fn is_ascii(&self) -> bool {
+        self.local.is_ascii() && self.domain.is_ascii()
+    }
+
+    /// The domain in ASCII, its U-labels as A-labels (RFC 5890 §2.3.2.1).
+    pub fn ascii_domain(&self) -> String {
+        let labels: Vec<String> = self.domain.split('.').map(punycode::a_label).collect();
+        labels.join(".")
     }
 
     /// Writes `local@domain` as the client wrote it.
@@ -68,13 +81,34 @@ pub(super) fn mailbox(text: &[u8]) -> Option<Mailbox<'_>> {
     if text.eq_ignore_ascii_case("postmaster") {
         return Some(Mailbox { local: text, domain: "" });
     }
-    let at = local_part(text.as_bytes())?;
+    let at = local_part(text.as_bytes()).filter(|_| is_text(text))?;
     let (local, rest) = text.split_at(at);
     let domain = rest.strip_prefix('@')?;
-    (is_domain(domain.as_bytes()) || is_address_literal(domain)).then_some(Mailbox { local, domain })
+    (is_utf8_domain(domain) || is_address_literal(domain)).then_some(Mailbox { local, domain })
 }
 
-/// `Local-part = Dot-string / Quoted-string`: its length.
+/// Whether what goes beyond ASCII is neither control nor space: RFC 6531 §3.3 adds all of `UTF8-non-ascii`, whose C1
+/// controls and line separators are no help to anybody.
+pub(super) fn is_text(text: &str) -> bool {
+    text.chars().all(|character| character.is_ascii() || !(character.is_control() || character.is_whitespace()))
+}
+
+/// `sub-domain =/ U-label`: labels of ASCII as ever, others of at most 63 octets too.
+fn is_utf8_domain(text: &str) -> bool {
+    text.len() <= 255
+        && text.split('.').all(|label| {
+            let odd = |character: char| character.is_ascii() && !character.is_ascii_alphanumeric() && character != '-';
+            is_domain(label.as_bytes())
+                || !label.is_ascii()
+                    && label.len() <= 63
+                    && is_text(label)
+                    && !label.contains(odd)
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+        })
+}
+
+/// `Local-part = Dot-string / Quoted-string`: its length. Within it stand all that [`is_text`] lets pass.
 fn local_part(text: &[u8]) -> Option<usize> {
     if text.first() == Some(&b'"') {
         return quoted_string(text);
@@ -83,7 +117,7 @@ fn local_part(text: &[u8]) -> Option<usize> {
     text[..length].split(|&byte| byte == b'.').all(is_atom).then_some(length)
 }
 
-/// `Quoted-string = DQUOTE *(%d32-33 / %d35-91 / %d93-126 / "\" %d32-126) DQUOTE`, here not empty.
+/// `Quoted-string = DQUOTE *(%d32-33 / %d35-91 / %d93-126 / UTF8-non-ascii / "\" %d32-126) DQUOTE`, here not empty.
 fn quoted_string(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -92,15 +126,16 @@ fn quoted_string(text: &[u8]) -> Option<usize> {
             b'"' => return None,
             b'\\' if matches!(text.get(at + 1)?, 32..=126) => 2,
             b'\\' => return None,
-            32..=126 => 1,
+            32..=126 | 128.. => 1,
             _ => return None,
         };
     }
 }
 
-/// `Atom = 1*atext` (RFC 5322 §3.2.3)
+/// `Atom = 1*atext` (RFC 5322 §3.2.3), `atext =/ UTF8-non-ascii`
 fn is_atom(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(byte))
+    let of_atom = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"!#$%&'*+-/=?^_`{|}~".contains(byte);
+    !text.is_empty() && text.iter().all(of_atom)
 }
 
 /// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`; an underscore is taken, for hosts have
@@ -186,9 +221,14 @@ mod tests {
             "a@[IPv6:1]",
             "a@[x]",
             "a@[1.2.3.4",
-            "ü@x",
-            "a@ü",
-            "\"ü\"@x",
+            "ü\u{85}@x",
+            "a\u{2028}@x",
+            "a@ü\u{a0}",
+            "a@-ü",
+            "a@ü-",
+            "a@ü_",
+            "a@ü..x",
+            "\"\\ü\"@x",
             "a\t@x",
             "a(c)@x",
             "a@x\r",

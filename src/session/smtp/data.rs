@@ -1,30 +1,80 @@
-//! DATA (RFC 5321 §4.1.1.4): the message from the connection into a spool, through delivery, to `250`.
+//! DATA (RFC 5321 §4.1.1.4): the message from the connection into a spool.
 //!
 //! Only CRLF.CRLF ends it; a message with a bare CR, a bare LF or a NUL is read to that end and refused. Return-Path and
-//! Received go in front of it (RFC 5321 §4.4).
+//! Received go in front of it (RFC 5321 §4.4). An [`Arrival`] is the same for BDAT (`chunk`); what becomes of it when it
+//! is whole is `outcome`'s business.
 
 use std::io;
 
+use super::outcome::{Reply, storage};
 use super::{Dialogue, Next, Session};
 use crate::limits;
 use crate::net::Fill;
 use crate::proto::calendar::write_header_date;
 use crate::proto::smtp::{DataFramer, DataPiece};
-use crate::session;
-use crate::store::{AccountId, Body, Date, DeliveryEnvelope, Error, Flags, NewMessage, Spool};
+use crate::store::Spool;
 
-/// A reply: its code, enhanced code and text.
-type Reply = (u16, &'static str, &'static str);
-
-const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server takes");
-const TOO_MANY: Reply = (452, "4.5.3", "Too many recipients for a message of this size");
+pub(super) const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server takes");
+const UNSAVED: Reply = (451, "4.3.0", "Try again later");
 const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
 
-pub(super) fn storage(error: &Error) -> Reply {
-    tracing::warn!(%error, "the store refused a message");
-    match error {
-        Error::Full => (452, "4.3.1", "No room, try again later"),
-        _ => (451, "4.3.0", "The mail store can't take it now, try again later"),
+/// A message that is arriving.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    id: String,
+    framer: DataFramer,
+    /// `None` once the message is refused: nothing of it is kept while the rest is read.
+    spool: Option<Spool>,
+    /// Why it is refused when it has come to its end.
+    refused: Option<Reply>,
+    largest: u64,
+}
+
+impl Arrival {
+    /// Its id in traces and replies.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Octets of text so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.framer.bytes()
+    }
+
+    /// Takes what `input` holds of the text: octets to consume, and whether the final dot was among them.
+    pub(super) async fn take(&mut self, input: &[u8]) -> (usize, bool) {
+        match self.framer.next(input) {
+            DataPiece::Partial => (0, false),
+            DataPiece::End { consumed, .. } => (consumed, true),
+            DataPiece::Text { text, consumed } => {
+                if let Some(spool) = &mut self.spool {
+                    self.refused = match spool.write(text).await {
+                        _ if self.framer.bytes() > self.largest => Some(TOO_LARGE),
+                        _ if self.framer.received() > limits::RECEIVED_MAX => Some(LOOP),
+                        Ok(()) => None,
+                        Err(error) => Some(storage(&error)),
+                    };
+                    if self.refusal().is_some() {
+                        self.spool = None;
+                    }
+                }
+                (consumed, false)
+            }
+        }
+    }
+
+    /// Why it is refused already.
+    pub(super) fn refusal(&self) -> Option<Reply> {
+        self.framer.violation().map(|violation| violation.reply()).or(self.refused)
+    }
+
+    /// The whole message, or why it is refused.
+    pub(super) fn end(mut self) -> Result<Spool, Reply> {
+        self.framer.end();
+        match (self.refusal(), self.spool) {
+            (None, Some(spool)) => Ok(spool),
+            (refusal, _) => Err(refusal.unwrap_or(UNSAVED)),
+        }
     }
 }
 
@@ -32,12 +82,34 @@ impl Dialogue {
     pub(super) fn may_send_data(&mut self) -> Next {
         match &self.transaction {
             None => self.idly(503, "5.5.1", "MAIL and RCPT come first"),
-            Some(transaction) if transaction.recipients.is_empty() => self.idly(554, "5.5.1", "No valid recipients"),
+            Some(transaction) if transaction.arrival.is_some() => {
+                // RFC 3030 §2: DATA and BDAT don't mix; what came in chunks is forgotten.
+                self.transaction = None;
+                self.idly(503, "5.5.1", "The message has begun with BDAT: the transaction is over")
+            }
+            Some(transaction) if transaction.recipients.is_empty() => {
+                let (code, enhanced, text) = self.no_recipients();
+                self.idly(code, enhanced, text)
+            }
             Some(_) => {
                 self.reply(354, "", "End the message with a line of a dot alone");
                 Next::Data
             }
         }
+    }
+
+    /// RFC 2033 §4.2: 503 in LMTP; in SMTP 554 tells what is missing (RFC 5321 §3.3).
+    pub(super) fn no_recipients(&self) -> Reply {
+        (if self.speaks_lmtp() { 503 } else { 554 }, "5.5.1", "No valid recipients")
+    }
+
+    /// Begins to take a message: its trace lines go into the spool.
+    pub(super) async fn arrive(&mut self, framer: DataFramer) -> Arrival {
+        let (trace, id) = self.trace();
+        let mut spool = self.context.store.spool();
+        let refused = spool.write(&trace).await.err().map(|error| storage(&error));
+        let spool = refused.is_none().then_some(spool);
+        Arrival { id, framer, spool, refused, largest: self.context.config.max_message_bytes }
     }
 
     /// The lines that this hop adds, and the message's id.
@@ -47,21 +119,14 @@ impl Dialogue {
         self.context.taken.set(taken);
         let id = format!("{now:x}-{:x}-{taken:x}", self.context.shard);
         let Some(transaction) = &self.transaction else { return (Vec::new(), id) };
-        let (name, extended) = self.hello.as_ref().map_or(("unknown", false), |hello| (&*hello.domain, hello.extended));
-        // RFC 3848: what was spoken.
-        let protocol = match (extended, self.wire.is_tls(), self.identity.is_some()) {
-            (false, _, _) => "SMTP",
-            (true, false, false) => "ESMTP",
-            (true, true, false) => "ESMTPS",
-            (true, false, true) => "ESMTPA",
-            (true, true, true) => "ESMTPSA",
-        };
+        let name = self.hello.as_ref().map_or("unknown", |hello| &*hello.domain);
+        let protocol = self.protocol(transaction.utf8);
         let network = self.visit.peer.network();
         let address = if network.is_ipv6() { format!("[IPv6:{network}]") } else { format!("[{network}]") };
         let host = &self.context.config.hostname;
         // One recipient may be named; several would tell them of each other.
         let one = match transaction.recipients.as_slice() {
-            [(recipient, _)] => format!("\r\n\tfor <{recipient}>"),
+            [recipient] => format!("\r\n\tfor <{}>", recipient.path),
             _ => String::new(),
         };
         let mut out = format!(
@@ -74,107 +139,42 @@ impl Dialogue {
         (out, id)
     }
 
-    async fn finish(&mut self, spool: Spool, id: &str) {
-        let Some(transaction) = self.transaction.take() else { return };
-        let mut accounts: Vec<AccountId> = transaction.recipients.iter().map(|(_, account)| *account).collect();
-        accounts.sort_unstable();
-        accounts.dedup();
-        let result = match spool.finish().await {
-            Ok(body) if body.len() as u64 * accounts.len() as u64 > limits::TRANSACTION_BYTES_MAX => Err(TOO_MANY),
-            Ok(body) => self.deliver(body, *transaction, &accounts).await,
-            Err(error) => Err(storage(&error)),
+    /// What was spoken, by the names of RFC 3848 and, with SMTPUTF8, RFC 6531 §4.3.
+    fn protocol(&self, utf8: bool) -> String {
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let name = match (self.speaks_lmtp(), utf8, extended) {
+            (true, true, _) => "UTF8LMTP",
+            (true, false, _) => "LMTP",
+            (false, true, _) => "UTF8SMTP",
+            (false, false, true) => "ESMTP",
+            (false, false, false) => return "SMTP".to_owned(),
         };
-        match result {
-            Ok(()) => {
-                tracing::info!(id, client = %self.visit.peer.client, recipients = accounts.len(), "delivered");
-                self.idle_commands = 0;
-                self.reply(250, "2.0.0", &format!("OK id={id}"));
-            }
-            Err((code, enhanced, text)) => self.reply(code, enhanced, text),
-        }
-    }
-
-    async fn deliver(
-        &mut self,
-        body: Body,
-        transaction: super::Transaction,
-        accounts: &[AccountId],
-    ) -> Result<(), Reply> {
-        self.all_have_room(body.len() as u64, &transaction).await?;
-        let Some(structure) = session::structure(&self.context, &body).await else {
-            return Err((451, "4.3.0", "The message could not be taken apart"));
-        };
-        let now = (self.context.clock)();
-        let message = NewMessage {
-            body,
-            structure,
-            internal_date: Date { seconds: now, offset_minutes: 0 },
-            saved_at: now,
-            flags: Flags::NONE,
-            keywords: Vec::new(),
-            delivery: Some(DeliveryEnvelope {
-                return_path: transaction.reverse_path,
-                recipients: transaction.recipients.into_iter().map(|(recipient, _)| recipient).collect(),
-            }),
-        };
-        self.context.delivery.deliver(message, accounts).await.map_err(|error| storage(&error))
+        let tls = if self.wire.is_tls() { "S" } else { "" };
+        let authenticated = if self.identity.is_some() { "A" } else { "" };
+        format!("{name}{tls}{authenticated}")
     }
 }
 
 impl Session {
     pub(super) async fn data(&mut self) -> io::Result<Next> {
-        let (trace, id) = self.dialogue.trace();
-        let mut spool = Some(self.dialogue.context.store.spool());
-        let mut refused = None;
-        if let Some(open) = &mut spool
-            && let Err(error) = open.write(&trace).await
-        {
-            refused = Some(storage(&error));
-        }
-        let mut framer = DataFramer::default();
-        let largest = self.dialogue.context.config.max_message_bytes;
+        let mut arrival = self.dialogue.arrive(DataFramer::default()).await;
         loop {
-            match framer.next(self.input.octets()) {
-                DataPiece::Partial => {
-                    if let Some(next) = self.wait_for_text().await? {
-                        return Ok(next);
-                    }
-                }
-                DataPiece::Text { text, consumed } => {
-                    if refused.is_none()
-                        && let Some(open) = &mut spool
-                    {
-                        refused = match open.write(text).await {
-                            _ if framer.bytes() > largest => Some(TOO_LARGE),
-                            _ if framer.received() > limits::RECEIVED_MAX => Some(LOOP),
-                            Ok(()) => None,
-                            Err(error) => Some(storage(&error)),
-                        };
-                    }
-                    if refused.is_some() {
-                        spool = None;
-                    }
-                    self.input.consume(consumed);
-                }
-                DataPiece::End { consumed, violation } => {
-                    self.input.consume(consumed);
-                    let refused = violation.map(|violation| violation.reply()).or(refused);
-                    match (refused, spool) {
-                        (None, Some(spool)) => self.dialogue.finish(spool, &id).await,
-                        (refused, _) => {
-                            self.dialogue.transaction = None;
-                            let (code, enhanced, text) = refused.unwrap_or((451, "4.3.0", "Try again later"));
-                            self.dialogue.reply(code, enhanced, text);
-                        }
-                    }
-                    return Ok(Next::Command);
-                }
+            let (consumed, over) = arrival.take(self.input.octets()).await;
+            self.input.consume(consumed);
+            if over {
+                self.dialogue.finish(arrival).await?;
+                return Ok(Next::Command);
+            }
+            if consumed == 0
+                && let Some(next) = self.wait_for_text().await?
+            {
+                return Ok(next);
             }
         }
     }
 
     /// `Some`: the dialogue is over.
-    async fn wait_for_text(&mut self) -> io::Result<Option<Next>> {
+    pub(super) async fn wait_for_text(&mut self) -> io::Result<Option<Next>> {
         let dialogue = &mut self.dialogue;
         dialogue.wire.flush().await?;
         dialogue.wire.set_deadline(dialogue.visit.endpoint.idle_timeout());

@@ -1,4 +1,4 @@
-//! EHLO and HELO (RFC 5321 §4.1.1.1).
+//! EHLO and HELO (RFC 5321 §4.1.1.1), and LMTP's LHLO (RFC 2033 §4.1).
 //!
 //! The name that the client gives is kept for the Received line and checked for nothing else. What is offered depends on
 //! TLS and on the listener, so it is written anew each time.
@@ -19,7 +19,12 @@ impl Dialogue {
             return Next::Command;
         }
         let size = format!("SIZE {}", self.context.config.max_message_bytes);
-        let mut lines = vec![host.as_str(), &size, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
+        let mut lines =
+            vec![host.as_str(), &size, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "SMTPUTF8"];
+        let esmtp = self.context.config.esmtp;
+        for (name, _) in [("DSN", esmtp.dsn), ("VRFY", esmtp.vrfy)].into_iter().filter(|(_, on)| *on) {
+            lines.push(name);
+        }
         if self.offers_starttls() {
             lines.push("STARTTLS");
         }

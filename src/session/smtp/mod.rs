@@ -1,13 +1,16 @@
-//! The SMTP dialogue, between servers (25) and for users (587, 465): RFC 5321, RFC 6409.
+//! The SMTP dialogue, between servers (25) and for users (587, 465): RFC 5321, RFC 6409; and LMTP, RFC 2033.
 //!
 //! Invariants: replies go out in order and together where commands came together (PIPELINING); a transaction is forgotten
 //! whole by RSET, EHLO, STARTTLS, a delivery and any refusal of its data; `250` after the final dot means durable for every
-//! recipient; mail for domains that aren't ours is refused (`554 5.7.1`).
-//! RFC 5321, 1870 (SIZE), 2034, 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME).
+//! recipient (in LMTP: for that one); mail for domains that aren't ours is refused (`554 5.7.1`).
+//! RFC 5321, 1870 (SIZE), 2034, 2920 (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS), 3461 (DSN), 4954 (AUTH), 6152
+//! (8BITMIME), 6531 (SMTPUTF8).
 
 mod auth;
+mod chunk;
 mod data;
 mod hello;
+mod outcome;
 mod room;
 mod transaction;
 
@@ -17,7 +20,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Peer};
+use super::{Context, Ended, Endpoint, Peer, Protocol};
 use crate::limits;
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
@@ -55,6 +58,7 @@ enum Next {
     Command,
     StartTls,
     Data,
+    Chunk { bytes: u64, last: bool },
     Authenticate(Exchange, &'static str),
     Over,
 }
@@ -117,6 +121,7 @@ impl Session {
             let next = match next {
                 Next::StartTls => self.start_tls().await?,
                 Next::Data => Box::pin(self.data()).await?,
+                Next::Chunk { bytes, last } => Box::pin(self.chunk(bytes, last)).await?,
                 Next::Authenticate(exchange, challenge) => Box::pin(self.authenticate(exchange, challenge)).await?,
                 other => other,
             };
@@ -155,7 +160,8 @@ impl Dialogue {
     fn greet(&mut self) {
         let text = self.visit.greeting(&self.wire);
         // RFC 5321 §4.2: the name of the host comes first.
-        let greeting = format!("{} ESMTP {text}", self.context.config.hostname);
+        let protocol = if self.speaks_lmtp() { "LMTP" } else { "ESMTP" };
+        let greeting = format!("{} {protocol} {text}", self.context.config.hostname);
         self.reply(220, "", &greeting);
     }
 
@@ -192,17 +198,30 @@ impl Dialogue {
         };
         let harmless = matches!(
             command,
-            Command::Noop | Command::Ehlo { .. } | Command::Helo { .. } | Command::StartTls | Command::Quit
+            Command::Noop
+                | Command::Ehlo { .. }
+                | Command::Helo { .. }
+                | Command::Lhlo { .. }
+                | Command::StartTls
+                | Command::Quit
+                // Refused where its octets are read away.
+                | Command::Bdat { .. }
         );
         if self.lacks_tls() && !harmless {
             return Ok(self.idly(530, "5.7.0", "Must issue a STARTTLS command first"));
         }
         Ok(match command {
-            Command::Ehlo { domain } => self.hello(domain, true),
+            // RFC 2033 §4.1: LHLO alone in LMTP, and only there.
+            Command::Ehlo { .. } | Command::Helo { .. } if self.speaks_lmtp() => {
+                self.idly(500, "5.5.1", "This is LMTP: say LHLO")
+            }
+            Command::Lhlo { .. } if !self.speaks_lmtp() => self.idly(500, "5.5.1", "This is SMTP: say EHLO"),
+            Command::Ehlo { domain } | Command::Lhlo { domain } => self.hello(domain, true),
             Command::Helo { domain } => self.hello(domain, false),
-            Command::Mail { from, size, .. } => self.mail(from, size),
-            Command::Rcpt { to } => self.rcpt(to).await,
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Command::Data => self.may_send_data(),
+            Command::Bdat { bytes, last } => Next::Chunk { bytes, last },
             Command::Auth { mechanism, initial } => self.may_authenticate(mechanism, initial).await?,
             Command::StartTls => self.may_start_tls(),
             Command::Quit => {
@@ -215,14 +234,24 @@ impl Dialogue {
             }
             Command::Noop => self.idly(250, "2.0.0", "OK"),
             Command::Help => self.idly(214, "2.0.0", "RFC 5321"),
-            Command::Vrfy { .. } => self.idly(252, "2.5.2", "Send mail and see"),
+            Command::Vrfy { name, .. } => self.verify(name).await,
             Command::Expn { .. } => self.idly(502, "5.5.1", "EXPN is off"),
-            Command::Lhlo { .. } => self.idly(500, "5.5.1", "This is SMTP: say EHLO"),
         })
     }
 
     fn malformed(&mut self, error: ParseError) -> Next {
-        self.idly(error.code(), error.enhanced(), error.text())
+        let next = self.idly(error.code(), error.enhanced(), error.text());
+        // How many octets follow that are no commands, nobody knows.
+        if error == ParseError::ChunkSize { Next::Over } else { next }
+    }
+
+    fn speaks_lmtp(&self) -> bool {
+        self.visit.endpoint.protocol == Protocol::Lmtp
+    }
+
+    /// A listener for users, and a stranger.
+    fn may_not_speak(&self) -> bool {
+        self.identity.is_none() && !self.visit.endpoint.listener.anonymous
     }
 
     /// A reply to a command that does nothing: a client may have so many of them.

@@ -1,15 +1,14 @@
 //! Room in the mailboxes of the recipients: what is said where a quota leaves none.
 //!
 //! At RCPT with the size that was declared (RFC 1870 §3), so that the other recipients get their mail; once more when the
-//! message is there, since its size may not have been declared, or declared too small. Then it is all or none: what is
-//! sent again is delivered to nobody twice. No answer hangs on mail that is already in the mailbox: it stays.
+//! message is there, since its size may not have been declared, or declared too small. Then it is all or none in SMTP: what is
+//! sent again is delivered to nobody twice; in LMTP each recipient is told. No answer hangs on mail that is already in the mailbox: it stays.
 
-use super::data::storage;
+use std::collections::BTreeMap;
+
+use super::outcome::{Reply, storage};
 use super::{Dialogue, Transaction};
 use crate::store::AccountId;
-
-/// A reply: its code, enhanced code and text.
-type Reply = (u16, &'static str, &'static str);
 
 /// RFC 3463 §3.3: mailbox full. For the time being: nothing is lost while its owner makes room.
 const FULL: Reply = (452, "4.2.2", "The mailbox is full, try again later");
@@ -33,16 +32,20 @@ impl Dialogue {
         }
     }
 
-    /// Whether all recipients have room for a message of that size; where not, what is said for the whole.
-    pub(super) async fn all_have_room(&self, octets: u64, transaction: &Transaction) -> Result<(), Reply> {
+    /// Those of the transaction's accounts that a message of that size would fill beyond their quota, and what they are
+    /// told. In SMTP one of them is enough to refuse the whole: for good only where it would be so for everybody.
+    pub(super) async fn without_room(
+        &self,
+        octets: u64,
+        transaction: &Transaction,
+    ) -> Result<BTreeMap<AccountId, Reply>, Reply> {
         let Transaction { recipients, quotas, .. } = transaction;
-        match self.context.delivery.without_room(octets, quotas).await {
-            Ok(full) if full.is_empty() => Ok(()),
-            Ok(_) if recipients.len() == quotas.len() && quotas.iter().all(|&(_, quota)| octets > quota) => {
-                Err(TOO_LARGE)
-            }
-            Ok(_) => Err(FULL),
-            Err(error) => Err(storage(&error)),
+        let full = self.context.delivery.without_room(octets, quotas).await.map_err(|error| storage(&error))?;
+        let hopeless = |account: &AccountId| quotas.iter().any(|(of, quota)| of == account && octets > *quota);
+        if !self.speaks_lmtp() && !full.is_empty() {
+            let all = recipients.iter().all(|recipient| hopeless(&recipient.account));
+            return Err(if all { TOO_LARGE } else { FULL });
         }
+        Ok(full.into_iter().map(|account| (account, if hopeless(&account) { TOO_LARGE } else { FULL })).collect())
     }
 }
