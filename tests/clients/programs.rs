@@ -33,7 +33,7 @@ pub fn script(name: &str) -> String {
 }
 
 /// A message that uses what is easily damaged: 8-bit text, dots at line starts, trailing blanks, long lines, empty lines.
-fn delicate(subject: &str) -> Vec<u8> {
+pub fn delicate(subject: &str) -> Vec<u8> {
     let mut message = numbered(subject, 3);
     message.extend_from_slice(b"\r\n.\r\n..\r\n.leading dot\r\ntrailing blanks  \t\r\n");
     message.extend_from_slice("Grüße aus Köln, 8-bit\r\n".as_bytes());
