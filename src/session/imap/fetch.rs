@@ -100,7 +100,7 @@ impl Dialogue {
         if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
             Box::pin(self.set_seen(wanted.uids, &mut cursor)).await;
         }
-        self.tell(command::tells_expunge(tagged));
+        self.tell_for(tagged);
         match &cursor.failed {
             None => self.answer(tagged.tag, "OK FETCH completed"),
             Some(error) => self.answer(tagged.tag, refusal(error)),

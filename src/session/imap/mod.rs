@@ -84,6 +84,8 @@ struct Dialogue {
     since: Instant,
     commands: u32,
     failures: u32,
+    /// How many keywords of the selected mailbox the client was told of.
+    keywords_told: usize,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl Session {
             since,
             commands: 0,
             failures: 0,
+            keywords_told: 0,
         };
         Session { input, dialogue }
     }

@@ -7,22 +7,20 @@ use std::io;
 
 use super::expunge::inclusive;
 use super::tell::{refusal, write_flags};
-use super::{Dialogue, State, command, flags};
+use super::{Dialogue, State, flags};
 use crate::net::Arena;
 use crate::proto::imap::{Command, Range, SequenceSet, StoreAction, Tagged};
 use crate::store::{FlagOp, View};
 
-/// The UIDs that a set of the client's means: itself, or those of its message numbers. `None`: a number beyond EXISTS.
+/// The UIDs that a set of the client's means: itself, or those of its message numbers. `None`: a number beyond EXISTS, but for a
+/// range that has `*` as its other end: `1:*` is all of an empty mailbox too.
 pub(super) fn uid_ranges<'a>(view: &View, set: SequenceSet<'_>, uid: bool, arena: &'a Arena) -> Option<&'a [Range]> {
     let exists = view.exists();
     if uid {
         return Some(set.resolve(arena, view.uid_of(exists).unwrap_or(0)));
     }
-    if set
-        .0
-        .iter()
-        .any(|range| [range.first, range.last].iter().any(|number| *number != Range::LAST && *number > exists))
-    {
+    let beyond = |range: &Range| range.first.max(range.last) != Range::LAST && range.first.max(range.last) > exists;
+    if set.0.iter().any(beyond) {
         return None;
     }
     let uid_of = |seq| view.uid_of(seq).unwrap_or(0);
@@ -36,12 +34,13 @@ impl Dialogue {
     pub(super) async fn store(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
         let text = match self.change_flags(tagged, arena).await {
             Ok(uids) => {
+                self.tell_keywords();
                 self.tell_stored(tagged, uids).await?;
                 "OK STORE completed"
             }
             Err(text) => text,
         };
-        self.tell(command::tells_expunge(tagged));
+        self.tell_for(tagged);
         self.answer(tagged.tag, text);
         Ok(())
     }
