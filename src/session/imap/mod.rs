@@ -14,6 +14,7 @@ mod append;
 mod authenticate;
 mod capability;
 mod command;
+mod criteria;
 mod expunge;
 mod fetch;
 mod flags;
