@@ -7,7 +7,7 @@ use super::{Dialogue, State};
 
 /// Writes the capabilities, `IMAP4rev1` first. `starttls`: TLS may be started here; `password`: it may be sent now.
 pub(super) fn write(out: &mut Vec<u8>, authenticated: bool, starttls: bool, password: bool) {
-    out.extend_from_slice(b"IMAP4rev1 LITERAL+ SASL-IR IDLE UNSELECT");
+    out.extend_from_slice(b"IMAP4rev1 LITERAL+ SASL-IR IDLE UNSELECT UIDPLUS MOVE");
     if authenticated {
         return;
     }

@@ -28,6 +28,9 @@ fn when(command: &Command<'_>) -> When {
         Command::Fetch { .. }
         | Command::Store { .. }
         | Command::Search(_)
+        | Command::Copy { .. }
+        | Command::Move { .. }
+        | Command::Check
         | Command::Expunge { .. }
         | Command::Close
         | Command::Unselect => When::Selected,
@@ -44,7 +47,12 @@ pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'stat
     }
 }
 
-/// Whether EXPUNGE may be told before the command's tagged response.
+/// Whether EXPUNGE may be told before the command's tagged response. COPY is held to the same: clients send the STORE that
+/// marks the originals behind it without waiting, by the same numbers.
 pub(super) fn tells_expunge(tagged: &Tagged<'_>) -> bool {
-    tagged.uid || !matches!(tagged.command, Command::Fetch { .. } | Command::Store { .. } | Command::Search(_))
+    tagged.uid
+        || !matches!(
+            tagged.command,
+            Command::Fetch { .. } | Command::Store { .. } | Command::Search(_) | Command::Copy { .. }
+        )
 }

@@ -8,12 +8,13 @@
 //! - NOOP and FETCH run without allocating; the other commands are boxed, so that a waiting session is small.
 //! - After authentication the session goes on where its user lives ([`Ended::Move`]), before its next command.
 //!
-//! RFC 3501, 2177 (IDLE), 3691 (UNSELECT), 4959 (SASL-IR), 7888 (LITERAL+).
+//! RFC 3501, 2177 (IDLE), 3691 (UNSELECT), 4315 (UIDPLUS), 4959 (SASL-IR), 6851 (MOVE), 7888 (LITERAL+).
 
 mod append;
 mod authenticate;
 mod capability;
 mod command;
+mod copy;
 mod criteria;
 mod expunge;
 mod fetch;
@@ -21,6 +22,7 @@ mod flags;
 mod idle;
 mod list;
 mod mailbox;
+mod quota;
 mod search;
 mod section;
 mod select;
@@ -395,6 +397,8 @@ impl Dialogue {
             Command::Status { mailbox, items } => self.status(tagged.tag, mailbox, items).await,
             Command::Store { .. } => self.store(&tagged, arena).await?,
             Command::Search(search) => self.search(&tagged, search, arena).await?,
+            Command::Copy { .. } | Command::Move { .. } => self.copy(&tagged, arena).await,
+            Command::Check => self.check(tagged.tag),
             Command::Expunge { uids } => self.expunge(tagged.tag, uids, arena).await,
             Command::Close => self.close(tagged.tag).await,
             Command::Unselect => self.unselect(tagged.tag),
