@@ -282,8 +282,9 @@ pub const REFUSED_LOGIN_PAUSE: Duration = Duration::from_millis(500);
 
 /// After so long a session lets others run, and the driver background tasks.
 pub const SESSION_SLICE: Duration = Duration::from_micros(200);
-/// Keys of one SEARCH that look into texts: a message's search text has at most 4 MiB, which such a key scans once (an estimate of half a millisecond, not measured).
-pub const SEARCH_TEXT_KEYS_MAX: usize = 32;
+/// Keys of one SEARCH that look into messages: two a level of [`NESTING_MAX`], so that a chain of OR as deep as it may be has
+/// one in each. Others run between two of them; each scans a search text, of at most 4 MiB, once.
+pub const SEARCH_CONTENT_KEYS_MAX: usize = 2 * NESTING_MAX;
 
 /// Octets of a message times its recipients: each account keeps a copy of its own, and one DATA may not fill the disk.
 pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;

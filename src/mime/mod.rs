@@ -3,7 +3,7 @@
 //! Every octet string is a message and has a structure: nothing is refused, what can't be taken apart is a leaf, what
 //! passes a limit is opaque. Time is linear in the size of the message, and memory is bounded by it and `limits.rs`.
 //! Offsets are 32-bit: of a message over 4 GiB the first 4 GiB are told, and no other is accepted.
-//! What is not done: no line end is changed, no date read, no markup taken out of the search text.
+//! What is not done: no line end is changed, no markup taken out of the search text.
 //! RFC 5322, 2045, 2046, 2047, 2231; RFC 3501 §6.4.5, §7.4.2; RFC 5256 §2.1.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod header;
 mod address;
 mod bodystructure;
 mod boundaries;
+mod date;
 mod entity;
 mod envelope;
 mod identifiers;
@@ -31,9 +32,11 @@ mod tests;
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use address::{Address, addresses};
+pub use date::{SentDate, sent_date};
 pub use section::{Content, Parts, range, section};
-pub use text::{field as fold_field, fold};
+pub use text::{body as body_text, field as fold_field, fold};
 pub use transfer::decode;
+pub use words::{CHARSETS, CharsetError, decode_charset};
 
 use crate::limits::{MIME_ADDRESSES_MAX, MIME_TEXT_BYTES_MAX};
 use entity::Entity;
@@ -47,10 +50,9 @@ pub struct Structure {
     pub envelope: Vec<u8>,
     /// The BODYSTRUCTURE as it goes over the wire.
     pub bodystructure: Vec<u8>,
-    /// The search text, folded: every header as `name: value` lines, every text body decoded.
+    /// The search text, folded: every header as `name: value` lines, every text body decoded; [`body_text`] is behind the
+    /// message's own header.
     pub text: String,
-    /// Where in `text` the message's own header ends: what follows is its body.
-    pub text_body_start: u32,
     /// Subject, decoded and folded.
     pub subject: String,
     /// From, decoded and folded.
@@ -146,15 +148,14 @@ pub fn structure(raw: &[u8]) -> Structure {
     structure.message_id = identifiers::message_id(value(b"Message-ID"));
     structure.references = identifiers::references(value(b"References"), value(b"In-Reply-To"));
 
-    (structure.text, structure.text_body_start) = search_text(raw, &parts);
+    structure.text = search_text(raw, &parts);
     structure.parts = parts;
     structure
 }
 
-/// The search text, and where the message's own header ends in it.
-fn search_text(raw: &[u8], parts: &[Part]) -> (String, u32) {
-    let mut text = text::Text::new(MIME_TEXT_BYTES_MAX);
-    let mut body_start = 0;
+/// The search text.
+fn search_text(raw: &[u8], parts: &[Part]) -> String {
+    let mut text = text::Text::new(MIME_TEXT_BYTES_MAX - 1);
     let mut digests = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
         let header = part.header(raw);
@@ -163,13 +164,13 @@ fn search_text(raw: &[u8], parts: &[Part]) -> (String, u32) {
         digests.push(entity.is(b"MULTIPART", b"DIGEST"));
         text.fields(header);
         if index == 0 {
-            body_start = text.out.len() as u32;
+            text.mark();
         }
         if part.is_text(&entity) {
             text.body(part.encoding, part.body(raw), entity.parameters.whole(b"charset").as_deref());
         }
     }
-    (text.out, body_start)
+    text.out
 }
 
 /// The BODY form of a structure: BODYSTRUCTURE without extension data.

@@ -2,11 +2,20 @@
 //!
 //! Headers come as `name: value` lines with encoded words read, text parts follow as they are without their encoding and
 //! charset; markup stays. All stops at a bound. Search keys pass the same [`fold`], so that a search is a
-//! comparison of octets. RFC 3501 §6.4.4 (TEXT, BODY, HEADER).
+//! comparison of octets. Behind the message's own header stands [`MARK`], which folding lets through nowhere: no key
+//! matches across it, and what follows it is the body. RFC 3501 §6.4.4 (TEXT, BODY, HEADER).
 
 use super::header::{self, unfold};
 use super::{Encoding, transfer, words};
 use crate::limits::MIME_FIELD_TEXT_BYTES_MAX;
+
+/// Ends the message's own header in its search text; where it comes in mail it becomes a space.
+const MARK: char = '\u{1}';
+
+/// What of a search text is the body: all of it where the text is from before there was a mark.
+pub fn body(text: &str) -> &str {
+    memchr::memchr(MARK as u8, text.as_bytes()).map_or(text, |mark| &text[mark + 1..])
+}
 
 /// Lower case, character by character (no context as of the final sigma); white space stays as it is.
 pub fn fold(text: &str) -> String {
@@ -37,9 +46,11 @@ impl Text {
             let start = self.out.len();
             self.out.push_str(&text[..text.len().min(self.room())]);
             self.out[start..].make_ascii_lowercase();
+            self.blank_marks(start);
             return;
         }
         for character in text.chars() {
+            let character = if character == MARK { ' ' } else { character };
             for lower in character.to_lowercase() {
                 if lower.len_utf8() > self.room() {
                     // Nothing shorter may follow: the text is a prefix.
@@ -49,6 +60,21 @@ impl Text {
                 self.out.push(lower);
             }
         }
+    }
+
+    /// Takes the marks out of what was pushed from `start` on, which is ASCII.
+    fn blank_marks(&mut self, start: usize) {
+        if memchr::memchr(MARK as u8, &self.out.as_bytes()[start..]).is_some() {
+            let blank = self.out[start..].replace(MARK, " ");
+            self.out.truncate(start);
+            self.out.push_str(&blank);
+        }
+    }
+
+    /// Ends the message's own header; there is room for it beyond the bound.
+    pub(super) fn mark(&mut self) {
+        self.bytes_max += MARK.len_utf8();
+        self.out.push(MARK);
     }
 
     /// The fields of a header.
@@ -92,6 +118,18 @@ mod tests {
     fn folding_is_by_character() {
         assert_eq!(fold("ÀÉ  \tΣΑΣ İ ẞ"), "àé  \tσασ i\u{307} ß");
         assert_eq!(fold("Plain ASCII"), "plain ascii");
+    }
+
+    #[test]
+    fn the_mark_is_behind_the_header_and_nowhere_else() {
+        assert_eq!((fold("a\u{1}B"), fold("é\u{1}B")), ("a b".to_owned(), "é b".to_owned()));
+        let mut text = Text::new(4);
+        text.push("a\u{1}bcd");
+        text.mark();
+        text.push("x");
+        assert_eq!((text.out.as_str(), body(&text.out)), ("a bc\u{1}", ""));
+        assert_eq!(body("header\u{1}body"), "body");
+        assert_eq!(body("from before there was a mark"), "from before there was a mark");
     }
 
     #[test]

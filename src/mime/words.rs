@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{REPLACEMENT, WINDOWS_1252};
+use encoding_rs::{REPLACEMENT, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 use memchr::memchr;
 
 use super::transfer;
@@ -22,6 +22,35 @@ pub(super) fn to_unicode<'a>(label: Option<&[u8]>, octets: &'a [u8]) -> Cow<'a, 
             Err(_) => WINDOWS_1252.decode_without_bom_handling(octets).0,
         },
     }
+}
+
+/// The charsets that [`decode_charset`] reads, by their usual names (RFC 3501 §6.4.4, BADCHARSET).
+pub const CHARSETS: &str = "US-ASCII UTF-8 ISO-8859-1 ISO-8859-2 ISO-8859-3 ISO-8859-4 ISO-8859-5 ISO-8859-6 ISO-8859-7 \
+    ISO-8859-8 ISO-8859-9 ISO-8859-10 ISO-8859-13 ISO-8859-14 ISO-8859-15 ISO-8859-16 windows-874 windows-1250 \
+    windows-1251 windows-1252 windows-1253 windows-1254 windows-1255 windows-1256 windows-1257 windows-1258 KOI8-R KOI8-U \
+    IBM866 macintosh x-mac-cyrillic GBK gb18030 Big5 EUC-JP ISO-2022-JP Shift_JIS EUC-KR";
+
+/// Why octets have no reading in the charset that they are said to be in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CharsetError {
+    /// A charset that is not known, or that can't be sent in a command.
+    Unknown,
+    /// Octets that the charset doesn't have.
+    Malformed,
+}
+
+/// What a client wrote, in the charset that it names. Without one, and for US-ASCII, 8-bit octets are read as in a header that
+/// doesn't name any; else strictly, since a wrong reading would find wrong mail.
+pub fn decode_charset<'a>(label: Option<&str>, octets: &'a [u8]) -> Result<Cow<'a, str>, CharsetError> {
+    let Some(label) = label.filter(|label| !label.eq_ignore_ascii_case("US-ASCII")) else {
+        return Ok(to_unicode(None, octets));
+    };
+    let known = encoding_rs::Encoding::for_label(label.as_bytes()).ok_or(CharsetError::Unknown)?;
+    // UTF-16 is full of NUL, which no command holds; the others of these have no characters of their own.
+    if [REPLACEMENT, UTF_16BE, UTF_16LE, X_USER_DEFINED].contains(&known) {
+        return Err(CharsetError::Unknown);
+    }
+    known.decode_without_bom_handling_and_without_replacement(octets).ok_or(CharsetError::Malformed)
 }
 
 /// The text of an unfolded field value, its encoded words decoded.
@@ -168,5 +197,22 @@ mod tests {
         assert_eq!(to_unicode(Some(b"koi8-r"), b"\xf2\xd5\xd3\xd8"), "Русь");
         assert_eq!(to_unicode(Some(b"utf-16"), b"\xfe\xff\x00a"), "a");
         assert_eq!(to_unicode(Some(b"iso-2022-jp"), b"\x1b$B$\"\x1b(B"), "あ");
+    }
+
+    #[test]
+    fn charsets_of_commands() {
+        for label in CHARSETS.split(' ') {
+            assert_eq!(decode_charset(Some(label), b"plain").as_deref(), Ok("plain"), "{label}");
+        }
+        let decoded = |label, octets| decode_charset(label, octets).map(Cow::into_owned);
+        assert_eq!(decoded(Some("iso-8859-15"), b"\xa4"), Ok("€".to_owned()));
+        assert_eq!(decoded(Some("koi8-r"), b"\xf2\xd5\xd3\xd8"), Ok("Русь".to_owned()));
+        assert_eq!(decoded(Some("ISO-2022-JP"), b"\x1b$B$\"\x1b(B"), Ok("あ".to_owned()));
+        assert_eq!(decoded(None, "é".as_bytes()), Ok("é".to_owned()));
+        assert_eq!(decoded(Some("us-ascii"), b"\xe9"), Ok("é".to_owned()));
+        assert_eq!(decoded(Some("utf-8"), b"\xe9"), Err(CharsetError::Malformed));
+        for label in ["utf-16", "utf-16be", "iso-2022-kr", "x-user-defined", "x-nothing", ""] {
+            assert_eq!(decoded(Some(label), b"a"), Err(CharsetError::Unknown), "{label}");
+        }
     }
 }

@@ -30,6 +30,9 @@ const IMAP: &[&[u8]] = &[
       LARGER 9 TEXT {2+}\r\n\xc3\xbc UID 4\r\n",
     b"b1 UID EXPUNGE 1,2,3:*\r\n",
     b"b2 CREATE Entw\xc3\xbcrfe\r\n",
+    b"b4 UID COPY 1:*,4 \"a &- b\"\r\n",
+    b"b5 MOVE 3,1 {5+}\r\nINBOX\r\n",
+    b"b6 SEARCH CHARSET \"ISO-8859-1\" BODY {1+}\r\n\xfc SENTSINCE 1-Feb-1994\r\n",
     b"b3 APPEND x UTF8 (~{2+}\r\n\0\n)\r\n",
     b"b4 LIST (SUBSCRIBED RECURSIVEMATCH REMOTE SPECIAL-USE) \"\" (%/a {1+}\r\n* \"&APw-\") RETURN (CHILDREN \
       STATUS (UNSEEN RECENT) SUBSCRIBED SPECIAL-USE)\r\n",

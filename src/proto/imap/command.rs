@@ -86,6 +86,16 @@ pub enum Command<'a> {
         flags: FlagList<'a>,
     },
     Search(Search<'a>),
+    Copy {
+        set: SequenceSet<'a>,
+        mailbox: &'a str,
+    },
+    /// RFC 6851.
+    Move {
+        set: SequenceSet<'a>,
+        mailbox: &'a str,
+    },
+    Check,
     /// `uids` with UID EXPUNGE (RFC 4315 §2.1).
     Expunge {
         uids: Option<SequenceSet<'a>>,

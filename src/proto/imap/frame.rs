@@ -62,8 +62,8 @@ pub enum Frame {
     },
     /// An APPEND up to its message. Parse and drop `head` bytes; where the message is wanted, send `+ ` if
     /// `synchronising`, take `size` bytes from the stream, then call [`Framer::resume_after_append`]: the rest of the
-    /// line comes as a [`Frame::Command`]. Where it is not wanted and `synchronising`, answer and go on with the next
-    /// command; else throw away `size` bytes and resume just so, or close.
+    /// line comes as a [`Frame::Command`], or as another of these where it announces more. Where it is not wanted and
+    /// `synchronising`, answer and go on with the next command; else throw away `size` bytes and resume just so, or close.
     AppendLiteral {
         /// Bytes up to the end of `{n}CRLF`.
         head: usize,
@@ -198,7 +198,7 @@ impl Framer {
             }
             Marker::Literal(marker) => (marker, marker.synchronising),
         };
-        if limits.append && !self.tail && is_message(input, self.start + marker.at) {
+        if self.tail || limits.append && is_message(input, self.start + marker.at) {
             *self = Framer::default();
             let size = u64::from(marker.size);
             return Some(Frame::AppendLiteral { head: end, size, synchronising, utf8: marker.literal8 });

@@ -151,11 +151,17 @@ fn appends() {
             command("d NOOP\r\n"),
         ]
     );
-    // A second message is an ordinary literal of the rest, for the session to refuse.
-    let stream = b"a APPEND b {1+}\r\nx {1+}\r\ny\r\n";
+    // A second message is reported too, however long, for the session to refuse.
+    let stream = b"a APPEND b {1+}\r\nx (\\Seen) {30+}\r\n123456789012345678901234567890 {1}\r\nz\r\nb NOOP\r\n";
     assert_eq!(
         all_ways(stream, &SMALL),
-        [append("a APPEND b {1+}\r\n", b"x", false, false), command(" {1+}\r\ny\r\n")]
+        [
+            append("a APPEND b {1+}\r\n", b"x", false, false),
+            append(" (\\Seen) {30+}\r\n", b"123456789012345678901234567890", false, false),
+            append(" {1}\r\n", b"z", true, false),
+            command("\r\n"),
+            command("b NOOP\r\n"),
+        ]
     );
     // Before authentication a message is a literal like others.
     let stranger = Limits { append: false, ..SMALL };

@@ -182,6 +182,7 @@ fn command<'a>(cursor: &mut Cursor<'a>, uid: bool, name: &'a str) -> Parsed<'a, 
             cursor.space()?;
             Command::Search(cursor.search()?)
         }
+        (b"COPY" | b"MOVE", _) => copy(cursor, &*upper == b"MOVE")?,
         (b"EXPUNGE", true) => {
             cursor.space()?;
             Command::Expunge { uids: Some(cursor.sequence_set()?) }
@@ -209,6 +210,7 @@ fn command<'a>(cursor: &mut Cursor<'a>, uid: bool, name: &'a str) -> Parsed<'a, 
         (b"ENABLE", _) => parse_mailbox::enable(cursor)?,
         (b"APPEND", _) => append(cursor)?,
         (b"EXPUNGE", _) => Command::Expunge { uids: None },
+        (b"CHECK", _) => Command::Check,
         (b"CLOSE", _) => Command::Close,
         (b"UNSELECT", _) => Command::Unselect,
         _ => Command::Unknown(name),
@@ -304,6 +306,14 @@ fn store<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
         _ => cursor.bare_flags()?,
     };
     Ok(Command::Store { set, action, silent, flags })
+}
+
+/// `copy = "COPY" SP sequence-set SP mailbox`; `move` is alike (RFC 6851 §6).
+fn copy<'a>(cursor: &mut Cursor<'a>, moves: bool) -> Parsed<'a, Command<'a>> {
+    cursor.space()?;
+    let set = cursor.sequence_set()?;
+    let mailbox = argument(cursor)?;
+    Ok(if moves { Command::Move { set, mailbox } } else { Command::Copy { set, mailbox } })
 }
 
 #[cfg(test)]

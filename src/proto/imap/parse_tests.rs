@@ -41,6 +41,7 @@ fn commands_without_arguments() {
         ("Logout", Command::Logout),
         ("STARTTLS", Command::StartTls),
         ("EXPUNGE", Command::Expunge { uids: None }),
+        ("CHECK", Command::Check),
         ("CLOSE", Command::Close),
         ("UNSELECT", Command::Unselect),
         ("IDLE", Command::Idle),
@@ -52,7 +53,7 @@ fn commands_without_arguments() {
     }
     is_command("a XYZZY 1 (2 \"", Command::Unknown("XYZZY"));
     is_command("a authenticated x", Command::Unknown("authenticated"));
-    is_command("a UID COPY 1 x", Command::Unknown("COPY"));
+    is_command("a UID CHECK", Command::Unknown("CHECK"));
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn append_heads() {
         ("a APPEND INBOX \r\n", ErrorKind::Literal),
         ("a APPEND INBOX foo {3}\r\n", ErrorKind::Literal),
         ("a APPEND INBOX \"\" {3}\r\n", ErrorKind::DateTime),
-        ("a APPEND INBOX (\\Foo) {3}\r\n", ErrorKind::Flag),
+        ("a APPEND INBOX (\\) {3}\r\n", ErrorKind::Flag),
         ("a APPEND INBOX {3}\r\nabc\r\n", ErrorKind::Trailing),
         ("a NOOP\r\n", ErrorKind::Trailing),
     ] {
@@ -294,7 +295,7 @@ fn stores() {
         let set = SequenceSet(&[range(2, 4)]);
         let expected = Command::Store { set, action, silent, flags };
         is_command(&format!("a STORE 2:4 {item} (\\Deleted \\SEEN $Junk x)"), expected);
-        is_command(&format!("a STORE 2:4 {item} \\Deleted $Junk \\Seen $JUNK \\Recent x "), expected);
+        is_command(&format!("a STORE 2:4 {item} \\Deleted $Junk \\Seen $JUNK \\Recent \\Extension x "), expected);
         is_command(
             &format!("a STORE 2:4 {item} ()"),
             Command::Store { set, action, silent, flags: FlagList::default() },
@@ -305,7 +306,8 @@ fn stores() {
         ("1 FLAGS ", ErrorKind::Flag),
         ("1 FLAG (x)", ErrorKind::StoreAction),
         ("1 +-FLAGS (x)", ErrorKind::StoreAction),
-        ("1 FLAGS (\\Foo)", ErrorKind::Flag),
+        ("1 FLAGS (\\)", ErrorKind::Flag),
+        ("1 FLAGS (\\Foo\\)", ErrorKind::Flag),
         ("1 FLAGS (\\*)", ErrorKind::Flag),
         ("1 FLAGS (\\Seen", ErrorKind::Flag),
         ("1 FLAGS (a%)", ErrorKind::Keyword),
@@ -421,6 +423,36 @@ fn uid_commands() {
     }
     is_refused("a UID", ErrorKind::Space);
     is_refused("a UID EXPUNGE", ErrorKind::Space);
+}
+
+#[test]
+fn copies_and_moves() {
+    let set = SequenceSet(&[range(2, 4), range(Range::LAST, Range::LAST)]);
+    is_command("a COPY 2:4,* MEETING", Command::Copy { set, mailbox: "MEETING" });
+    is_command("a move 2:4,* {5}\r\ninbox", Command::Move { set, mailbox: "INBOX" });
+    for text in ["a UID COPY 2:4,* \"Entw&APw-rfe\"", "a uid MOVE 2:4,* \"Entw&APw-rfe\""] {
+        with(text.as_bytes(), |parsed| match parsed {
+            Ok(Tagged { uid: true, command, .. }) => assert!(matches!(
+                command,
+                Command::Copy { set: found, mailbox } | Command::Move { set: found, mailbox }
+                    if found == set && mailbox == "Entwürfe"
+            )),
+            other => panic!("{other:?}: {text}"),
+        });
+    }
+    for (text, kind) in [
+        ("", ErrorKind::Space),
+        (" 1", ErrorKind::Space),
+        (" 1 ", ErrorKind::Astring),
+        (" x y", ErrorKind::SequenceSet),
+        (" 1 x y", ErrorKind::Trailing),
+        (" 1 &AA", ErrorKind::Mailbox),
+        (" 1 {3}\r\na\0b", ErrorKind::MailboxControl),
+    ] {
+        for name in ["COPY", "UID COPY", "MOVE", "UID MOVE"] {
+            is_refused(&format!("a {name}{text}"), kind);
+        }
+    }
 }
 
 #[test]

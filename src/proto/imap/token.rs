@@ -351,14 +351,19 @@ impl<'a> FlagCollector<'a> {
         FlagCollector { system: Flags::empty(), keywords: ArenaVec::new_in(arena) }
     }
 
-    /// `flag = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword`; `\Recent` is passed over.
+    /// ```text
+    /// flag           = "\Answered" / "\Flagged" / "\Deleted" / "\Seen" / "\Draft" / flag-keyword / flag-extension
+    /// flag-extension = "\" atom
+    /// ```
+    /// `\Recent` and extensions are passed over: they aren't among the PERMANENTFLAGS (RFC 3501 §7.1), and a client that brings
+    /// mail from elsewhere doesn't expect BAD.
     fn add(&mut self, cursor: &mut Cursor<'a>) -> Parsed<'a, ()> {
         let at = cursor.at;
         if cursor.eat(b'\\') {
-            cursor.run(ATOM);
-            let Some(flag) = Flags::named(&cursor.input[at..cursor.at]) else {
+            if cursor.run(ATOM).is_empty() {
                 return Cursor::fail_at(at, ErrorKind::Flag);
-            };
+            }
+            let flag = Flags::named(&cursor.input[at..cursor.at]).unwrap_or_default();
             self.system = self.system.with(flag.without(Flags::RECENT));
             return Ok(());
         }

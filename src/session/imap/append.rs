@@ -1,16 +1,17 @@
 //! APPEND (RFC 3501 §6.3.11): the message goes from the connection into a spool, never into one buffer.
 //!
 //! A message that is refused is not asked for where the client waits (a synchronising literal), else it is read and thrown
-//! away, so that the dialogue stays in step. OK is said when it is durable.
+//! away, so that the dialogue stays in step; so is a second one on the same line (MULTIAPPEND, RFC 3502, is not offered).
+//! OK is said when it is durable, with its UID (RFC 4315 §3).
 
 use std::io;
 
 use super::tell::refusal;
-use super::{AppendAt, Dialogue, Next, Session, flags};
+use super::{AppendAt, Dialogue, Next, Session, copy, flags, select};
 use crate::net::Fill;
 use crate::proto::imap::{Append, Command, Frame, parse_append_head};
 use crate::session;
-use crate::store::{Date, Mailbox, NewMessage, Spool};
+use crate::store::{Date, Mailbox, NewMessage, Spool, Uid};
 
 /// An APPEND whose message may come.
 struct Wanted {
@@ -62,13 +63,13 @@ impl Session {
             }
             Taken::Over => return Ok(Next::Over),
         }
-        let Some(rest) = self.rest_of_line().await? else { return Ok(Next::Over) };
+        let utf8 = wanted.as_ref().is_some_and(|wanted| wanted.utf8);
+        let Some(alone) = self.rest_of_line(utf8).await? else { return Ok(Next::Over) };
         let (Some(wanted), Some(spool)) = (wanted, spool) else { return Ok(Next::Command) };
-        if rest != if wanted.utf8 { b")\r\n".as_slice() } else { b"\r\n" } {
-            self.dialogue.answer(&wanted.tag, "BAD Only one message at a time");
-            return Ok(Next::Command);
+        match alone {
+            Ok(()) => self.dialogue.finish_append(wanted, spool).await,
+            Err(text) => self.dialogue.answer(&wanted.tag, text),
         }
-        self.dialogue.finish_append(wanted, spool).await;
         Ok(Next::Command)
     }
 
@@ -109,35 +110,47 @@ impl Session {
         Ok(taken)
     }
 
-    /// What follows the message on its line. `None`: the connection is over.
-    async fn rest_of_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// What follows the message on its line, which must be nothing, or the end of `UTF8 (…)`. `None`: the connection is over.
+    async fn rest_of_line(&mut self, utf8: bool) -> io::Result<Option<Result<(), &'static str>>> {
+        const ONE_MESSAGE: &str = "BAD Only one message at a time";
         self.dialogue.framer.resume_after_append();
+        let mut alone = Ok(());
         loop {
             let limits = self.dialogue.limits();
             match self.dialogue.framer.next(self.input.octets(), limits) {
                 Frame::Command { length } => {
-                    let rest = self.input.octets()[..length].to_vec();
+                    let end: &[u8] = if utf8 { b")\r\n" } else { b"\r\n" };
+                    let ends = &self.input.octets()[..length] == end;
                     self.input.consume(length);
-                    return Ok(Some(rest));
+                    return Ok(Some(if ends { alone } else { alone.and(Err("BAD A message ends its APPEND")) }));
                 }
                 Frame::Partial => {
                     if !matches!(self.more().await?, Next::Command) {
                         return Ok(None);
                     }
                 }
-                Frame::Refused { length, close, .. } => {
+                Frame::Refused { length, close, kind } => {
                     self.input.consume(length);
                     if close {
                         self.dialogue.put("* BYE What follows can't be told apart from commands\r\n");
                         return Ok(None);
                     }
-                    return Ok(Some(Vec::new()));
+                    return Ok(Some(Err(kind.text())));
                 }
-                // A second message: its literal is not asked for, and what was said of the first is no command.
-                Frame::Continue | Frame::Skipped { .. } | Frame::AppendLiteral { .. } => {
-                    self.dialogue.put("* BYE Only one message at a time\r\n");
-                    return Ok(None);
+                // A second message. A client that waits to be asked for it takes the tagged BAD for an answer.
+                Frame::AppendLiteral { head, synchronising: true, .. } => {
+                    self.input.consume(head);
+                    return Ok(Some(Err(ONE_MESSAGE)));
                 }
+                Frame::AppendLiteral { head, size, synchronising: false, .. } => {
+                    self.input.consume(head);
+                    if matches!(self.take_message(size, &mut None).await?, Taken::Over) {
+                        return Ok(None);
+                    }
+                    self.dialogue.framer.resume_after_append();
+                    alone = Err(ONE_MESSAGE);
+                }
+                Frame::Continue | Frame::Skipped { .. } => return Ok(Some(Err(ONE_MESSAGE))),
             }
         }
     }
@@ -148,18 +161,17 @@ impl Dialogue {
     async fn may_append(&mut self, tag: &str, append: &Append<'_>, size: u64) -> Option<Wanted> {
         let mailbox = match self.mailbox(append.mailbox).await {
             Ok(mailbox) => mailbox,
-            Err(super::select::NO_MAILBOX) => {
-                // RFC 3501 §6.3.11: the client may create it and try again; CREATE would have to work, though.
-                self.answer(tag, "NO [TRYCREATE] No such mailbox");
-                return None;
-            }
             Err(text) => {
-                self.answer(tag, text);
+                self.answer(tag, if text == select::NO_MAILBOX { copy::TRY_CREATE } else { text });
                 return None;
             }
         };
         if size > self.context.config.max_message_bytes {
             self.answer(tag, "NO [TOOBIG] The message is larger than this server takes");
+            return None;
+        }
+        if let Err(text) = self.check_quota(mailbox.account(), size) {
+            self.answer(tag, text);
             return None;
         }
         let (seconds, offset_minutes) = append.date_time.unwrap_or_else(|| ((self.context.clock)(), 0));
@@ -174,19 +186,25 @@ impl Dialogue {
     }
 
     async fn finish_append(&mut self, wanted: Wanted, spool: Spool) {
-        let text = match self.store_message(&wanted, spool).await {
-            Ok(()) => "OK APPEND completed",
-            Err(text) => text,
-        };
+        let appended = self.store_message(&wanted, spool).await;
         self.tell(true);
-        self.answer(&wanted.tag, text);
+        match appended {
+            Ok(uid) => {
+                let validity = wanted.mailbox.uid_validity().0;
+                // RFC 4315 §3: resp-code-apnd = "APPENDUID" SP nz-number SP append-uid
+                self.answer(&wanted.tag, &format!("OK [APPENDUID {validity} {}] APPEND completed", uid.0));
+            }
+            Err(text) => self.answer(&wanted.tag, text),
+        }
     }
 
-    async fn store_message(&mut self, wanted: &Wanted, spool: Spool) -> Result<(), &'static str> {
+    async fn store_message(&mut self, wanted: &Wanted, spool: Spool) -> Result<Uid, &'static str> {
         let body = spool.finish().await.map_err(|error| refusal(&error))?;
         let Some(structure) = session::structure(&self.context, &body).await else {
             return Err("NO [SERVERBUG] The message could not be taken apart");
         };
+        // What came while the message did counts too.
+        self.check_quota(wanted.mailbox.account(), body.len() as u64)?;
         let message = NewMessage {
             body,
             structure,
@@ -196,6 +214,6 @@ impl Dialogue {
             keywords: wanted.keywords.clone(),
             delivery: None,
         };
-        wanted.mailbox.append(message).await.map(drop).map_err(|error| refusal(&error))
+        wanted.mailbox.append(message).await.map_err(|error| refusal(&error))
     }
 }

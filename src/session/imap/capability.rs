@@ -6,12 +6,14 @@
 use super::{Dialogue, State};
 
 /// What is there for everybody, at any time.
-const ALWAYS: [&str; 13] = [
+const ALWAYS: [&str; 15] = [
     "IMAP4rev1",
     "LITERAL+",
     "SASL-IR",
     "IDLE",
     "UNSELECT",
+    "UIDPLUS",
+    "MOVE",
     "ID",
     "ENABLE",
     "NAMESPACE",

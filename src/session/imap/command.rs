@@ -28,6 +28,8 @@ enum Mailbox {
     Meant,
     /// The same, by message numbers in arguments and responses: EXPUNGE, which shifts them, has to wait.
     Numbered,
+    /// The same, and EXPUNGE is what it answers (RFC 6851 §3.3).
+    Moved,
 }
 
 /// A command's name, its states, its selected mailbox.
@@ -65,6 +67,9 @@ const fn row(command: &Command<'_>) -> Row {
         Command::Fetch { .. } => Row("FETCH", Selected, Numbered),
         Command::Store { .. } => Row("STORE", Selected, Numbered),
         Command::Search(_) => Row("SEARCH", Selected, Numbered),
+        Command::Copy { .. } => Row("COPY", Selected, Numbered),
+        Command::Move { .. } => Row("MOVE", Selected, Moved),
+        Command::Check => Row("CHECK", Selected, Meant),
     }
 }
 
@@ -85,12 +90,13 @@ pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'stat
 
 /// Whether message numbers in the command mean messages.
 pub(super) fn uses_numbers(tagged: &Tagged<'_>) -> bool {
-    !tagged.uid && row(&tagged.command).2 == Mailbox::Numbered
+    !tagged.uid && matches!(row(&tagged.command).2, Mailbox::Numbered | Mailbox::Moved)
 }
 
-/// Whether EXPUNGE may be told before the command's tagged response.
+/// Whether EXPUNGE may be told before the command's tagged response. COPY is held back like FETCH: clients send the STORE
+/// that marks the originals behind it without waiting, by the same numbers.
 pub(super) fn tells_expunge(tagged: &Tagged<'_>) -> bool {
-    !uses_numbers(tagged)
+    tagged.uid || row(&tagged.command).2 != Mailbox::Numbered
 }
 
 /// Whether the command can do nothing where the selected mailbox was deleted.

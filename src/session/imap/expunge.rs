@@ -1,4 +1,4 @@
-//! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1).
+//! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1), and CHECK (RFC 3501 §6.4.1).
 //!
 //! Only messages that have `\Deleted` when the change is logged go, whoever set it; who else has the mailbox open is told
 //! when the protocol allows.
@@ -16,6 +16,12 @@ pub(super) fn inclusive(ranges: &[Range]) -> Vec<RangeInclusive<u32>> {
 }
 
 impl Dialogue {
+    /// CHECK asks for a checkpoint of the mailbox: all that was acknowledged is on disk already.
+    pub(super) fn check(&mut self, tag: &str) {
+        self.tell(true);
+        self.answer(tag, "OK CHECK completed");
+    }
+
     pub(super) async fn expunge(&mut self, tag: &str, uids: Option<SequenceSet<'_>>, arena: &Arena) {
         let State::Selected(_, view) = &self.state else { return };
         if view.is_read_only() {

@@ -75,7 +75,7 @@ impl Dialogue {
             return None;
         }
         let State::Selected(_, view) = &self.state else { return None };
-        match uid_ranges(view, *set, tagged.uid, arena) {
+        match uid_ranges(view, *set, command::uses_numbers(tagged), arena) {
             Some(uids) => Some(Wanted { uids, items, uid: tagged.uid }),
             None => {
                 self.answer(tagged.tag, "BAD No such message number");
@@ -100,7 +100,7 @@ impl Dialogue {
         if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
             Box::pin(self.set_seen(wanted.uids, &mut cursor)).await;
         }
-        self.tell(command::tells_expunge(tagged));
+        self.tell_for(tagged);
         match &cursor.failed {
             None => self.answer(tagged.tag, "OK FETCH completed"),
             Some(error) => self.answer(tagged.tag, refusal(error)),

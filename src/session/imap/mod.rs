@@ -8,13 +8,15 @@
 //! - NOOP and FETCH run without allocating; the other commands are boxed, so that a waiting session is small.
 //! - After authentication the session goes on where its user lives ([`Ended::Move`]), before its next command.
 //!
-//! RFC 3501, 2177 (IDLE), 3691 (UNSELECT), 4959 (SASL-IR), 7888 (LITERAL+).
+//! RFC 3501, 2177 (IDLE), 3691 (UNSELECT), 4315 (UIDPLUS), 4959 (SASL-IR), 6851 (MOVE), 7888 (LITERAL+).
 
 mod append;
 mod authenticate;
 mod capability;
 mod command;
+mod copy;
 mod create;
+mod criteria;
 mod delete;
 mod enable;
 mod expunge;
@@ -25,6 +27,7 @@ mod idle;
 mod list;
 mod names;
 mod namespace;
+mod quota;
 mod rename;
 mod search;
 mod section;
@@ -65,6 +68,8 @@ struct Dialogue {
     framer: Framer,
     state: State,
     commands: u32,
+    /// How many keywords of the selected mailbox the client was told of.
+    keywords_told: usize,
 }
 
 #[derive(Debug)]
@@ -107,7 +112,7 @@ impl Session {
         let Connection { input, wire } = connection;
         let visit = Visit::new(&wire, endpoint, peer);
         let (framer, state) = (Framer::default(), State::NotAuthenticated);
-        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0 };
+        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0, keywords_told: 0 };
         Session { input, dialogue }
     }
 
@@ -375,6 +380,8 @@ impl Dialogue {
             Command::Enable(names) => self.enable(&tagged, names),
             Command::Store { .. } => self.store(&tagged, arena).await?,
             Command::Search(search) => self.search(&tagged, search, arena).await?,
+            Command::Copy { .. } | Command::Move { .. } => self.copy(&tagged, arena).await,
+            Command::Check => self.check(tagged.tag),
             Command::Expunge { uids } => self.expunge(tagged.tag, uids, arena).await,
             Command::Close => self.close(tagged.tag).await,
             Command::Unselect => self.unselect(tagged.tag),

@@ -1,83 +1,60 @@
-//! SEARCH and UID SEARCH (RFC 3501 §6.4.4) over flags, sizes, dates, numbers, header fields and the search text.
+//! SEARCH and UID SEARCH (RFC 3501 §6.4.4): keys compiled once, then matched against every message of the view.
 //!
-//! Strings match where their folded form is contained in the folded text (substring, ignoring case, decoded). The shard's
-//! other sessions run between messages, and a message that nobody looked at is read in on a service thread.
+//! Strings are read in the charset that the client names and match where their folded form is contained in the folded text
+//! (substring, ignoring case, decoded). The shard's other sessions run between messages and between two looks into a message,
+//! which is taken only where flags, dates and numbers don't decide; one that nobody looked at is read in on a service thread.
 
-use std::cell::Cell;
 use std::io;
 
 use memchr::memmem::Finder;
 
+use super::criteria::{Content, Criteria, Days, Place, Test};
 use super::tell::refusal;
-use super::{Dialogue, State, command, flags};
+use super::{Dialogue, State, flags};
 use crate::limits;
-use crate::mime::{self, header};
+use crate::mime::{self, CharsetError};
 use crate::net::Arena;
-use crate::proto::imap::{Search, SearchKey, SequenceSet, Tagged, respond};
-use crate::store::{Entry, Error, Message, View};
-
-/// A key, ready to be matched many times.
-enum Test<'a> {
-    All,
-    Nothing,
-    Flag(crate::store::Flags, bool),
-    Recent(bool),
-    Keyword(u64, bool),
-    Text(Place<'a>, Box<Finder<'static>>),
-    /// Field present, whatever its value.
-    Field(&'a [u8]),
-    /// Days since 1970, from the first to before the second.
-    Days(i64, i64),
-    Size(u64, u64),
-    /// Sorted ranges of UIDs or of message numbers.
-    Uids(&'a [crate::proto::imap::Range]),
-    Numbers(&'a [crate::proto::imap::Range]),
-    Not(Box<Test<'a>>),
-    Any(Vec<Test<'a>>),
-    Every(Vec<Test<'a>>),
-}
-
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Subject,
-    From,
-    Everything,
-    Field(&'a [u8]),
-}
+use crate::proto::imap::{Flags, Search, SearchKey, SequenceSet, Tagged, respond};
+use crate::store::{self, Error, View};
 
 const DAY: i64 = 86_400;
 
+/// Makes criteria of keys.
 struct Compiler<'v, 'a> {
     view: &'v View,
     arena: &'a Arena,
-    /// Keys that look into texts, so far.
-    texts: Cell<usize>,
+    charset: Option<&'a str>,
+    contents: Vec<Content<'a>>,
 }
 
 impl<'a> Compiler<'_, 'a> {
-    fn every(&self, keys: &'a [SearchKey<'a>]) -> Result<Test<'a>, &'static str> {
+    fn every(&mut self, keys: &'a [SearchKey<'a>]) -> Result<Test<'a>, &'static str> {
         keys.iter().map(|key| self.compile(key)).collect::<Result<_, _>>().map(Test::Every)
     }
 
-    fn compile(&self, key: &'a SearchKey<'a>) -> Result<Test<'a>, &'static str> {
+    fn compile(&mut self, key: &'a SearchKey<'a>) -> Result<Test<'a>, &'static str> {
         let day = |days: i32| i64::from(days) * DAY;
         Ok(match *key {
             SearchKey::All => Test::All,
-            SearchKey::Flag { flag, set } if flag == crate::proto::imap::Flags::RECENT => Test::Recent(set),
+            SearchKey::Flag { flag: Flags::RECENT, set } => Test::Recent(set),
             SearchKey::Flag { flag, set } => Test::Flag(flags::to_store(flag), set),
-            SearchKey::New => Test::Every(vec![Test::Recent(true), Test::Flag(crate::store::Flags::SEEN, false)]),
+            SearchKey::New => Test::Every(vec![Test::Recent(true), Test::Flag(store::Flags::SEEN, false)]),
             SearchKey::Keyword { keyword, set } => self.keyword(keyword, set),
             SearchKey::Subject(text) => self.text(Place::Subject, text)?,
             SearchKey::From(text) => self.text(Place::From, text)?,
             SearchKey::Text(text) => self.text(Place::Everything, text)?,
+            SearchKey::Body(text) => self.text(Place::Body, text)?,
             SearchKey::To(text) => self.text(Place::Field(b"To"), text)?,
             SearchKey::Cc(text) => self.text(Place::Field(b"Cc"), text)?,
             SearchKey::Bcc(text) => self.text(Place::Field(b"Bcc"), text)?,
-            SearchKey::Header { field, value: b"" } => Test::Field(field),
+            SearchKey::Header { field, value: b"" } => self.content(Content::Field(field))?,
             SearchKey::Header { field, value } => self.text(Place::Field(field), value)?,
-            SearchKey::Before(days) => Test::Days(i64::MIN, day(days)),
-            SearchKey::On(days) => Test::Days(day(days), day(days) + DAY),
-            SearchKey::Since(days) => Test::Days(day(days), i64::MAX),
+            SearchKey::Before(days) => Test::Internal(Days { from: i64::MIN, before: day(days) }),
+            SearchKey::On(days) => Test::Internal(Days { from: day(days), before: day(days) + DAY }),
+            SearchKey::Since(days) => Test::Internal(Days { from: day(days), before: i64::MAX }),
+            SearchKey::SentBefore(days) => self.sent(i64::MIN, days.into())?,
+            SearchKey::SentOn(days) => self.sent(days.into(), i64::from(days) + 1)?,
+            SearchKey::SentSince(days) => self.sent(days.into(), i64::MAX)?,
             SearchKey::Larger(size) => Test::Size(size.saturating_add(1), u64::MAX),
             SearchKey::Smaller(size) => Test::Size(0, size),
             SearchKey::Uid(set) => Test::Uids(self.resolve(set, true)),
@@ -85,9 +62,6 @@ impl<'a> Compiler<'_, 'a> {
             SearchKey::Not(key) => Test::Not(Box::new(self.compile(key)?)),
             SearchKey::Or(one, other) => Test::Any(vec![self.compile(one)?, self.compile(other)?]),
             SearchKey::And(keys) => self.every(keys)?,
-            SearchKey::Body(_) | SearchKey::SentBefore(_) | SearchKey::SentOn(_) | SearchKey::SentSince(_) => {
-                return Err("NO [CANNOT] SEARCH by BODY and SENT dates is not there yet");
-            }
         })
     }
 
@@ -100,18 +74,25 @@ impl<'a> Compiler<'_, 'a> {
         }
     }
 
-    fn text(&self, place: Place<'a>, text: &[u8]) -> Result<Test<'a>, &'static str> {
-        self.texts.set(self.texts.get() + 1);
-        if self.texts.get() > limits::SEARCH_TEXT_KEYS_MAX {
-            return Err("NO [LIMIT] Too many strings in one SEARCH");
+    fn text(&mut self, place: Place<'a>, text: &'a [u8]) -> Result<Test<'a>, &'static str> {
+        let text = mime::decode_charset(self.charset, text);
+        let folded = mime::fold(&text.map_err(|_| "NO [CANNOT] The search string is not of its charset")?);
+        if folded.is_empty() {
+            return Ok(Test::All);
         }
-        let text = std::str::from_utf8(text).map_err(|_| "NO [CANNOT] The search string is not UTF-8")?;
-        let folded = mime::fold(text);
-        Ok(if folded.is_empty() {
-            Test::All
-        } else {
-            Test::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned()))
-        })
+        self.content(Content::Text(place, Box::new(Finder::new(folded.as_bytes()).into_owned())))
+    }
+
+    fn sent(&mut self, from: i64, before: i64) -> Result<Test<'a>, &'static str> {
+        self.content(Content::Sent(Days { from, before }))
+    }
+
+    fn content(&mut self, content: Content<'a>) -> Result<Test<'a>, &'static str> {
+        if self.contents.len() == limits::SEARCH_CONTENT_KEYS_MAX {
+            return Err("NO [LIMIT] Too many keys that look into messages in one SEARCH");
+        }
+        self.contents.push(content);
+        Ok(Test::Content(self.contents.len() - 1))
     }
 
     fn resolve(&self, set: SequenceSet<'_>, uid: bool) -> &'a [crate::proto::imap::Range] {
@@ -120,110 +101,20 @@ impl<'a> Compiler<'_, 'a> {
     }
 }
 
-impl Test<'_> {
-    /// Whether the mail file is looked at.
-    fn needs_message(&self) -> bool {
-        match self {
-            Test::Text(..) | Test::Field(_) => true,
-            Test::Not(test) => test.needs_message(),
-            Test::Any(tests) | Test::Every(tests) => tests.iter().any(Test::needs_message),
-            _ => false,
-        }
-    }
-}
-
-/// One message as it is matched; the mail file is looked at only by keys that need it.
-struct Candidate<'v> {
-    view: &'v View,
-    seq: u32,
-    entry: Entry,
-    message: Option<Message>,
-}
-
-impl Candidate<'_> {
-    fn message(&mut self) -> Result<Option<&Message>, Error> {
-        if self.message.is_none() {
-            self.message = self.view.message(self.seq)?;
-        }
-        Ok(self.message.as_ref())
-    }
-
-    fn matches(&mut self, test: &Test<'_>) -> Result<bool, Error> {
-        let within = |ranges: &[crate::proto::imap::Range], number: u32| {
-            let after = ranges.partition_point(|range| range.first <= number);
-            after > 0 && number <= ranges[after - 1].last
-        };
-        Ok(match test {
-            Test::All => true,
-            Test::Nothing => false,
-            Test::Flag(flag, set) => self.entry.flags.contains(*flag) == *set,
-            Test::Recent(set) => self.entry.recent == *set,
-            Test::Keyword(bit, set) => (self.entry.keywords & bit != 0) == *set,
-            Test::Days(from, before) => {
-                // RFC 3501 §6.4.4: the date in its own zone, the time of day disregarded.
-                let date = self.entry.internal_date;
-                let local = date.seconds + i64::from(date.offset_minutes) * 60;
-                (*from..*before).contains(&local)
-            }
-            Test::Size(least, below) => (*least..*below).contains(&u64::from(self.entry.size)),
-            Test::Uids(ranges) => within(ranges, self.entry.uid.0),
-            Test::Numbers(ranges) => within(ranges, self.seq),
-            Test::Not(test) => !self.matches(test)?,
-            Test::Any(tests) => {
-                for test in tests {
-                    if self.matches(test)? {
-                        return Ok(true);
-                    }
-                }
-                false
-            }
-            Test::Every(tests) => {
-                for test in tests {
-                    if !self.matches(test)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            Test::Text(place, finder) => self.contains(*place, finder)?,
-            Test::Field(name) => match self.message()? {
-                Some(message) => header::field(own_header(message)?, name).is_some(),
-                None => false,
-            },
-        })
-    }
-
-    fn contains(&mut self, place: Place<'_>, finder: &Finder<'_>) -> Result<bool, Error> {
-        let Some(message) = self.message()? else { return Ok(false) };
-        Ok(match place {
-            Place::Subject => finder.find(message.subject().as_bytes()).is_some(),
-            Place::From => finder.find(message.from().as_bytes()).is_some(),
-            Place::Everything => finder.find(message.text()?.as_bytes()).is_some(),
-            Place::Field(name) => header::fields(own_header(message)?)
-                .filter(|field| field.is(name))
-                .any(|field| finder.find(mime::fold_field(field.value).as_bytes()).is_some()),
-        })
-    }
-}
-
-fn own_header(message: &Message) -> Result<&[u8], Error> {
-    let raw = message.raw()?;
-    Ok(message.part(0).map_or(&[][..], |root| root.header(raw)))
-}
-
 impl Dialogue {
     pub(super) async fn search(&mut self, tagged: &Tagged<'_>, search: Search<'_>, arena: &Arena) -> io::Result<()> {
-        if search
-            .charset
-            .is_some_and(|charset| !["UTF-8", "US-ASCII"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
-        {
-            self.answer(tagged.tag, "NO [BADCHARSET (US-ASCII UTF-8)] That charset is not known here");
+        if mime::decode_charset(search.charset, b"") == Err(CharsetError::Unknown) {
+            let text = format!("NO [BADCHARSET ({})] That charset is not known here", mime::CHARSETS);
+            self.answer(tagged.tag, &text);
             return Ok(());
         }
         let State::Selected(_, view) = &self.state else { return Ok(()) };
-        let compiler = Compiler { view, arena, texts: Cell::new(0) };
+        let mut compiler = Compiler { view, arena, charset: search.charset, contents: Vec::new() };
         let found = match compiler.every(search.keys) {
-            Ok(test) => self.find(&test, tagged.uid).await.map_err(|error| refusal(&error)),
+            Ok(test) => {
+                let criteria = Criteria { test, contents: compiler.contents };
+                self.find(&criteria, tagged.uid).await.map_err(|error| refusal(&error))
+            }
             Err(text) => Err(text),
         };
         match found {
@@ -235,7 +126,7 @@ impl Dialogue {
                     self.wire.breathe().await?;
                 }
                 self.wire.output().extend_from_slice(b"\r\n");
-                self.tell(command::tells_expunge(tagged));
+                self.tell_for(tagged);
                 self.answer(tagged.tag, "OK SEARCH completed");
             }
             Err(text) => self.answer(tagged.tag, text),
@@ -243,19 +134,35 @@ impl Dialogue {
         Ok(())
     }
 
-    async fn find(&self, test: &Test<'_>, uid: bool) -> Result<Vec<u32>, Error> {
+    async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> Result<Vec<u32>, Error> {
         let State::Selected(_, view) = &self.state else { return Ok(Vec::new()) };
-        let needs_message = test.needs_message();
         let mut found = Vec::new();
+        let mut known = vec![None; criteria.contents.len()];
         for seq in 1..=view.exists() {
             let Some(entry) = view.entry(seq) else { break };
-            if needs_message && let Some(cold) = view.cold(seq) {
-                // A block of the map that nobody looked at: read and checked where it may block.
-                let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-                view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
-            }
-            let mut candidate = Candidate { view, seq, entry, message: None };
-            if candidate.matches(test)? {
+            known.fill(None);
+            let mut message = None;
+            let matches = loop {
+                // Which content has to be looked at next shows when the rest doesn't decide without it.
+                let content = match criteria.test.matches(seq, &entry, &known) {
+                    Ok(matches) => break matches,
+                    Err(content) => content,
+                };
+                if message.is_none() {
+                    if let Some(cold) = view.cold(seq) {
+                        // A block of the map that nobody looked at: read and checked where it may block.
+                        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
+                        view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
+                    }
+                    message = view.message(seq)?;
+                }
+                known[content] = Some(match &message {
+                    Some(message) => criteria.contents[content].matches(message)?,
+                    None => false,
+                });
+                self.context.ring.breathe().await;
+            };
+            if matches {
                 found.push(if uid { entry.uid.0 } else { seq });
             }
             self.context.ring.breathe().await;

@@ -4,11 +4,9 @@
 //! with the session.
 
 use super::tell::refusal;
-use super::{Dialogue, State, User};
-use crate::limits::KEYWORDS_MAX;
+use super::{Dialogue, State, User, flags};
 use crate::proto::imap::respond;
-use crate::session::imap::flags::from_store;
-use crate::store::{Account, Flags, Mailbox, View};
+use crate::store::{Account, Mailbox, View};
 
 pub(super) const NO_MAILBOX: &str = "NO [NONEXISTENT] No such mailbox";
 
@@ -21,7 +19,7 @@ impl Dialogue {
             Err(text) => return self.answer(tag, text),
         };
         let view = mailbox.view(read_only);
-        self.write_selected(&view, read_only);
+        self.write_selected(&view);
         let State::Authenticated(user) = std::mem::replace(&mut self.state, State::NotAuthenticated) else {
             unreachable!("deselected above")
         };
@@ -35,22 +33,11 @@ impl Dialogue {
         );
     }
 
-    fn write_selected(&mut self, view: &View, read_only: bool) {
+    fn write_selected(&mut self, view: &View) {
         let mailbox = view.mailbox();
-        let keywords = mailbox.keywords();
-        let names = || keywords.iter().map(|keyword| &**keyword);
+        self.keywords_told = mailbox.keywords().len();
         let out = self.wire.output();
-        out.extend_from_slice(b"* FLAGS ");
-        respond::flags(out, from_store(Flags::ALL, false), names());
-        out.extend_from_slice(b"\r\n* OK [PERMANENTFLAGS ");
-        if read_only {
-            out.extend_from_slice(b"()");
-        } else {
-            // RFC 3501 §7.1: \* while the mailbox takes new keywords.
-            let more = (keywords.len() < KEYWORDS_MAX).then_some("\\*");
-            respond::flags(out, from_store(Flags::ALL, false), names().chain(more));
-        }
-        out.extend_from_slice(b"] Kept flags\r\n");
+        flags::write_known(out, view);
         let mut line = |before: &str, number: u32, after: &str| {
             out.extend_from_slice(before.as_bytes());
             respond::number(out, u64::from(number));

@@ -12,17 +12,20 @@ use crate::net::Arena;
 use crate::proto::imap::{Command, Range, SequenceSet, StoreAction, Tagged};
 use crate::store::{FlagOp, View};
 
-/// The UIDs that a set of the client's means: itself, or those of its message numbers. `None`: a number beyond EXISTS.
-pub(super) fn uid_ranges<'a>(view: &View, set: SequenceSet<'_>, uid: bool, arena: &'a Arena) -> Option<&'a [Range]> {
+/// The UIDs that a set of the client's means: itself, or those of its message numbers. `None`: a number beyond EXISTS, but for a
+/// range that has `*` as its other end: `1:*` is all of an empty mailbox too.
+pub(super) fn uid_ranges<'a>(
+    view: &View,
+    set: SequenceSet<'_>,
+    numbers: bool,
+    arena: &'a Arena,
+) -> Option<&'a [Range]> {
     let exists = view.exists();
-    if uid {
+    if !numbers {
         return Some(set.resolve(arena, view.uid_of(exists).unwrap_or(0)));
     }
-    if set
-        .0
-        .iter()
-        .any(|range| [range.first, range.last].iter().any(|number| *number != Range::LAST && *number > exists))
-    {
+    let beyond = |range: &Range| range.first.max(range.last) != Range::LAST && range.first.max(range.last) > exists;
+    if set.0.iter().any(beyond) {
         return None;
     }
     let uid_of = |seq| view.uid_of(seq).unwrap_or(0);
@@ -36,12 +39,13 @@ impl Dialogue {
     pub(super) async fn store(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
         let text = match self.change_flags(tagged, arena).await {
             Ok(uids) => {
+                self.tell_keywords();
                 self.tell_stored(tagged, uids).await?;
                 "OK STORE completed"
             }
             Err(text) => text,
         };
-        self.tell(command::tells_expunge(tagged));
+        self.tell_for(tagged);
         self.answer(tagged.tag, text);
         Ok(())
     }
@@ -55,7 +59,7 @@ impl Dialogue {
         if view.is_read_only() {
             return Err("NO [NOPERM] The mailbox is read-only");
         }
-        let uids = uid_ranges(view, set, tagged.uid, arena).ok_or("BAD No such message number")?;
+        let uids = uid_ranges(view, set, command::uses_numbers(tagged), arena).ok_or("BAD No such message number")?;
         let op = match action {
             StoreAction::Add => FlagOp::Add,
             StoreAction::Remove => FlagOp::Remove,

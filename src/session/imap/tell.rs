@@ -3,18 +3,28 @@
 //! Only here is a view advanced: what it tells is written in its order, flags with the numbers that hold then.
 //! RFC 3501 §7.3, §7.4; RFC 5530 (response codes).
 
-use super::{Dialogue, State};
-use crate::proto::imap::respond;
+use super::{Dialogue, State, command};
+use crate::proto::imap::{Tagged, respond};
 use crate::session::imap::flags;
 use crate::store::{Error, Update, View};
 
 impl Dialogue {
     /// Tells what changed in the selected mailbox; EXPUNGE only where it is allowed now.
     pub(super) fn tell(&mut self, expunge: bool) {
-        let State::Selected(_, view) = &mut self.state else { return };
-        if !view.changed() {
+        self.tell_changes(expunge, false);
+    }
+
+    /// The same while a command is answered. RFC 3501 §6.4.8: with the UID in every FETCH response of a UID command.
+    pub(super) fn tell_for(&mut self, tagged: &Tagged<'_>) {
+        self.tell_changes(command::tells_expunge(tagged), tagged.uid);
+    }
+
+    fn tell_changes(&mut self, expunge: bool, uid: bool) {
+        if !matches!(&self.state, State::Selected(_, view) if view.changed()) {
             return;
         }
+        self.tell_keywords();
+        let State::Selected(_, view) = &mut self.state else { return };
         let mut updates = Vec::new();
         view.advance(expunge, &mut |update| updates.push(update));
         let out = self.wire.output();
@@ -25,8 +35,18 @@ impl Dialogue {
                     numbered(out, count, "EXISTS");
                     numbered(out, recent, "RECENT");
                 }
-                Update::Flags { seq, .. } => write_flags(out, view, seq, false),
+                Update::Flags { seq, .. } => write_flags(out, view, seq, uid),
             }
+        }
+    }
+
+    /// Tells the flags of the mailbox again where it has keywords that the client doesn't know. RFC 3501 §7.2.6.
+    pub(super) fn tell_keywords(&mut self) {
+        let State::Selected(_, view) = &self.state else { return };
+        let mut count = 0;
+        view.mailbox().for_each_keyword(u64::MAX, |_| count += 1);
+        if std::mem::replace(&mut self.keywords_told, count) != count {
+            flags::write_known(self.wire.output(), view);
         }
     }
 }

@@ -150,7 +150,6 @@ pub(super) fn structure(number: u64, raw: &[u8]) -> Arc<mime::Structure> {
         message_id: Some(format!("<{number}@test>")),
         references: Vec::new(),
         base_subject: "number".to_owned(),
-        ..mime::Structure::default()
     })
 }
 
