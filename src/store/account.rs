@@ -1,25 +1,28 @@
 //! An account in memory, and the handle that sessions hold.
 //!
 //! Invariants: the account's sequence number is given out when a change is submitted and counted as seen when it is
-//! applied; mailbox names and ids that were given out are never given out twice, durable or not; the state stays in memory
-//! while somebody has the account open or anything of it is not sealed, and goes after that.
+//! applied; mailbox ids that were given out are never given out twice, durable or not; the state stays in memory while
+//! somebody has the account open or anything of it is not sealed, and goes after that. What makes, names and removes
+//! mailboxes is in [`super::tree`].
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::task::Waker;
 
 use super::Core;
 use super::change::Change;
 use super::columns::Row;
 use super::commit::Done;
+use super::copy;
 use super::mailbox::Mailbox;
 use super::mailbox_state::MailboxState;
 use super::map::Sealed;
 use super::message::{Content, Fresh};
 use super::record::Date;
 use super::types::{AccountId, Error, Hash};
-use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX};
+use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
 
 /// What is known of an account.
 pub(super) struct AccountState {
@@ -29,10 +32,17 @@ pub(super) struct AccountState {
 
 #[derive(Default)]
 pub(super) struct AccountInner {
+    /// Deleted ones as well, while a name or a file needs them.
     pub mailboxes: BTreeMap<u32, Rc<MailboxState>>,
+    /// Those that are there.
     pub by_name: BTreeMap<Rc<str>, u32>,
-    /// Names that were submitted and are not durable yet.
-    pub reserved: HashSet<String>,
+    /// Names that are subscribed and have no mailbox, with the deleted one that says so.
+    pub tombstones: BTreeMap<Rc<str>, u32>,
+    /// Changes of the tree that are with the log: the next one waits for them.
+    pub tree_changes: usize,
+    pub tree_waiting: Vec<Waker>,
+    /// The sum of RFC822.SIZE of all messages.
+    pub bytes: Rc<Cell<u64>>,
     pub mailbox_id_assigned: u32,
     pub uid_validity_assigned: u32,
     pub seq_assigned: u64,
@@ -79,7 +89,7 @@ impl AccountState {
     }
 
     fn mailbox(&self, id: u32) -> Option<Rc<MailboxState>> {
-        self.inner.borrow().mailboxes.get(&id).cloned()
+        self.inner.borrow().mailboxes.get(&id).filter(|mailbox| !mailbox.deleted.get()).cloned()
     }
 
     /// Makes a durable change visible. A change twice, or of a mailbox that is not there, does nothing.
@@ -90,19 +100,31 @@ impl AccountState {
             inner.seq_assigned = inner.seq_assigned.max(seq);
         }
         let touched = match change {
-            Change::MailboxCreated { id, name, uid_validity, special_use } => {
-                let mailbox = Rc::new(MailboxState::new(id, &name, uid_validity, special_use));
-                mailbox.data.borrow_mut().highest_modseq = seq;
-                self.inner.borrow_mut().add_mailbox(mailbox);
-                None
+            tree if tree.is_of_tree() => {
+                let touched = self.inner.borrow_mut().apply_to_tree(seq, tree);
+                self.tree_changed();
+                touched
             }
+            Change::Transferred(transfer) => match (self.mailbox(transfer.source), self.mailbox(transfer.target)) {
+                (Some(source), Some(target)) => {
+                    copy::apply(seq, &transfer, &source, &target);
+                    target.notify();
+                    transfer.moves.then_some(source)
+                }
+                _ => None,
+            },
             Change::Appended { mailbox, uid, message } => self.mailbox(mailbox).inspect(|mailbox| {
                 if let Content::Segment(sealed) = message.content() {
                     self.inner.borrow_mut().bodies.push(sealed.name());
                 }
                 mailbox.data.borrow_mut().apply_append(row_of(seq, uid, &message), message);
             }),
-            Change::AppendedSegment { .. } => None,
+            // Segments are opened before they come here, and what is of the tree came first.
+            Change::AppendedSegment { .. }
+            | Change::MailboxCreated { .. }
+            | Change::Renamed { .. }
+            | Change::Deleted { .. }
+            | Change::Subscribed { .. } => None,
             Change::Flags { mailbox, uids, op, flags, keywords } => self.mailbox(mailbox).inspect(|mailbox| {
                 mailbox.data.borrow_mut().apply_flags(seq, uids, op, (flags, keywords));
             }),
@@ -126,9 +148,14 @@ impl AccountState {
 
     /// Takes back what was assigned for a change that failed; the last ones first.
     pub(super) fn forget(&self, change: &Change) {
+        if change.is_of_tree() {
+            self.tree_changed();
+        }
         match change {
-            Change::MailboxCreated { name, .. } => {
-                self.inner.borrow_mut().reserved.remove(name);
+            Change::Deleted { mailbox } => {
+                if let Some(mailbox) = self.mailbox(*mailbox) {
+                    mailbox.closing.set(false);
+                }
             }
             Change::KeywordNamed { mailbox, bit, .. } => {
                 if let Some(mailbox) = self.mailbox(*mailbox) {
@@ -154,20 +181,6 @@ fn row_of(seq: u64, uid: u32, message: &Fresh) -> Row {
         keywords: record.keywords.to_native(),
         size: u32::try_from(record.size.to_native()).unwrap_or(u32::MAX),
         date,
-    }
-}
-
-impl AccountInner {
-    pub(super) fn add_mailbox(&mut self, mailbox: Rc<MailboxState>) {
-        let name = mailbox.name.borrow().clone();
-        self.reserved.remove(&*name);
-        self.mailbox_id_assigned = self.mailbox_id_assigned.max(mailbox.id.0);
-        self.uid_validity_assigned = self.uid_validity_assigned.max(mailbox.uid_validity);
-        if self.mailboxes.contains_key(&mailbox.id.0) || self.by_name.contains_key(&name) {
-            return;
-        }
-        self.by_name.insert(name, mailbox.id.0);
-        self.mailboxes.insert(mailbox.id.0, mailbox);
     }
 }
 
@@ -244,13 +257,22 @@ impl Account {
         self.state.inner.borrow().seq
     }
 
-    /// The mailboxes by name, INBOX first.
+    /// The mailboxes by name, INBOX first, and among them the names that only have mailboxes below them
+    /// ([`Mailbox::is_noselect`]).
     pub fn mailboxes(&self) -> Vec<Mailbox> {
         let inner = self.state.inner.borrow();
-        let inbox = inner.by_name.get("INBOX");
-        let others = inner.by_name.iter().filter(|(name, _)| &***name != "INBOX").map(|(_, id)| id);
-        let ids = inbox.into_iter().chain(others);
-        ids.filter_map(|id| inner.mailboxes.get(id)).map(|state| Mailbox::new(self.clone(), state.clone())).collect()
+        let state = |(_, id): (&Rc<str>, &u32)| inner.mailboxes.get(id).cloned();
+        let mut states: Vec<Rc<MailboxState>> = inner.by_name.iter().filter_map(state).collect();
+        let names = inner.names_without_mailbox();
+        if !names.is_empty() {
+            let noselect = |name: &str| MailboxState::name_only(0, name, inner.tombstones.contains_key(name));
+            states.extend(names.into_iter().map(|name| Rc::new(noselect(name))));
+            states.sort_by(|one, other| one.name.borrow().cmp(&other.name.borrow()));
+        }
+        if let Some(inbox) = states.iter().position(|state| &**state.name.borrow() == "INBOX") {
+            states[..=inbox].rotate_right(1);
+        }
+        states.into_iter().map(|state| Mailbox::new(self.clone(), state)).collect()
     }
 
     /// The mailbox of that name; INBOX in any case (RFC 9051 §5.1).
@@ -262,57 +284,10 @@ impl Account {
         };
         inner.mailboxes.get(id).map(|state| Mailbox::new(self.clone(), state.clone()))
     }
-
-    /// Makes a mailbox, and those above it that are missing (RFC 9051 §6.3.4); durable.
-    pub async fn create(&self, name: &str) -> Result<Mailbox, CreateError> {
-        let name = canonical(name);
-        if !is_valid_name(&name) {
-            return Err(CreateError::Invalid);
-        }
-        let done = {
-            let missing = self.missing_levels(&name)?;
-            let bytes = missing.iter().map(|level| level.len() + 128).sum();
-            self.core.commits.check_room(bytes).map_err(CreateError::Store)?;
-            let mut last = None;
-            for level in missing {
-                last = Some(self.submit_mailbox(level));
-            }
-            last.ok_or(CreateError::Exists)?
-        };
-        done.wait().await.map_err(CreateError::Store)?;
-        self.mailbox(&name).ok_or(CreateError::Invalid)
-    }
-
-    /// The names to make for `name` to exist, the outermost first.
-    fn missing_levels(&self, name: &str) -> Result<Vec<String>, CreateError> {
-        let inner = self.state.inner.borrow();
-        let exists = |name: &str| inner.by_name.contains_key(name) || inner.reserved.contains(name);
-        if exists(name) {
-            return Err(CreateError::Exists);
-        }
-        let levels = name.match_indices('/').map(|(end, _)| &name[..end]).chain([name]);
-        let missing: Vec<String> = levels.filter(|level| !exists(level)).map(str::to_owned).collect();
-        if inner.mailboxes.len() + inner.reserved.len() + missing.len() > MAILBOXES_MAX {
-            return Err(CreateError::TooMany);
-        }
-        Ok(missing)
-    }
-
-    fn submit_mailbox(&self, name: String) -> Rc<Done> {
-        let (id, uid_validity) = {
-            let mut inner = self.state.inner.borrow_mut();
-            inner.reserved.insert(name.clone());
-            inner.mailbox_id_assigned += 1;
-            inner.uid_validity_assigned = self.core.seed.max(inner.uid_validity_assigned.saturating_add(1));
-            (inner.mailbox_id_assigned, inner.uid_validity_assigned)
-        };
-        let change = Change::MailboxCreated { id, name, uid_validity, special_use: 0 };
-        self.state.submit(&self.core, change, true).1
-    }
 }
 
 /// INBOX is itself in any case, also as the first level of a name.
-fn canonical(name: &str) -> std::borrow::Cow<'_, str> {
+pub(super) fn canonical(name: &str) -> std::borrow::Cow<'_, str> {
     let first = name.split('/').next().unwrap_or_default();
     if first.eq_ignore_ascii_case("INBOX") && first != "INBOX" {
         return format!("INBOX{}", &name[first.len()..]).into();
@@ -321,7 +296,7 @@ fn canonical(name: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// A name that LIST can show and a client can type: levels between slashes, none empty, no controls, no wildcards.
-fn is_valid_name(name: &str) -> bool {
+pub(super) fn is_valid_name(name: &str) -> bool {
     name.len() <= MAILBOX_NAME_BYTES_MAX
         && name.split('/').count() <= MAILBOX_LEVELS_MAX
         // A name is never a path; one that looks like a way up is refused all the same, since exports make folders of names.

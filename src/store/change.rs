@@ -1,10 +1,11 @@
 //! Changes: what the payload of a log record says about one account.
 //!
 //! Invariants: everything that was decided (UID, UIDVALIDITY, keyword bits, which messages are expunged) is in the
-//! change, so that a replay decides nothing; flag changes are what was asked for, not what came out, so that two under
-//! way at once both count; applying a change twice in the same order ends in the same state. MODSEQ is not in it: it is
-//! the account's sequence number of the record. Numbers are little endian. FORMAT.md, "Changes".
+//! change, so that a replay decides nothing; flag changes, copies and renames are what was asked for, not what came out,
+//! so that two under way at once both count; the same changes in the same order on the same state end in the same state.
+//! MODSEQ is not in it: it is the account's sequence number of the record. Numbers are little endian. FORMAT.md, "Changes".
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::log_record::Payload;
@@ -13,8 +14,9 @@ use super::message::{Content, Fresh, Text};
 use super::record::{Details, Record};
 use super::spool::Body;
 use super::types::{FlagOp, Hash};
+use crate::limits::KEYWORDS_MAX;
 
-/// Kinds of records. 7 to 15 are kept for mailboxes renamed, deleted, subscribed, their ACLs and metadata.
+/// Kinds of records. 13 to 15 are kept for ACLs and metadata.
 mod kind {
     pub const MAILBOX_CREATED: u8 = 1;
     pub const APPENDED: u8 = 2;
@@ -22,6 +24,12 @@ mod kind {
     pub const FLAGS: u8 = 4;
     pub const KEYWORD_NAMED: u8 = 5;
     pub const EXPUNGED: u8 = 6;
+    pub const RENAMED: u8 = 7;
+    pub const DELETED: u8 = 8;
+    pub const SUBSCRIBED: u8 = 9;
+    pub const COPIED: u8 = 10;
+    pub const MOVED: u8 = 11;
+    pub const MAILBOX_CREATED_SUBSCRIBED: u8 = 12;
     pub const RECENT_SEEN: u8 = 16;
 }
 
@@ -66,7 +74,23 @@ pub(super) enum Change {
         name: String,
         uid_validity: u32,
         special_use: u8,
+        subscribed: bool,
     },
+    /// A mailbox and all below it, by name.
+    Renamed {
+        from: String,
+        to: String,
+    },
+    Deleted {
+        mailbox: u32,
+    },
+    /// The name, for a subscription of a name that has no mailbox: its id is new then.
+    Subscribed {
+        mailbox: u32,
+        subscribed: bool,
+        name: String,
+    },
+    Transferred(Transfer),
     Appended {
         mailbox: u32,
         uid: u32,
@@ -101,10 +125,38 @@ pub(super) enum Change {
     },
 }
 
+/// Messages of one mailbox that get a second home in another, or in the same one; or that move there.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub source: u32,
+    pub target: u32,
+    /// Whether the originals are expunged.
+    pub moves: bool,
+    /// The UID that the first of `uids` gets, the others' following one by one, there or not; 0: each keeps its own.
+    pub first: u32,
+    /// Bits of keywords in the source and in the target; others are not kept.
+    pub keywords: Vec<(u8, u8)>,
+    pub uids: UidRanges,
+    /// What was there when it was applied, and what became of it. Not in the log.
+    pub outcome: Rc<OnceCell<(UidRanges, UidRanges)>>,
+}
+
 impl Change {
+    /// Whether it changes names, or which mailboxes there are.
+    pub(super) fn is_of_tree(&self) -> bool {
+        use Change::{Deleted, MailboxCreated, Renamed, Subscribed};
+        matches!(self, MailboxCreated { .. } | Renamed { .. } | Deleted { .. } | Subscribed { .. })
+    }
+
     pub(super) fn kind(&self) -> u8 {
         match self {
-            Change::MailboxCreated { .. } => kind::MAILBOX_CREATED,
+            Change::MailboxCreated { subscribed: false, .. } => kind::MAILBOX_CREATED,
+            Change::MailboxCreated { .. } => kind::MAILBOX_CREATED_SUBSCRIBED,
+            Change::Renamed { .. } => kind::RENAMED,
+            Change::Deleted { .. } => kind::DELETED,
+            Change::Subscribed { .. } => kind::SUBSCRIBED,
+            Change::Transferred(Transfer { moves: false, .. }) => kind::COPIED,
+            Change::Transferred(_) => kind::MOVED,
             Change::Appended { message, .. } => match message.content() {
                 Content::Inline { .. } => kind::APPENDED,
                 Content::Segment(_) => kind::APPENDED_SEGMENT,
@@ -120,7 +172,12 @@ impl Change {
     /// A bound of what [`Change::encode`] writes.
     pub(super) fn encoded_bytes(&self) -> usize {
         match self {
-            Change::MailboxCreated { name, .. } | Change::KeywordNamed { name, .. } => 16 + name.len(),
+            Change::MailboxCreated { name, .. }
+            | Change::KeywordNamed { name, .. }
+            | Change::Subscribed { name, .. } => 16 + name.len(),
+            Change::Renamed { from, to } => 8 + from.len() + to.len(),
+            Change::Deleted { .. } => 8,
+            Change::Transferred(transfer) => 16 + 2 * transfer.keywords.len() + 8 * transfer.uids.len(),
             Change::Appended { message, .. } => 64 + message.inline_bytes(),
             Change::AppendedSegment { record, .. } => 64 + record.bytes().len(),
             Change::Flags { uids, .. } | Change::Expunged { uids, .. } => 24 + 8 * uids.len(),
@@ -130,11 +187,23 @@ impl Change {
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Change::MailboxCreated { id, name, uid_validity, special_use } => {
+            Change::MailboxCreated { id, name, uid_validity, special_use, .. } => {
                 put(out, &[*id, *uid_validity]);
                 out.push(*special_use);
                 out.extend_from_slice(name.as_bytes());
             }
+            Change::Renamed { from, to } => {
+                put(out, &[from.len() as u32]);
+                out.extend_from_slice(from.as_bytes());
+                out.extend_from_slice(to.as_bytes());
+            }
+            Change::Deleted { mailbox } => put(out, &[*mailbox]),
+            Change::Subscribed { mailbox, subscribed, name } => {
+                put(out, &[*mailbox]);
+                out.push(u8::from(*subscribed));
+                out.extend_from_slice(name.as_bytes());
+            }
+            Change::Transferred(transfer) => transfer.encode(out),
             Change::Appended { mailbox, uid, message } => encode_message(out, (*mailbox, *uid), message),
             Change::AppendedSegment { mailbox, uid, record, segment } => {
                 encode_segment(out, (*mailbox, *uid), record, *segment);
@@ -168,10 +237,22 @@ impl Change {
     pub(super) fn decode(kind: u8, payload: &Payload) -> Option<Change> {
         let mut input = Input(payload);
         match kind {
-            kind::MAILBOX_CREATED => {
+            kind::MAILBOX_CREATED | kind::MAILBOX_CREATED_SUBSCRIBED => {
                 let (id, uid_validity, special_use) = (input.u32()?, input.u32()?, input.u8()?);
-                Some(Change::MailboxCreated { id, name: input.rest_text()?, uid_validity, special_use })
+                let (name, subscribed) = (input.rest_text()?, kind == kind::MAILBOX_CREATED_SUBSCRIBED);
+                Some(Change::MailboxCreated { id, name, uid_validity, special_use, subscribed })
             }
+            kind::RENAMED => {
+                let bytes = input.u32()? as usize;
+                let from = std::str::from_utf8(input.take(bytes)?).ok()?.to_owned();
+                Some(Change::Renamed { from, to: input.rest_text()? })
+            }
+            kind::DELETED => Some(Change::Deleted { mailbox: input.u32()? }),
+            kind::SUBSCRIBED => {
+                let (mailbox, subscribed) = (input.u32()?, input.u8()? != 0);
+                Some(Change::Subscribed { mailbox, subscribed, name: input.rest_text()? })
+            }
+            kind::COPIED | kind::MOVED => Transfer::decode(kind == kind::MOVED, input).map(Change::Transferred),
             kind::APPENDED => decode_message(input),
             kind::APPENDED_SEGMENT => {
                 let (mailbox, uid, record_bytes) = (input.u32()?, input.u32()?, input.u32()?);
@@ -198,6 +279,28 @@ impl Change {
             kind::RECENT_SEEN => Some(Change::RecentSeen { mailbox: input.u32()?, upto: input.u32()? }),
             _ => None,
         }
+    }
+}
+
+impl Transfer {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put(out, &[self.source, self.target, self.first]);
+        out.push(self.keywords.len() as u8);
+        self.keywords.iter().for_each(|&(source, target)| out.extend_from_slice(&[source, target]));
+        self.uids.iter().for_each(|&(first, last)| put(out, &[first, last]));
+    }
+
+    fn decode(moves: bool, mut input: Input<'_>) -> Option<Transfer> {
+        let (source, target, first) = (input.u32()?, input.u32()?, input.u32()?);
+        let mut keywords = Vec::new();
+        for _ in 0..input.u8()? {
+            keywords.push((input.u8()?, input.u8()?));
+        }
+        let bits = keywords.iter().flat_map(|&(source, target)| [source, target]);
+        if bits.map(usize::from).any(|bit| bit >= KEYWORDS_MAX) {
+            return None;
+        }
+        Some(Transfer { source, target, moves, first, keywords, uids: input.ranges()?, outcome: Rc::default() })
     }
 }
 
@@ -293,10 +396,27 @@ mod tests {
         Change::decode(header.kind, &payload).unwrap()
     }
 
+    fn created(subscribed: bool) -> Change {
+        let name = "Ablage/Süd".to_owned();
+        Change::MailboxCreated { id: 3, name, uid_validity: 77, special_use: 2, subscribed }
+    }
+
+    fn transfer(moves: bool, keywords: Vec<(u8, u8)>) -> Change {
+        let uids = vec![(2, 2), (4, 8)];
+        Change::Transferred(Transfer { source: 1, target: 2, moves, first: 7, keywords, uids, outcome: Rc::default() })
+    }
+
     #[test]
     fn changes_come_back() {
         let changes = [
-            Change::MailboxCreated { id: 3, name: "Ablage/Süd".to_owned(), uid_validity: 77, special_use: 2 },
+            created(false),
+            created(true),
+            Change::Renamed { from: "Ablage".to_owned(), to: "Größe/x".to_owned() },
+            Change::Deleted { mailbox: 8 },
+            Change::Subscribed { mailbox: 8, subscribed: true, name: "Süd".to_owned() },
+            Change::Subscribed { mailbox: 8, subscribed: false, name: String::new() },
+            transfer(false, vec![(63, 0), (0, 1)]),
+            transfer(true, Vec::new()),
             Change::Flags { mailbox: 1, uids: vec![(1, 4), (9, 9)], op: FlagOp::Replace, flags: 5, keywords: 1 << 63 },
             Change::KeywordNamed { mailbox: 1, bit: 63, name: "$Work".to_owned() },
             Change::Expunged { mailbox: 1, uids: vec![(2, 2), (4, 8)] },
@@ -305,6 +425,11 @@ mod tests {
         for change in &changes {
             assert_eq!(format!("{:?}", round_trip(change)), format!("{change:?}"));
         }
+        let no_bit = transfer(false, vec![(64, 0)]);
+        let Change::Transferred(no_bit) = no_bit else { unreachable!("made above") };
+        let mut bytes = Vec::new();
+        no_bit.encode(&mut bytes);
+        assert!(Transfer::decode(false, Input(&bytes)).is_none(), "a bit that no keyword has");
         assert_eq!(SpecialUse::from_number(6), SpecialUse::Sent);
         assert_eq!(SpecialUse::from_number(99), SpecialUse::None);
     }

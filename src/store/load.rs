@@ -2,13 +2,13 @@
 //!
 //! Invariants: an account is opened once however many ask for it; what can't be read is an error of this account alone,
 //! and a damaged file is put aside under `….corrupt`, never read again and never deleted; files that neither the manifest
-//! nor the log names are removed. A new account has an INBOX, durably, before anyone gets to see it.
+//! nor the log names are removed. A new account has its first mailboxes, durably, before anyone gets to see it.
 
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::account::{Account, AccountState, CreateError};
+use super::account::{Account, AccountState};
 use super::change::Change;
 use super::disk::read_whole;
 use super::mailbox_state::MailboxState;
@@ -49,21 +49,8 @@ pub(super) async fn account(core: &Rc<Core>, id: AccountId) -> Result<Account, E
             Account::new(core.clone(), state)
         }
     };
-    ensure_inbox(core, &account).await?;
+    account.ensure_inbox().await?;
     Ok(account)
-}
-
-/// Makes the INBOX of a new account, or waits for the one who is at it.
-async fn ensure_inbox(core: &Core, account: &Account) -> Result<(), Error> {
-    while account.mailbox("INBOX").is_none() {
-        match account.create("INBOX").await {
-            Err(CreateError::Exists) => core.commits.flush().await?,
-            Err(CreateError::Store(error)) => return Err(error),
-            // INBOX is a name, and the account has no mailbox yet.
-            Ok(_) | Err(CreateError::Invalid | CreateError::TooMany) => return Ok(()),
-        }
-    }
-    Ok(())
 }
 
 /// The one who opens an account; dropped, those who wait go on, with the account or to try themselves.
@@ -114,9 +101,7 @@ async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
         }
         take_file(&state, &file).ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
     }
-    for mailbox in state.inner.borrow().mailboxes.values() {
-        mailbox.data.borrow_mut().finish_load();
-    }
+    state.inner.borrow_mut().finish_load();
     let replayed = replay(core, &state, manifest.seq).await?;
     if known || replayed {
         sweep(core, &state).await?;
@@ -148,9 +133,15 @@ fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
         let id = meta.id.to_native();
         if !inner.mailboxes.contains_key(&id) {
             let mailbox = MailboxState::new(id, &meta.name, meta.uid_validity.to_native(), meta.special_use);
-            inner.add_mailbox(Rc::new(mailbox));
+            inner.add_mailbox(mailbox);
         }
-        inner.mailboxes.get(&id)?.data.borrow_mut().load_meta(meta);
+        let mailbox = inner.mailboxes.get(&id)?;
+        // What the youngest file says counts.
+        *mailbox.name.borrow_mut() = meta.name.as_str().into();
+        mailbox.subscribed.set(meta.subscribed);
+        mailbox.deleted.set(meta.deleted);
+        mailbox.in_files.set(true);
+        mailbox.data.borrow_mut().load_meta(meta);
     }
     for group in index.groups.iter() {
         let mailbox = inner.mailboxes.get(&group.mailbox.to_native())?.clone();

@@ -24,7 +24,7 @@ use crate::limits::{
 };
 
 /// Room for a log record's header and the lengths in it.
-const RECORD_MARGIN: usize = 256;
+pub(super) const RECORD_MARGIN: usize = 256;
 
 /// A mailbox of an open account.
 #[derive(Clone)]
@@ -61,6 +61,21 @@ impl Mailbox {
     /// Its id, never used twice in the account.
     pub fn id(&self) -> MailboxId {
         self.state.id
+    }
+
+    /// What may be submitted: everything until a deletion is.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if self.state.closing.get() { Err(Error::Gone) } else { Ok(()) }
+    }
+
+    /// Whether it is subscribed.
+    pub fn is_subscribed(&self) -> bool {
+        self.state.subscribed.get()
+    }
+
+    /// Whether it is only a name that has mailboxes below it, or was deleted (`\Noselect`).
+    pub fn is_noselect(&self) -> bool {
+        self.state.deleted.get()
     }
 
     /// Its special use.
@@ -117,6 +132,7 @@ impl Mailbox {
     /// Numbers a message and hands it to the log, without a wait but where its content goes to a file of its own first:
     /// what is submitted together shares one commit.
     pub async fn submit(&self, message: &NewMessage) -> Result<Submitted, Error> {
+        self.check_open()?;
         let details = Details::of(&message.structure).encode();
         let details = details.and_then(Encoded::<Details>::new).ok_or_else(too_large)?;
         let inline = details.bytes().len() + message.structure.text.len() + message.body.len();
@@ -185,6 +201,7 @@ impl Mailbox {
         content: impl FnOnce(Encoded<Record>) -> Result<Fresh, Error>,
     ) -> Result<(Uid, Rc<Done>), Error> {
         let core = self.account.core();
+        self.check_open()?;
         core.commits.check_room(bytes)?;
         let keywords = self.name_keywords(&message.keywords)?;
         let uid = self.state.data.borrow().uid_next_assigned;
@@ -233,7 +250,7 @@ impl Mailbox {
     }
 
     /// The bits of those keywords that are named, and the others, which there is room for.
-    fn keyword_bits<'a>(&self, names: &'a [String]) -> Result<(u64, Vec<&'a String>), Error> {
+    pub(super) fn keyword_bits<'a>(&self, names: &'a [String]) -> Result<(u64, Vec<&'a String>), Error> {
         let mut bits = 0;
         let mut new: Vec<&String> = Vec::new();
         let data = self.state.data.borrow();
@@ -276,6 +293,7 @@ impl Mailbox {
         keywords: &[String],
     ) -> Result<Option<(ModSeq, Rc<Done>)>, Error> {
         let core = self.account.core();
+        self.check_open()?;
         core.commits.check_room(8 * uids.len() + RECORD_MARGIN)?;
         let bits = match op {
             // Nobody has a keyword that has no name.
@@ -304,6 +322,7 @@ impl Mailbox {
     /// Submits the expunge of those of `uids` that are there, only those with `\Deleted` where so asked.
     pub(super) fn submit_expunge(&self, uids: &UidRanges, only_deleted: bool) -> Result<Option<Rc<Done>>, Error> {
         let core = self.account.core();
+        self.check_open()?;
         let gone = {
             let data = self.state.data.borrow();
             let rows = uids.iter().flat_map(|&(first, last)| data.columns.range(first, last));
@@ -326,7 +345,7 @@ impl Mailbox {
     /// with the next change, and is lost with a crash before that, when the messages are recent once more.
     pub(super) fn submit_recent(&self, upto: u32) {
         let core = self.account.core();
-        if core.commits.check_room(RECORD_MARGIN).is_ok() {
+        if self.check_open().and_then(|()| core.commits.check_room(RECORD_MARGIN)).is_ok() {
             let change = Change::RecentSeen { mailbox: self.state.id.0, upto };
             self.account.state().submit(core, change, false);
         }

@@ -3,10 +3,11 @@
 //! Invariants: only `apply_…` changes what can be seen, and only with changes that are durable; rows are appended
 //! ascending by UID; an expunged row keeps its place until every view was told, and its message can be read as long; an
 //! operation costs what it touches, not what the mailbox holds (compaction is amortised). What was assigned (the next UID,
-//! the names of keywords) runs ahead of what can be seen.
+//! the names of keywords) runs ahead of what can be seen. While a checkpoint reads the mailbox it is pinned: the checkpoint
+//! sees it as it was when it began.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -56,6 +57,13 @@ pub(super) struct MailboxState {
     pub uid_validity: u32,
     pub special_use: SpecialUse,
     pub name: RefCell<Rc<str>>,
+    pub subscribed: Cell<bool>,
+    /// Not a mailbox any more; where it is subscribed, a name that was one.
+    pub deleted: Cell<bool>,
+    /// Its deletion is with the log: nothing more is submitted for it.
+    pub closing: Cell<bool>,
+    /// Whether a sealed file names it.
+    pub in_files: Cell<bool>,
     pub data: RefCell<MailboxData>,
     /// Views that wait for something to tell.
     pub listeners: RefCell<Vec<(usize, Waker)>>,
@@ -80,6 +88,9 @@ pub(super) struct MailboxData {
     unseen: u32,
     deleted: u32,
     size: u64,
+    /// The sum of all mailboxes' `size`.
+    pub account_size: Rc<Cell<u64>>,
+    pinned: Option<Pinned>,
     /// Flag changes for views to tell: MODSEQ and UIDs, in order.
     notices: VecDeque<(u64, UidRanges)>,
     /// All changes after this one are in `notices`.
@@ -102,6 +113,22 @@ pub(super) struct Unsealed {
     pub vanished: Vec<Vanished>,
 }
 
+/// The mailbox as it was when a checkpoint began to read it, where it is another now.
+#[derive(Debug)]
+struct Pinned {
+    hidden: Hidden,
+    uid_next: u32,
+    /// Flags, keywords and MODSEQ as they were, by UID.
+    before: HashMap<u32, (u16, u64, u64)>,
+}
+
+impl Unsealed {
+    /// About what it takes in a file.
+    pub(super) fn weight(&self) -> u64 {
+        self.size + 128 + 24 * self.flags.len() as u64 + 12 * self.vanished.len() as u64
+    }
+}
+
 impl MailboxState {
     pub(super) fn new(id: u32, name: &str, uid_validity: u32, special_use: u8) -> MailboxState {
         let unsealed = Unsealed { meta: true, from_uid: 1, ..Unsealed::default() };
@@ -112,9 +139,34 @@ impl MailboxState {
             uid_validity,
             special_use: SpecialUse::from_number(special_use),
             name: RefCell::new(name.into()),
+            subscribed: Cell::new(false),
+            deleted: Cell::new(false),
+            closing: Cell::new(false),
+            in_files: Cell::new(false),
             data: RefCell::new(data),
             listeners: RefCell::default(),
         }
+    }
+
+    /// A name without a mailbox: one above mailboxes (id 0), or one that is still subscribed.
+    pub(super) fn name_only(id: u32, name: &str, subscribed: bool) -> MailboxState {
+        let state = MailboxState::new(id, name, 0, 0);
+        state.subscribed.set(subscribed);
+        state.deleted.set(true);
+        state.closing.set(true);
+        state
+    }
+
+    /// Whether nothing but older files know of it.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.deleted.get() && !self.subscribed.get()
+    }
+
+    /// Its deletion is durable. It reads as empty, and views are told so.
+    pub(super) fn apply_deletion(&self) {
+        self.deleted.set(true);
+        self.closing.set(true);
+        self.data.borrow_mut().remove_all();
     }
 
     /// The mailbox as it goes into a sealed file, but for its messages.
@@ -126,8 +178,8 @@ impl MailboxState {
             uid_validity: self.uid_validity,
             uid_next: data.uid_next,
             special_use: self.special_use as u8,
-            subscribed: false,
-            deleted: false,
+            subscribed: self.subscribed.get(),
+            deleted: self.deleted.get(),
             keywords: data.keywords.iter().map(|name| name.to_string()).collect(),
             highest_modseq: data.highest_modseq,
             recent_from: data.recent_from,
@@ -166,6 +218,24 @@ impl MailboxData {
         self.add_row(row, Location::Fresh(message));
     }
 
+    /// A message came from another mailbox, or from this one; false: it did before.
+    pub(super) fn apply_copy(&mut self, row: Row, location: Location) -> bool {
+        if row.uid < self.uid_next {
+            return false;
+        }
+        self.highest_modseq = self.highest_modseq.max(row.modseq);
+        self.unsealed.meta = true;
+        self.unsealed.size += location.piece_lengths().map(u64::from).iter().sum::<u64>();
+        self.add_row(row, location);
+        true
+    }
+
+    /// UIDs below `next` were given out, whether there is a message or not.
+    pub(super) fn skip_uids(&mut self, next: u32) {
+        self.uid_next = self.uid_next.max(next);
+        self.uid_next_assigned = self.uid_next_assigned.max(next);
+    }
+
     /// Adds a row to columns and counts.
     pub(super) fn add_row(&mut self, row: Row, location: Location) {
         self.uid_next = self.uid_next.max(row.uid.saturating_add(1));
@@ -177,12 +247,15 @@ impl MailboxData {
     fn count(&mut self, row: Row, add: bool) {
         let unseen = u32::from(row.flags & Flags::SEEN.0 == 0);
         let deleted = u32::from(row.flags & Flags::DELETED.0 != 0);
+        let (size, all) = (u64::from(row.size), self.account_size.get());
         if add {
             (self.unseen, self.deleted) = (self.unseen + unseen, self.deleted + deleted);
-            self.size += u64::from(row.size);
+            self.size += size;
+            self.account_size.set(all + size);
         } else {
             (self.unseen, self.deleted) = (self.unseen - unseen, self.deleted - deleted);
-            self.size -= u64::from(row.size);
+            self.size -= size;
+            self.account_size.set(all - size);
         }
     }
 
@@ -223,6 +296,9 @@ impl MailboxData {
         let new = change((row.flags, row.keywords));
         if new == (row.flags, row.keywords) || self.hidden.has(index) {
             return false;
+        }
+        if let Some(pinned) = self.pinned.as_mut().filter(|pinned| row.uid < pinned.uid_next) {
+            pinned.before.entry(row.uid).or_insert((row.flags, row.keywords, row.modseq));
         }
         self.count(row, false);
         (self.columns.flags[index], self.columns.keywords[index]) = new;
@@ -310,6 +386,42 @@ impl MailboxData {
         self.settle();
     }
 
+    /// All messages go with the mailbox; QRESYNC has nobody to tell.
+    fn remove_all(&mut self) {
+        let rows: Vec<u32> = (0..self.columns.len() as u32).filter(|&row| !self.hidden.has(row as usize)).collect();
+        for &row in &rows {
+            self.count(self.columns.row(row as usize), false);
+        }
+        if !rows.is_empty() {
+            self.hidden.add(&rows);
+            self.unsettled.extend_from_slice(&rows);
+        }
+        self.unsealed = Unsealed { meta: true, from_uid: self.uid_next, ..Unsealed::default() };
+        self.settle();
+    }
+
+    /// A checkpoint begins to read: what it sees stays as it is now, until [`MailboxData::unpin`].
+    pub(super) fn pin(&mut self) {
+        let (hidden, uid_next) = (self.hidden.clone(), self.uid_next);
+        self.pinned = Some(Pinned { hidden, uid_next, before: HashMap::new() });
+    }
+
+    pub(super) fn unpin(&mut self) {
+        self.pinned = None;
+        self.settle();
+    }
+
+    /// A row as it was when the mailbox was pinned; `None`: it was expunged.
+    pub(super) fn pinned_row(&self, index: usize) -> Option<Row> {
+        let row = self.columns.row(index);
+        let Some(pinned) = &self.pinned else { return (!self.hidden.has(index)).then_some(row) };
+        if pinned.hidden.has(index) {
+            return None;
+        }
+        let before = pinned.before.get(&row.uid);
+        Some(before.map_or(row, |&(flags, keywords, modseq)| Row { flags, keywords, modseq, ..row }))
+    }
+
     /// A keyword got its bit.
     pub(super) fn apply_keyword(&mut self, bit: u8, name: &str) {
         if self.keywords.len() == usize::from(bit) && usize::from(bit) < KEYWORDS_MAX {
@@ -375,7 +487,7 @@ impl MailboxData {
         while self.notices.front().is_some_and(|&(modseq, _)| modseq <= told_flags) {
             self.notices_after = self.notices.pop_front().map_or(0, |(modseq, _)| modseq);
         }
-        if !self.views.iter().flatten().all(|told| told.hidden.same(&self.hidden)) {
+        if self.pinned.is_some() || !self.views.iter().flatten().all(|told| told.hidden.same(&self.hidden)) {
             return;
         }
         for row in std::mem::take(&mut self.unsettled) {
@@ -414,13 +526,16 @@ pub(super) fn merge_ranges(ranges: &mut UidRanges) {
 /// Joins ascending UIDs to ranges.
 pub(super) fn ranges_of(uids: impl Iterator<Item = u32>) -> UidRanges {
     let mut ranges: UidRanges = Vec::new();
-    for uid in uids {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
-            _ => ranges.push((uid, uid)),
-        }
-    }
+    uids.for_each(|uid| add_uid(&mut ranges, uid));
     ranges
+}
+
+/// Adds a UID that is higher than all of `ranges`.
+pub(super) fn add_uid(ranges: &mut UidRanges, uid: u32) {
+    match ranges.last_mut() {
+        Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+        _ => ranges.push((uid, uid)),
+    }
 }
 
 #[cfg(test)]

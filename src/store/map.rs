@@ -296,6 +296,11 @@ impl Sealed {
         self.slice(place.raw_start.to_native(), place.raw_bytes.to_native())
     }
 
+    /// Where in the file the record of message `row` begins: its own, but for copies that share all they have.
+    pub(super) fn record_start(&self, row: u32) -> u64 {
+        self.place(row).record_start.to_native()
+    }
+
     /// Where in the file the raw message `row` begins.
     pub(super) fn raw_start(&self, row: u32) -> usize {
         self.place(row).raw_start.to_native() as usize

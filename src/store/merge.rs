@@ -1,12 +1,13 @@
 //! Sealing one account: what the log has of it, and the sealed files that are due to be merged, become one new file.
 //!
-//! Invariants: the new file and the older ones that stay hold the account as it was at [`Plan::seq`], or with changes after
-//! it that a replay makes once more to the same end; files that are merged are removed after the manifest stopped naming
-//! them; rows, changes and expunges are looked at a few at a time, so the state may move on meanwhile, and nothing here
-//! assumes otherwise. A file is merged when what is new is at least half its size, so that a message is rewritten a
-//! logarithmic number of times.
+//! Invariants: the new file and the older ones that stay hold the account exactly as it was at [`Plan::seq`], so that a
+//! replay of what came after it decides as it did the first time (which messages a copy finds, with which flags); rows,
+//! changes and expunges are looked at a few at a time, and the state moves on meanwhile, so mailboxes are pinned ([`Pin`]).
+//! Files that are merged are removed after the manifest stopped naming them. A file is merged when what is new is at least
+//! half its size, so that a message is rewritten a logarithmic number of times. Content that several messages share is
+//! written once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -34,6 +35,8 @@ struct Plan {
     kept: Vec<Rc<Sealed>>,
     merged: Vec<Rc<Sealed>>,
     mailboxes: BTreeMap<u32, MailboxPlan>,
+    /// Deleted mailboxes that no file names any more.
+    forgotten: Vec<u32>,
     /// Body files whose messages will be in the new file.
     bodies: Vec<Hash>,
     uid_validity: u32,
@@ -48,6 +51,24 @@ struct MailboxPlan {
     rows: Vec<(Row, Location)>,
     changed: Vec<Changed>,
     vanished: Vec<Vanished>,
+    /// Held until all of that is taken.
+    pin: Option<Pin>,
+}
+
+/// Keeps a mailbox readable as it is, for as long as it lives.
+struct Pin(Rc<MailboxState>);
+
+impl Pin {
+    fn new(mailbox: &Rc<MailboxState>) -> Pin {
+        mailbox.data.borrow_mut().pin();
+        Pin(mailbox.clone())
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.data.borrow_mut().unpin();
+    }
 }
 
 /// Seals what of the account is unsealed.
@@ -83,34 +104,37 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
 fn begin(state: &AccountState) -> Plan {
     let mut inner = state.inner.borrow_mut();
     let bodies = std::mem::take(&mut inner.bodies);
-    let mut new_bytes: u64 = 0;
-    let mut mailboxes = BTreeMap::new();
-    for (&id, mailbox) in inner.mailboxes.iter().filter(|(_, mailbox)| mailbox.data.borrow().unsealed.meta) {
-        let plan = MailboxPlan::of(mailbox);
-        new_bytes += plan.unsealed.size;
-        mailboxes.insert(id, plan);
-    }
+    let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
+    let unsealed: Vec<Rc<MailboxState>> = unsealed.cloned().collect();
+    let mut new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
     let mut merged = Vec::new();
     while let Some(last) = kept.pop_if(|last| new_bytes >= last.len() / 2) {
         new_bytes += last.len();
         merged.insert(0, last);
     }
+    let stays = |mailbox: &MailboxState| !mailbox.is_forgettable() || mailbox.in_files.get() && !kept.is_empty();
+    let mut mailboxes = BTreeMap::new();
+    for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
+        mailboxes.insert(mailbox.id.0, MailboxPlan::of(mailbox));
+    }
     for file in &merged {
         let index = file.index();
         let named = index.mailboxes.iter().map(|meta| meta.id.to_native());
         for id in named.chain(index.groups.iter().map(|group| group.mailbox.to_native())) {
-            if let Some(mailbox) = inner.mailboxes.get(&id) {
+            if let Some(mailbox) = inner.mailboxes.get(&id).filter(|mailbox| stays(mailbox)) {
                 mailboxes.entry(id).or_insert_with(|| MailboxPlan::of(mailbox));
             }
         }
     }
+    let forgotten = inner.mailboxes.values().filter(|mailbox| !stays(mailbox)).map(|mailbox| mailbox.id.0).collect();
     Plan {
         seq: inner.seq,
         from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
         kept,
         merged,
         mailboxes,
+        forgotten,
         bodies,
         uid_validity: inner.uid_validity_assigned,
         mailbox_id: inner.mailbox_id_assigned,
@@ -119,12 +143,12 @@ fn begin(state: &AccountState) -> Plan {
 
 impl MailboxPlan {
     fn of(state: &Rc<MailboxState>) -> MailboxPlan {
-        let meta = state.meta();
+        let (meta, pin) = (state.meta(), Some(Pin::new(state)));
         let mut data = state.data.borrow_mut();
         let fresh = Unsealed { from_uid: data.uid_next, ..Unsealed::default() };
         let unsealed = std::mem::replace(&mut data.unsealed, fresh);
         let state = state.clone();
-        MailboxPlan { state, meta, unsealed, rows: Vec::new(), changed: Vec::new(), vanished: Vec::new() }
+        MailboxPlan { state, meta, unsealed, rows: Vec::new(), changed: Vec::new(), vanished: Vec::new(), pin }
     }
 }
 
@@ -176,6 +200,7 @@ async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) -> Result<(), Error> {
             mailbox.vanished.truncate(VANISHED_MAX);
             mailbox.vanished.sort_unstable();
         }
+        mailbox.pin = None;
     }
     Ok(())
 }
@@ -190,8 +215,9 @@ impl MailboxPlan {
     fn take_rows(&mut self, uids: impl Iterator<Item = u32>) {
         let data = self.state.data.borrow();
         for uid in uids {
-            if let Some(row) = data.columns.index_of(uid).filter(|&row| !data.hidden.has(row)) {
-                self.rows.push((data.columns.row(row), data.columns.location[row].clone()));
+            let index = data.columns.index_of(uid);
+            if let Some((index, row)) = index.and_then(|index| Some((index, data.pinned_row(index)?))) {
+                self.rows.push((row, data.columns.location[index].clone()));
             }
         }
     }
@@ -221,11 +247,13 @@ impl MailboxPlan {
                     let data = self.state.data.borrow();
                     let rows = data.columns.range(next, last);
                     let taken = rows.start..rows.end.min(rows.start + BREATH_ROWS);
-                    for row in taken.clone().filter(|&row| !data.hidden.has(row)) {
-                        if let Location::Sealed(file, _) = &data.columns.location[row]
+                    for index in taken.clone() {
+                        // A copy that is not sealed yet is in a file as well: its original's.
+                        if let Location::Sealed(file, _) = &data.columns.location[index]
                             && !merged.iter().any(|merged| Rc::ptr_eq(merged, file))
+                            && let Some(Row { uid, modseq, flags, keywords, .. }) = data.pinned_row(index)
+                            && uid < self.unsealed.from_uid
                         {
-                            let Row { uid, modseq, flags, keywords, .. } = data.columns.row(row);
                             self.changed.push(Changed { uid, flags, keywords, modseq });
                         }
                     }
@@ -278,9 +306,13 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
     let rows: Vec<&Location> =
         plan.mailboxes.values().flat_map(|mailbox| mailbox.rows.iter().map(|(_, location)| location)).collect();
     let mut places = vec![Place::default(); rows.len()];
+    let shared = shared_content(&rows, breathe).await;
     let mut breath = 0;
     for piece in 0..4 {
-        for (place, location) in places.iter_mut().zip(&rows) {
+        for (index, (place, location)) in places.iter_mut().zip(&rows).enumerate() {
+            if shared.contains_key(&index) {
+                continue;
+            }
             warm(core, location, piece).await?;
             let bytes = piece_of(location, piece)?;
             // Archives are read in place, aligned; record and details are.
@@ -304,7 +336,31 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
             }
         }
     }
+    for (copy, original) in shared {
+        places[copy] = places[original];
+    }
     Ok(places)
+}
+
+/// Rows whose message is that of a row before them, with that row.
+async fn shared_content<B: AsyncFn()>(rows: &[&Location], breathe: &B) -> HashMap<usize, usize> {
+    let mut shared = HashMap::new();
+    let mut first: HashMap<(*const (), u64), usize> = HashMap::with_capacity(rows.len());
+    for (index, location) in rows.iter().enumerate() {
+        let content = match location {
+            Location::Fresh(fresh) => (Rc::as_ptr(fresh).cast(), 0),
+            Location::Sealed(file, row) => (Rc::as_ptr(file).cast(), file.record_start(*row)),
+            Location::Gone => continue,
+        };
+        let original = *first.entry(content).or_insert(index);
+        if original != index {
+            shared.insert(index, original);
+        }
+        if index % BREATH_ROWS == 0 {
+            breathe().await;
+        }
+    }
+    shared
 }
 
 /// Has the disk read what the map would otherwise fault in, while others run.
@@ -334,6 +390,9 @@ fn index_of(plan: &mut Plan, places: Vec<Place>) -> Index {
     let mut first = 0;
     for (&mailbox, part) in &mut plan.mailboxes {
         index.mailboxes.push(part.meta.clone());
+        if part.meta.deleted {
+            continue;
+        }
         let mut group = Group { mailbox, first, ..Group::default() };
         for (row, _) in &part.rows {
             group.uid.push(row.uid);
@@ -359,9 +418,13 @@ async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Seal
         inner.sealed_seq = plan.seq;
         inner.has_manifest = true;
         inner.files = plan.kept.iter().chain([file]).cloned().collect();
+        for id in &plan.forgotten {
+            inner.mailboxes.remove(id);
+        }
     }
     let mut index = 0u32;
     for mailbox in plan.mailboxes.values() {
+        mailbox.state.in_files.set(true);
         for piece in pieces(0..mailbox.rows.len()) {
             {
                 let mut data = mailbox.state.data.borrow_mut();

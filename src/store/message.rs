@@ -130,6 +130,15 @@ pub(super) enum Location {
 }
 
 impl Location {
+    /// The lengths of record, details, text and raw message.
+    pub(super) fn piece_lengths(&self) -> [u32; 4] {
+        match self {
+            Location::Fresh(fresh) => fresh.piece_lengths(),
+            Location::Sealed(sealed, row) => sealed.piece_lengths(*row),
+            Location::Gone => [0; 4],
+        }
+    }
+
     /// What of the message was never looked at and may have to come from the disk.
     pub(super) fn cold(&self) -> Option<ColdBlocks> {
         let (sealed, row) = self.sealed()?;
@@ -157,7 +166,11 @@ impl Location {
 
 /// A message that can be read as long as this is held.
 #[derive(Clone, Debug)]
-pub struct Message(Pinned);
+pub struct Message {
+    pinned: Pinned,
+    /// The record has that of the message it was copied from.
+    uid: u32,
+}
 
 #[derive(Clone, Debug)]
 enum Pinned {
@@ -166,27 +179,28 @@ enum Pinned {
 }
 
 impl Message {
-    /// Pins what is at `location`; `None` where it is gone.
-    pub(super) fn at(location: &Location) -> Result<Option<Message>, Error> {
-        match location {
-            Location::Fresh(fresh) => Ok(Some(Message(Pinned::Fresh(fresh.clone())))),
+    /// Pins what is at `location`, message `uid` of its mailbox; `None` where it is gone.
+    pub(super) fn at(location: &Location, uid: u32) -> Result<Option<Message>, Error> {
+        let pinned = match location {
+            Location::Fresh(fresh) => Pinned::Fresh(fresh.clone()),
             Location::Sealed(sealed, row) => {
                 sealed.check_message(*row)?;
-                Ok(Some(Message(Pinned::Sealed(sealed.clone(), *row))))
+                Pinned::Sealed(sealed.clone(), *row)
             }
-            Location::Gone => Ok(None),
-        }
+            Location::Gone => return Ok(None),
+        };
+        Ok(Some(Message { pinned, uid }))
     }
 
     fn record(&self) -> &ArchivedRecord {
-        match &self.0 {
+        match &self.pinned {
             Pinned::Fresh(fresh) => &fresh.record,
             Pinned::Sealed(sealed, row) => sealed.record(*row).expect("checked when the message was pinned"),
         }
     }
 
     fn details(&self) -> &ArchivedDetails {
-        let (sealed, row) = match &self.0 {
+        let (sealed, row) = match &self.pinned {
             Pinned::Sealed(sealed, row) => (sealed, *row),
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { details, .. } => return details,
@@ -198,7 +212,7 @@ impl Message {
 
     /// The message, octet for octet.
     pub fn raw(&self) -> Result<&[u8], Error> {
-        match &self.0 {
+        match &self.pinned {
             Pinned::Fresh(fresh) => fresh.raw(),
             Pinned::Sealed(sealed, row) => sealed.raw(*row),
         }
@@ -206,7 +220,7 @@ impl Message {
 
     /// Header and body text, decoded and folded.
     pub fn text(&self) -> Result<&str, Error> {
-        match &self.0 {
+        match &self.pinned {
             Pinned::Sealed(sealed, row) => sealed.text(*row),
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { text, .. } => Ok(text),
@@ -267,7 +281,7 @@ impl Message {
 
     /// UID.
     pub fn uid(&self) -> Uid {
-        Uid(self.record().uid.to_native())
+        Uid(self.uid)
     }
 
     /// RFC822.SIZE.
@@ -310,7 +324,7 @@ impl Message {
     /// Memory that holds the message, octet for octet, from the offset that comes with it; for lending it to the kernel.
     pub fn lend_raw(&self) -> Result<(Rc<dyn Lend>, usize), Error> {
         self.raw()?;
-        Ok(match &self.0 {
+        Ok(match &self.pinned {
             Pinned::Sealed(sealed, row) => (sealed.clone(), sealed.raw_start(*row)),
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { .. } => (fresh.clone(), 0),

@@ -41,6 +41,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod tree_state;
 mod types;
 mod view;
 

@@ -186,6 +186,10 @@ pub enum Error {
     TooManyKeywords,
     /// The mailbox has no UIDs left.
     NoUids,
+    /// The mailbox was deleted.
+    Gone,
+    /// More, or in more pieces, than one operation takes.
+    TooMany,
 }
 
 impl Error {
@@ -216,6 +220,8 @@ impl fmt::Display for Error {
             Error::Busy => f.write_str("too much is being written"),
             Error::TooManyKeywords => f.write_str("too many keywords in the mailbox"),
             Error::NoUids => f.write_str("the mailbox has no UIDs left"),
+            Error::Gone => f.write_str("the mailbox was deleted"),
+            Error::TooMany => f.write_str("too many messages at once"),
         }
     }
 }

@@ -88,7 +88,7 @@ impl View {
         &self.mailbox
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&MailboxData, &Told) -> T) -> T {
+    pub(super) fn with<T>(&self, ask: impl FnOnce(&MailboxData, &Told) -> T) -> T {
         let data = self.mailbox.state().data.borrow();
         ask(&data, data.told(self.id).expect("a view is registered until it is dropped"))
     }
@@ -119,9 +119,9 @@ impl View {
         })
     }
 
-    /// Ready when there is something to tell (IDLE).
+    /// Ready when there is something to tell (IDLE), and always when the mailbox was deleted.
     pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.changed() {
+        if self.changed() || self.is_gone() {
             return Poll::Ready(());
         }
         let mut listeners = self.mailbox.state().listeners.borrow_mut();
@@ -188,6 +188,11 @@ impl View {
             told.own.clear();
         }
         data.settle();
+    }
+
+    /// Whether the mailbox was deleted: all that is left is to tell of its messages' end.
+    pub fn is_gone(&self) -> bool {
+        self.mailbox.state().deleted.get()
     }
 
     /// New messages become recent here; where the view is read-write, nowhere else after it.
@@ -270,13 +275,13 @@ impl View {
     /// A message, pinned; `None` beyond EXISTS.
     pub fn message(&self, seq: u32) -> Result<Option<Message>, Error> {
         self.with(|data, told| match row_of(told, seq) {
-            Some(row) => Message::at(&data.columns.location[row]),
+            Some(row) => Message::at(&data.columns.location[row], data.columns.uid[row]),
             None => Ok(None),
         })
     }
 
     /// UID ranges cut at what this view knows: a client does not address what it was not told of.
-    fn known(&self, uids: &[RangeInclusive<u32>]) -> Vec<(u32, u32)> {
+    pub(super) fn known(&self, uids: &[RangeInclusive<u32>]) -> Vec<(u32, u32)> {
         let highest = self.with(|data, told| told.rows.checked_sub(1).map_or(0, |last| data.columns.uid[last]));
         let ranges = uids.iter().map(|range| (*range.start(), (*range.end()).min(highest)));
         let mut ranges = ranges.filter(|(first, last)| first <= last).collect();

@@ -81,6 +81,8 @@ pub(super) fn refusal(error: &Error) -> &'static str {
         Error::Full => "NO [OVERQUOTA] No room",
         Error::TooManyKeywords => "NO [LIMIT] Too many keywords in this mailbox",
         Error::NoUids => "NO [LIMIT] The mailbox has no UIDs left",
+        Error::Gone => "NO [NONEXISTENT] The mailbox was deleted",
+        Error::TooMany => "NO [LIMIT] Too many messages at once",
         Error::Busy | Error::Io { .. } => "NO [UNAVAILABLE] The mail store can't do that now, try again later",
     }
 }

@@ -58,8 +58,8 @@ async fn workload(stores: Vec<Store>, told: &RefCell<Told>) {
         told.borrow_mut().expunged = vec![0, 4];
     }
     append_all(&first, 1, 9..10, told).await;
-    if account.create("Sent").await.is_ok() {
-        told.borrow_mut().mailboxes.push("Sent");
+    if account.create("Work").await.is_ok() {
+        told.borrow_mut().mailboxes.push("Work");
     }
     let _ = first.seal_all().await;
     append_all(&first, 1, 6..8, told).await;

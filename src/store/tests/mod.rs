@@ -1,8 +1,10 @@
 //! Tests of the store as a whole: a tiny executor, messages, and a harness that opens stores on a disk in memory.
 
+mod copy;
 mod crash;
 mod model;
 mod seam;
+mod tree;
 mod whole;
 
 use std::cell::Cell;

@@ -1,0 +1,283 @@
+//! COPY and MOVE: what arrives, what is kept, what races leave, and that a replay finds the same.
+
+use super::whole::{boxed, inbox};
+use super::*;
+
+type Seen = Vec<(u32, u64, Flags, Vec<String>, bool)>;
+
+/// UID, number, flags, keywords, `\Recent` of every message; each is whole.
+fn contents(mailbox: &Mailbox, size: usize) -> Seen {
+    contents_of(&mailbox.view(true), size)
+}
+
+fn contents_of(view: &View, size: usize) -> Seen {
+    let rows = (1..=view.exists()).map(|seq| {
+        let (entry, message) = (view.entry(seq).unwrap(), view.message(seq).unwrap().unwrap());
+        let number = message.saved_at() as u64 - 2_000_000;
+        assert_whole(&message, number, size);
+        assert_eq!((entry.uid, entry.internal_date), (message.uid(), message.internal_date()));
+        let mut keywords = Vec::new();
+        view.mailbox().for_each_keyword(entry.keywords, |name| keywords.push(name.to_owned()));
+        keywords.sort();
+        (entry.uid.0, number, entry.flags, keywords, entry.recent)
+    });
+    rows.collect()
+}
+
+/// INBOX with `count` messages that have various flags and keywords, and another mailbox with keywords of its own.
+async fn two(store: &Store, count: u64) -> (Mailbox, Mailbox) {
+    let inbox = inbox(store, 1).await;
+    for number in 0..count {
+        let mut message = message(number, 400);
+        message.flags = [Flags::NONE, Flags::SEEN, Flags::FLAGGED.union(Flags::DELETED)][number as usize % 3];
+        message.keywords = if number % 2 == 0 { vec!["$Work".to_owned(), format!("$k{}", number % 4)] } else { vec![] };
+        inbox.append(message).await.unwrap();
+    }
+    let other = inbox.account().create("other").await.unwrap();
+    let mut first = message(100, 400);
+    first.keywords = vec!["$own".to_owned(), "$WORK".to_owned()];
+    other.append(first).await.unwrap();
+    (inbox, other)
+}
+
+/// What `rows` are as copies from UID `first` on.
+fn copies(rows: &[(u32, u64, Flags, Vec<String>, bool)], first: u32) -> Seen {
+    let named = |names: &[String]| names.iter().map(|name| name.replace("$Work", "$WORK")).collect();
+    let rows = rows.iter().enumerate();
+    rows.map(|(index, row)| (first + index as u32, row.1, row.2, named(&row.3), true)).collect()
+}
+
+#[test]
+fn copies_keep_flags_keywords_and_dates() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 10).await;
+        drop((inbox.view(false), other.view(false)));
+        let before = contents(&inbox, 400);
+        let (syncs, octets) = (disk.write_syncs(), inbox.account().bytes());
+        let copied = inbox.view(true).copy(&[2..=4, 7..=7, 50..=60], &other).await.unwrap();
+        assert_eq!(disk.write_syncs() - syncs, 1, "one record, and the names of keywords with it");
+        assert_eq!(copied, Copied { uid_validity: other.uid_validity(), from: vec![(2, 4), (7, 7)], to: vec![(2, 5)] });
+        assert_eq!(contents(&inbox, 400), before);
+        let chosen: Seen = before.iter().filter(|row| [2, 3, 4, 7].contains(&row.0)).cloned().collect();
+        let expected = copies(&chosen, 2);
+        assert_eq!(contents(&other, 400)[1..], expected);
+        assert_eq!(other.keywords().len(), 3, "$own, $WORK, $k2: {:?}", other.keywords());
+        assert_eq!((other.counts().recent, other.counts().messages, other.uid_next()), (4, 5, 6));
+        let size: u64 = chosen.iter().map(|row| raw(row.1, 400).len() as u64).sum();
+        assert_eq!(inbox.account().bytes() - octets, size);
+        let none = inbox.view(true).copy(&[50..=60], &other).await.unwrap();
+        assert_eq!((none.from.is_empty(), none.to.is_empty()), (true, true));
+        // A copy of a copy; then the copies live on their own.
+        other.view(true).copy(&[2..=3], &inbox).await.unwrap();
+        inbox.view(true).expunge(&[1..=10], false).await.unwrap();
+        assert_eq!(contents(&inbox, 400).iter().map(|row| (row.0, row.1)).collect::<Vec<_>>(), [(11, 1), (12, 2)]);
+        other.view(true).change_flags(&[2..=2], FlagOp::Replace, Flags::DRAFT, &[]).await.unwrap();
+        let expected = [contents(&inbox, 400), contents(&other, 400)];
+        // However often it is sealed, merged and read back.
+        for _ in 0..3 {
+            store.seal_all().await.unwrap();
+            assert_eq!([contents(&inbox, 400), contents(&other, 400)], expected);
+            inbox.append(message(200, 400)).await.unwrap();
+            inbox.view(true).expunge(&[13..=99], false).await.unwrap();
+        }
+        assert_eq!([contents(&inbox, 400), contents(&other, 400)], expected);
+    });
+    let again = with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let other = inbox.account().mailbox("other").unwrap();
+        [contents(&inbox, 400), contents(&other, 400)].map(|rows| rows.len())
+    });
+    assert_eq!(again, [2, 5]);
+}
+
+#[test]
+fn moves_leave_nothing_behind() {
+    let disk = MemoryDisk::default();
+    let expected = with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 10).await;
+        drop((inbox.view(false), other.view(false)));
+        store.seal_all().await.unwrap();
+        let before = contents(&inbox, 400);
+        let mut view = inbox.view(true);
+        let octets = inbox.account().bytes();
+        let moved = view.move_to(&[1..=3, 9..=20], &other).await.unwrap();
+        assert_eq!((moved.from, moved.to), (vec![(1, 3), (9, 10)], vec![(2, 6)]));
+        assert_eq!(contents_of(&view, 400), before, "who was not told reads them all");
+        let mut updates = Vec::new();
+        view.advance(true, &mut |update| updates.push(update));
+        let expunged: Vec<_> = [(10, 10), (9, 9), (3, 3), (2, 2), (1, 1)].to_vec();
+        assert_eq!(updates, expunged.iter().map(|&(seq, uid)| Update::Expunged { seq, uid }).collect::<Vec<_>>());
+        assert_eq!(contents_of(&view, 400), before[3..8]);
+        let chosen: Seen = before.iter().filter(|row| !(4..9).contains(&row.0)).cloned().collect();
+        assert_eq!(contents(&other, 400)[1..], copies(&chosen, 2));
+        assert_eq!(inbox.account().bytes(), octets);
+        // Into the same mailbox: to its end, with new UIDs.
+        let moved = view.move_to(&[4..=5], &inbox).await.unwrap();
+        assert_eq!((moved.from, moved.to), (vec![(4, 5)], vec![(11, 12)]));
+        let copied = view.copy(&[6..=6], &inbox).await.unwrap();
+        assert_eq!((copied.from, copied.to), (vec![(6, 6)], vec![(13, 13)]));
+        let uids: Vec<_> = contents(&inbox, 400).iter().map(|row| (row.0, row.1)).collect();
+        assert_eq!(uids, [(6, 5), (7, 6), (8, 7), (11, 3), (12, 4), (13, 5)]);
+        [contents(&inbox, 400), contents(&other, 400)]
+    });
+    for _ in 0..2 {
+        with_store(&disk, async |store| {
+            let inbox = inbox(&store, 1).await;
+            let other = inbox.account().mailbox("other").unwrap();
+            assert_eq!([contents(&inbox, 400), contents(&other, 400)], expected);
+            assert_eq!((inbox.uid_next(), other.uid_next()), (14, 7));
+            store.seal_all().await.unwrap();
+        });
+    }
+}
+
+/// RFC 2180 §4.4: what another session expunges on the way is not there, and nothing else is harmed.
+#[test]
+fn what_is_expunged_on_the_way_is_left_out() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 10).await;
+        let (one, two, three) = (inbox.view(true), inbox.view(true), inbox.view(true));
+        // In the order in which they are submitted.
+        let outcomes = join(vec![
+            boxed(async { one.expunge(&[3..=4], false).await.map(|()| None) }),
+            boxed(async { two.copy(&[2..=6], &other).await.map(Some) }),
+            boxed(async { three.move_to(&[4..=8], &other).await.map(Some) }),
+            boxed(async { one.copy(&[5..=10], &other).await.map(Some) }),
+            boxed(async { other.append(message(77, 400)).await.map(|_| None) }),
+        ])
+        .await;
+        let outcomes: Vec<_> = outcomes.into_iter().filter_map(Result::unwrap).map(|it| (it.from, it.to)).collect();
+        let copied = (vec![(2, 2), (5, 6)], vec![(2, 2), (5, 6)]);
+        let moved = (vec![(5, 8)], vec![(8, 11)]);
+        let last = (vec![(9, 10)], vec![(16, 17)]);
+        assert_eq!(outcomes, [copied, moved, last]);
+        let there: Vec<_> = contents(&other, 400).iter().map(|row| (row.0, row.1)).collect();
+        let expected = [(1, 100), (2, 1), (5, 4), (6, 5), (8, 4), (9, 5), (10, 6), (11, 7), (16, 8), (17, 9), (18, 77)];
+        assert_eq!(there, expected);
+    });
+    with_store(&disk, async |store| {
+        let account = store.account(AccountId(1)).await.unwrap();
+        assert_eq!(contents(&account.mailbox("other").unwrap(), 400).len(), 11);
+        assert_eq!(contents(&account.mailbox("INBOX").unwrap(), 400).len(), 4);
+    });
+}
+
+#[test]
+fn keywords_without_room_are_left_behind() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 2).await;
+        let names: Vec<String> = (0..crate::limits::KEYWORDS_MAX - 2).map(|number| format!("k{number}")).collect();
+        other.view(true).change_flags(&[1..=1], FlagOp::Add, Flags::NONE, &names).await.unwrap();
+        inbox.view(true).copy(&[1..=2], &other).await.unwrap();
+        assert_eq!(contents(&other, 400)[1].3, ["$WORK"]);
+    });
+}
+
+#[test]
+fn what_a_copy_can_refuse() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 3).await;
+        let stranger = super::whole::inbox(&store, 2).await;
+        assert_eq!(inbox.view(true).copy(&[1..=3], &stranger).await, Err(Error::Gone));
+        other.state().data.borrow_mut().uid_next_assigned = u32::MAX - 2;
+        assert_eq!(inbox.view(true).copy(&[1..=3], &other).await, Err(Error::NoUids));
+        assert!(inbox.view(true).copy(&[1..=2], &other).await.is_ok());
+        // A view copies what it was told of.
+        let view = inbox.view(true);
+        inbox.append(message(9, 400)).await.unwrap();
+        let copied = view.copy(&[1..=u32::MAX], &inbox).await.unwrap();
+        assert_eq!((copied.from, copied.to), (vec![(1, 3)], vec![(5, 7)]));
+    });
+}
+
+/// Content that messages share is in the files once, also after merges; a large one as well as a small one.
+#[test]
+fn shared_content_is_sealed_once() {
+    let disk = MemoryDisk::default();
+    let large = crate::limits::INLINE_BODY_BYTES_MAX + 10_000;
+    let bytes = |account: &Account| account.state().inner.borrow().files.iter().map(|file| file.len()).sum::<u64>();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let store = &stores[0];
+        let inbox = inbox(store, 1).await;
+        let account = inbox.account();
+        inbox.append(message(1, large)).await.unwrap();
+        inbox.append(message(2, 100_000)).await.unwrap();
+        let other = account.create("other").await.unwrap();
+        for _ in 0..20 {
+            inbox.view(true).copy(&[1..=2], &other).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        assert!(bytes(account) < 2 * (large as u64 + 100_000), "{}", bytes(account));
+        inbox.append(message(3, 2 * large)).await.unwrap();
+        inbox.view(true).expunge(&[1..=1], false).await.unwrap();
+        store.seal_all().await.unwrap();
+        assert_eq!(account.state().inner.borrow().files.len(), 1, "merged");
+        assert!(bytes(account) < 4 * large as u64 + 200_000, "{}", bytes(account));
+    })
+    .unwrap();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let account = stores[0].account(AccountId(1)).await.unwrap();
+        let size = |number: u64| if number == 1 { large } else { 100_000 };
+        let found = numbers(&account.mailbox("other").unwrap(), size);
+        assert_eq!(found, (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
+    })
+    .unwrap();
+}
+
+/// A checkpoint that is read row by row while copies, moves, flags and expunges go on, and a crash right after it: what
+/// the replay copies is what was copied, with the flags of then.
+#[test]
+fn a_replay_copies_what_was_copied() {
+    for seed in 0..60 {
+        let disk = MemoryDisk::default();
+        let mut random = super::super::memory_disk::Random::new(seed);
+        let expected = with_store(&disk, async |store| {
+            let (inbox, other) = two(&store, 12).await;
+            drop((inbox.view(false), other.view(false)));
+            let changes = boxed(async {
+                for _ in 0..12 {
+                    let (from, to) = if random.below(2) == 0 { (&inbox, &other) } else { (&other, &inbox) };
+                    let (view, first) = (from.view(true), 1 + random.below(12) as u32);
+                    let uids = [first..=first + 2];
+                    match random.below(5) {
+                        0 => view.expunge(&uids, false).await.unwrap(),
+                        1 => {
+                            let op = [FlagOp::Add, FlagOp::Replace][random.below(2)];
+                            let names = ["$late".to_owned()];
+                            view.change_flags(&uids, op, Flags::ANSWERED, &names).await.unwrap();
+                        }
+                        2 => drop(view.move_to(&uids, to).await.unwrap()),
+                        _ => drop(view.copy(&uids, to).await.unwrap()),
+                    }
+                    for _ in 0..random.below(4) {
+                        yield_now().await;
+                    }
+                }
+            });
+            let sealing = boxed(async {
+                let slow = async || {
+                    for _ in 0..6 {
+                        yield_now().await;
+                    }
+                };
+                super::super::checkpoint::checkpoint(&store.0, &slow).await.unwrap();
+            });
+            join(vec![changes, sealing]).await;
+            [contents(&inbox, 400), contents(&other, 400)]
+        });
+        // Out of the file and the log behind it, and then out of files alone.
+        for round in 0..2 {
+            with_store(&disk, async |store| {
+                let inbox = inbox(&store, 1).await;
+                let other = inbox.account().mailbox("other").unwrap();
+                let found = [contents(&inbox, 400), contents(&other, 400)];
+                assert_eq!(found, expected, "seed {seed}, round {round}");
+                store.seal_all().await.unwrap();
+            });
+        }
+    }
+}
