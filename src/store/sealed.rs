@@ -69,9 +69,9 @@ pub struct MailboxMeta {
     pub uid_next: u32,
     /// Special use, a number of `change::SpecialUse`; 0: none.
     pub special_use: u8,
-    /// Subscribed (not yet written other than false).
+    /// Subscribed; of a deleted one, its name is.
     pub subscribed: bool,
-    /// Deleted (not yet written other than false).
+    /// Deleted: it has no messages, whatever older files say.
     pub deleted: bool,
     /// The names of its keywords, by bit.
     pub keywords: Vec<String>,

@@ -5,6 +5,7 @@ mod crash;
 mod model;
 mod seam;
 mod tree;
+mod tree_model;
 mod whole;
 
 use std::cell::Cell;

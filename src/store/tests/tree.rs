@@ -40,8 +40,10 @@ fn picture(account: &Account) -> Vec<String> {
     lines
 }
 
+type Step = dyn for<'a> Fn(&'a Store, &'a Account) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// Runs `step` after step; after each one the account is the same out of the log, out of the file, and out of both.
-fn same_everywhere(steps: &[&dyn for<'a> Fn(&'a Store, &'a Account) -> Pin<Box<dyn Future<Output = ()> + 'a>>]) {
+fn same_everywhere(steps: &[&Step]) {
     let disks: Vec<MemoryDisk> = (0..3).map(|_| MemoryDisk::default()).collect();
     for step in steps {
         let mut pictures = Vec::new();
