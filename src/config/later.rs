@@ -72,7 +72,6 @@ const SECTIONS: &[(&str, &[(&str, Harmless)])] = &[
             ("journal", Harmless::Flag(false)),
         ],
     ),
-    ("admin", &[("listen", Harmless::None)]),
 ];
 
 /// The sections whose features aren't there yet.

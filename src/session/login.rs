@@ -49,7 +49,13 @@ pub async fn verify(context: &Context, endpoint: &Endpoint, peer: Peer, credenti
     let (reply, answer) = context.post.call();
     let login = Login { name, password, network: peer.network(), service: endpoint.protocol.name() };
     context.directory.verify(login, reply);
-    match answer.await {
+    let verdict = answer.await;
+    context.meter.count(endpoint.protocol.place(), |tally| match &verdict {
+        Some(Verdict::Granted { .. }) => tally.logins_granted += 1,
+        Some(Verdict::Refused) => tally.logins_refused += 1,
+        Some(Verdict::Unavailable) | None => tally.logins_unavailable += 1,
+    });
+    match verdict {
         Some(Verdict::Granted { account, name, quota }) => {
             Outcome::Granted(Identity { account: AccountId(account), name: name.into(), quota })
         }

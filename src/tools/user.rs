@@ -130,7 +130,7 @@ impl Accounts {
                     Request::UserAdd { name, password, aliases } => Change::Add { name, password, aliases },
                     Request::UserPasswd { name, password } => Change::Password { name, password },
                     Request::UserDelete { name } => Change::Delete { name },
-                    Request::Ping {} | Request::UserList {} => {
+                    _ => {
                         return Err(Failure::Other("that is no change".to_string()));
                     }
                 };
@@ -169,6 +169,7 @@ fn lock(data: &Path, make: bool) -> Result<DataFolder, Failure> {
 mod tests {
     use super::*;
     use crate::config::data::scratch;
+    use crate::control::Shards;
     use crate::directory::Secret;
     use crate::service::Pool;
 
@@ -197,7 +198,9 @@ mod tests {
         let _folder = DataFolder::lock(&data).unwrap();
         let directory = Directory::open(&data, Settings::default()).unwrap();
         let handle = directory.start(Pool::start(1).unwrap(), 1).unwrap();
-        let control = control::start(&DataFolder::control_socket(&data), handle).unwrap();
+        let control =
+            control::start(&DataFolder::control_socket(&data), handle, Shards::new(vec![], Default::default()))
+                .unwrap();
         let mut accounts = Accounts::open(place(&data), false).unwrap();
         assert!(matches!(accounts, Accounts::Server(_)));
         accounts.change(add("bob@x")).unwrap();

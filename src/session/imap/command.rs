@@ -4,6 +4,7 @@
 //! message numbers it would shift; their UID forms are free of that).
 
 use super::State;
+use crate::metrics::Verb;
 use crate::proto::imap::{Command, Tagged};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,30 @@ pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'stat
         (When::LoggedIn | When::Selected, State::NotAuthenticated) => Err("BAD Log in first"),
         (When::Selected, State::Authenticated(_)) => Err("BAD Select a mailbox first"),
         _ => Ok(()),
+    }
+}
+
+/// What the command is timed as.
+pub(super) fn verb(command: &Command<'_>) -> Verb {
+    match command {
+        Command::Capability => Verb::ImapCapability,
+        Command::Noop => Verb::ImapNoop,
+        Command::Logout => Verb::ImapLogout,
+        Command::StartTls => Verb::ImapStartTls,
+        Command::Login { .. } => Verb::ImapLogin,
+        Command::Authenticate { .. } => Verb::ImapAuthenticate,
+        Command::Select { .. } | Command::Examine { .. } => Verb::ImapSelect,
+        Command::Create { .. } => Verb::ImapMailbox,
+        Command::List { .. } => Verb::ImapList,
+        Command::Status { .. } => Verb::ImapStatus,
+        Command::Append(_) => Verb::ImapAppend,
+        Command::Fetch { .. } => Verb::ImapFetch,
+        Command::Store { .. } => Verb::ImapStore,
+        Command::Search(_) => Verb::ImapSearch,
+        Command::Expunge { .. } => Verb::ImapExpunge,
+        Command::Close | Command::Unselect => Verb::ImapClose,
+        Command::Idle => Verb::ImapIdle,
+        Command::Unknown(_) => Verb::ImapOther,
     }
 }
 

@@ -75,7 +75,7 @@ impl Session {
     fn still_here(&mut self, since: Instant) -> bool {
         let dialogue = &mut self.dialogue;
         let idle = dialogue.wire.ring().now().saturating_duration_since(since);
-        if dialogue.context.stopping.get() || idle >= dialogue.endpoint.idle_timeout() {
+        if dialogue.context.stopping.get() || dialogue.wire.is_kicked() || idle >= dialogue.endpoint.idle_timeout() {
             dialogue.say_bye();
             return false;
         }

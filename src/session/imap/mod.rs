@@ -33,8 +33,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::login::Identity;
-use super::{Context, Endpoint, Peer};
+use super::{Context, Endpoint, Farewell, Peer};
 use crate::limits;
+use crate::metrics::{Ending, Verb};
 use crate::net::{Arena, Connection, Fill, Input, Moved, Wire};
 use crate::proto::imap::parse::{ParseError, parse, tag};
 use crate::proto::imap::{Command, Frame, Framer, Limits, Tagged};
@@ -141,6 +142,7 @@ impl Session {
 
     /// Goes on with a session that another shard authenticated.
     pub fn resume(mut self, identity: Identity) -> Session {
+        self.dialogue.wire.presence().log_in(&identity.name);
         self.dialogue.state = State::Authenticated(User { identity, account: None });
         self
     }
@@ -217,9 +219,24 @@ impl Session {
     async fn step(&mut self, next: Next) -> io::Result<Option<Option<Identity>>> {
         let next = match next {
             Next::StartTls => Box::pin(self.start_tls()).await?,
-            Next::Append(at) => Box::pin(self.append(at)).await?,
-            Next::Authenticate(pending) => Box::pin(self.authenticate(pending)).await?,
-            Next::Idle(tag) => self.idle(&tag).await?,
+            Next::Append(at) => {
+                let begun = self.dialogue.context.begin(&self.dialogue.wire, Verb::ImapAppend);
+                let next = Box::pin(self.append(at)).await?;
+                self.dialogue.context.end(&self.dialogue.wire, begun);
+                next
+            }
+            Next::Authenticate(pending) => {
+                self.dialogue.wire.presence().goes_on(Verb::ImapAuthenticate);
+                let next = Box::pin(self.authenticate(pending)).await?;
+                self.dialogue.wire.presence().ends();
+                next
+            }
+            Next::Idle(tag) => {
+                self.dialogue.wire.presence().goes_on(Verb::ImapIdle);
+                let next = self.idle(&tag).await?;
+                self.dialogue.wire.presence().ends();
+                next
+            }
             other => other,
         };
         Ok(match next {
@@ -284,10 +301,10 @@ impl Dialogue {
     }
 
     fn say_bye(&mut self) {
-        self.put(if self.context.stopping.get() {
-            "* BYE [UNAVAILABLE] The server is stopping, come back soon\r\n"
-        } else {
-            "* BYE Autologout; idle for too long\r\n"
+        self.put(match self.context.farewell(&self.wire) {
+            Farewell::Stopping => "* BYE [UNAVAILABLE] The server is stopping, come back soon\r\n",
+            Farewell::Kicked => "* BYE [UNAVAILABLE] Disconnected by the administrator\r\n",
+            Farewell::Idle => "* BYE Autologout; idle for too long\r\n",
         });
     }
 
@@ -306,6 +323,7 @@ impl Dialogue {
 
     /// A command that was never parsed.
     fn refuse(&mut self, tag: &str, text: &str, close: bool) {
+        self.count_bad();
         self.answer(tag, text);
         if close {
             self.put("* BYE What follows can't be told apart from commands\r\n");
@@ -325,18 +343,21 @@ impl Dialogue {
                 return Ok(Next::Command);
             }
         };
-        match tagged.command {
+        let begun = self.context.begin(&self.wire, command::verb(&tagged.command));
+        let next = match tagged.command {
             Command::Noop => {
                 self.tell(true);
                 self.answer(tagged.tag, "OK NOOP completed");
-                Ok(Next::Command)
+                Next::Command
             }
             Command::Fetch { .. } => {
                 self.fetch(tagged, arena).await?;
-                Ok(Next::Command)
+                Next::Command
             }
-            _ => Box::pin(self.rarely(*tagged, arena)).await,
-        }
+            _ => Box::pin(self.rarely(*tagged, arena)).await?,
+        };
+        self.context.end(&self.wire, begun);
+        Ok(next)
     }
 
     /// Counts a stranger's commands.
@@ -347,12 +368,19 @@ impl Dialogue {
         self.commands += 1;
         let enough = self.commands > limits::COMMANDS_BEFORE_AUTH_MAX;
         if enough {
+            self.wire.presence().ending(Ending::Failures);
             self.put("* BYE Too many commands before authentication\r\n");
         }
         enough
     }
 
+    /// Counts what was no command.
+    fn count_bad(&self) {
+        self.context.meter.count(self.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
+    }
+
     fn bad(&mut self, error: &ParseError<'_>) {
+        self.count_bad();
         let out = self.wire.output();
         out.extend_from_slice(error.tag.unwrap_or("*").as_bytes());
         out.push(b' ');
@@ -362,6 +390,7 @@ impl Dialogue {
 
     /// RFC 3501's commands that are not there yet are no mistake of the client's.
     fn unknown(&mut self, tag: &str, name: &str) {
+        self.count_bad();
         const LATER: [&str; 8] = ["CHECK", "COPY", "DELETE", "LSUB", "RENAME", "SUBSCRIBE", "UNSUBSCRIBE", "UID COPY"];
         let later = LATER.iter().any(|known| known.eq_ignore_ascii_case(name));
         self.answer(tag, if later { "NO [CANNOT] This command is not there yet" } else { "BAD Unknown command" });
@@ -375,6 +404,7 @@ impl Dialogue {
         match tagged.command {
             Command::Capability => self.capability(tagged.tag),
             Command::Logout => {
+                self.wire.presence().ending(Ending::Logout);
                 self.put("* BYE Until next time\r\n");
                 self.answer(tagged.tag, "OK LOGOUT completed");
                 return Ok(Next::Over);

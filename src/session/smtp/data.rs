@@ -7,6 +7,7 @@ use std::io;
 
 use super::{Dialogue, Next, Session};
 use crate::limits;
+use crate::metrics::Verb;
 use crate::net::Fill;
 use crate::proto::calendar::write_header_date;
 use crate::proto::smtp::{DataFramer, DataPiece};
@@ -88,6 +89,11 @@ impl Dialogue {
             Ok(()) => {
                 tracing::info!(id, client = %self.peer.client, recipients = accounts.len(), "delivered");
                 self.idle_commands = 0;
+                self.wire.presence().takes_message();
+                self.context.meter.count(self.endpoint.protocol.place(), |tally| {
+                    tally.messages += 1;
+                    tally.copies += accounts.len() as u64;
+                });
                 self.reply(250, "2.0.0", &format!("OK id={id}"));
             }
             Err((code, enhanced, text)) => self.reply(code, enhanced, text),
@@ -157,6 +163,7 @@ impl Session {
                 }
                 DataPiece::End { consumed, violation } => {
                     self.input.consume(consumed);
+                    let begun = self.dialogue.context.begin(&self.dialogue.wire, Verb::SmtpData);
                     let refused = violation.map(|violation| violation.reply()).or(refused);
                     match (refused, spool) {
                         (None, Some(spool)) => self.dialogue.finish(spool, &id).await,
@@ -166,6 +173,7 @@ impl Session {
                             self.dialogue.reply(code, enhanced, text);
                         }
                     }
+                    self.dialogue.context.end(&self.dialogue.wire, begun);
                     return Ok(Next::Command);
                 }
             }
@@ -181,7 +189,7 @@ impl Session {
             Fill::More => None,
             Fill::End => Some(Next::Over),
             // The server stops: a transfer that is under way may go on until the drain's end.
-            Fill::Timeout if dialogue.context.stopping.get() && !dialogue.context.hurry.get() => None,
+            Fill::Timeout if dialogue.context.lets_transfers_end(&dialogue.wire) => None,
             Fill::Timeout => {
                 dialogue.say_goodbye();
                 Some(Next::Over)

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::login::{Exchange, Identity};
-use super::{Context, Endpoint, Peer};
+use super::{Context, Endpoint, Farewell, Peer};
 use crate::limits;
+use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
 use transaction::Transaction;
@@ -131,7 +132,12 @@ impl Session {
             self.dialogue.wire.breathe().await?;
             let next = match next {
                 Next::StartTls => self.start_tls().await?,
-                Next::Data => Box::pin(self.data()).await?,
+                Next::Data => {
+                    self.dialogue.wire.presence().goes_on(Verb::SmtpData);
+                    let next = Box::pin(self.data()).await?;
+                    self.dialogue.wire.presence().ends();
+                    next
+                }
                 Next::Authenticate(exchange, challenge) => Box::pin(self.authenticate(exchange, challenge)).await?,
                 other => other,
             };
@@ -184,10 +190,10 @@ impl Dialogue {
     }
 
     fn say_goodbye(&mut self) {
-        if self.context.stopping.get() {
-            self.reply(421, "4.3.2", "The server is stopping, come back soon");
-        } else {
-            self.reply(421, "4.4.2", "Idle for too long");
+        match self.context.farewell(&self.wire) {
+            Farewell::Stopping => self.reply(421, "4.3.2", "The server is stopping, come back soon"),
+            Farewell::Kicked => self.reply(421, "4.3.2", "Disconnected by the administrator"),
+            Farewell::Idle => self.reply(421, "4.4.2", "Idle for too long"),
         }
     }
 
@@ -214,6 +220,17 @@ impl Dialogue {
             Ok(command) => command,
             Err(error) => return Ok(self.malformed(error)),
         };
+        // DATA is timed from its final dot on.
+        if matches!(command, Command::Data) {
+            return self.obey(command).await;
+        }
+        let begun = self.context.begin(&self.wire, verb(&command));
+        let next = self.obey(command).await?;
+        self.context.end(&self.wire, begun);
+        Ok(next)
+    }
+
+    async fn obey(&mut self, command: Command<'_>) -> io::Result<Next> {
         let harmless = matches!(
             command,
             Command::Noop | Command::Ehlo { .. } | Command::Helo { .. } | Command::StartTls | Command::Quit
@@ -230,6 +247,7 @@ impl Dialogue {
             Command::Auth { mechanism, initial } => self.may_authenticate(mechanism, initial).await?,
             Command::StartTls => self.may_start_tls(),
             Command::Quit => {
+                self.wire.presence().ending(Ending::Logout);
                 self.reply(221, "2.0.0", "Until next time");
                 Next::Over
             }
@@ -246,6 +264,7 @@ impl Dialogue {
     }
 
     fn malformed(&mut self, error: ParseError) -> Next {
+        self.context.meter.count(self.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
         self.idly(error.code(), error.enhanced(), error.text())
     }
 
@@ -263,6 +282,7 @@ impl Dialogue {
         self.idle_commands += 1;
         let enough = self.idle_commands > limits::IDLE_COMMANDS_MAX;
         if enough {
+            self.wire.presence().ending(Ending::Failures);
             self.reply(421, "4.7.0", "Too many commands that do nothing");
         }
         enough
@@ -284,5 +304,21 @@ impl Dialogue {
         }
         self.reply(220, "2.0.0", "Ready to start TLS");
         Next::StartTls
+    }
+}
+
+/// What the command is timed as.
+fn verb(command: &Command<'_>) -> Verb {
+    match command {
+        Command::Ehlo { .. } | Command::Helo { .. } | Command::Lhlo { .. } => Verb::SmtpHello,
+        Command::StartTls => Verb::SmtpStartTls,
+        Command::Auth { .. } => Verb::SmtpAuth,
+        Command::Mail { .. } => Verb::SmtpMail,
+        Command::Rcpt { .. } => Verb::SmtpRcpt,
+        Command::Data => Verb::SmtpData,
+        Command::Rset => Verb::SmtpRset,
+        Command::Noop => Verb::SmtpNoop,
+        Command::Quit => Verb::SmtpQuit,
+        Command::Vrfy { .. } | Command::Expn { .. } | Command::Help => Verb::SmtpOther,
     }
 }
