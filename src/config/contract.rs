@@ -528,6 +528,7 @@ cpus = "0-9"
             "tls_port",
             "require_tls",
             "client_certificate",
+            "listen",
         ];
         for (number, line) in text.lines().enumerate() {
             let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };

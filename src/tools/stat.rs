@@ -84,6 +84,12 @@ fn shown(stat: &Stat) -> String {
             let _ = writeln!(text, "{}: sessions ended: {}", protocol.name, ended.join(", "));
         }
     }
+    text += &commands(stat);
+    text
+}
+
+fn commands(stat: &Stat) -> String {
+    let mut text = String::new();
     const COMMAND: [&str; 7] = ["COMMAND", "COUNT", "P50", "P90", "P99", "P99.9", "MAX"];
     text.push('\n');
     text += &table(
