@@ -61,8 +61,8 @@ fn who(shards: &Shards, which: Which, from: (usize, usize)) -> Reply {
         Err(expected) => return Reply::Error(expected),
     };
     match shards.who(&which, from) {
-        Ok((shard, page, next)) => {
-            let sessions = page.sessions.into_iter().map(|seen| Session::of(shard, seen)).collect();
+        Ok((page, next)) => {
+            let sessions = page.sessions.into_iter().map(|seen| Session::of(from.0, seen)).collect();
             Reply::Ok(Body::Sessions { sessions, next })
         }
         Err(shard) => Reply::Error(format!("shard {shard} does not answer")),

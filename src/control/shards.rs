@@ -3,16 +3,14 @@
 //! Invariant: a thread of the control room waits here, never a shard; a shard that doesn't answer is named, and the others'
 //! answers are not lost by it.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use crate::hop::{Address, Reply, blocking_call};
 use crate::limits::{KICK_PAUSE, SHARD_ANSWER_MAX};
-use crate::metrics::Counter;
 use crate::metrics::{self, Phase, Snapshot};
 use crate::shard::{Ask, Figures, Page, Which};
-
-use std::sync::Arc;
 
 /// One shard, as the control room knows it.
 #[derive(Clone, Debug)]
@@ -30,6 +28,9 @@ pub struct Shards {
     /// How far the server has come.
     pub phase: Arc<Phase>,
 }
+
+/// Where a list of sessions goes on: a shard and a slot of its roster.
+pub type Place = (usize, usize);
 
 /// What all shards told.
 #[derive(Debug)]
@@ -84,11 +85,11 @@ impl Shards {
         Told { shards, silent, sum }
     }
 
-    /// A page of the sessions from `from` on, a shard and a slot; and where to go on. The error: a shard that doesn't answer.
-    pub fn who(&self, which: &Which, from: (usize, usize)) -> Result<(usize, Page, Option<(usize, usize)>), usize> {
+    /// A page of the sessions from `from` on, all of its shard; and where to go on. The error: a shard that doesn't answer.
+    pub fn who(&self, which: &Which, from: Place) -> Result<(Page, Option<Place>), usize> {
         let (shard, slot) = from;
         let empty = Page { sessions: Vec::new(), next: None };
-        let Some(contact) = self.contacts.get(shard) else { return Ok((shard, empty, None)) };
+        let Some(contact) = self.contacts.get(shard) else { return Ok((empty, None)) };
         let (reply, answer) = blocking_call();
         let _ = contact.asks.send(Ask::Who { which: which.clone(), from: slot, reply });
         let page = answer.recv_timeout(SHARD_ANSWER_MAX).map_err(|_| shard)?;
@@ -96,7 +97,7 @@ impl Shards {
             Some(slot) => Some((shard, slot)),
             None => (shard + 1 < self.contacts.len()).then_some((shard + 1, 0)),
         };
-        Ok((shard, page, next))
+        Ok((page, next))
     }
 
     /// Ends sessions on all shards; how many. The error: a shard that doesn't answer.
@@ -113,11 +114,6 @@ impl Shards {
             kicked += answers.into_iter().flatten().sum::<u64>();
         }
         Ok(kicked)
-    }
-
-    /// One counter of all shards.
-    pub fn total(&self, counter: impl Fn(&metrics::Shard) -> &Counter) -> u64 {
-        self.contacts.iter().map(|contact| counter(&contact.counters).value()).sum()
     }
 }
 
@@ -147,7 +143,7 @@ pub(super) mod tests {
         assert_eq!(shards.figures().silent, [0, 1, 2]);
         assert_eq!(shards.kick(&Which::default()).unwrap_err(), 0);
         assert_eq!(shards.who(&Which::default(), (1, 0)).unwrap_err(), 1);
-        assert!(shards.who(&Which::default(), (3, 0)).unwrap().2.is_none());
+        assert!(shards.who(&Which::default(), (3, 0)).unwrap().1.is_none());
         assert!(begun.elapsed() < SHARD_ANSWER_MAX, "{:?}", begun.elapsed());
     }
 }

@@ -119,9 +119,9 @@ fn time(nanoseconds: u64) -> String {
     let value = nanoseconds as f64;
     match nanoseconds {
         0 => "0".to_owned(),
-        ..1_000 => format!("{nanoseconds} ns"),
-        ..1_000_000 => format!("{:.1} µs", value / 1e3),
-        ..1_000_000_000 => format!("{:.1} ms", value / 1e6),
+        1..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", value / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", value / 1e6),
         _ => format!("{:.2} s", value / 1e9),
     }
 }
