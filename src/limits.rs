@@ -293,3 +293,6 @@ pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const BIND_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
 pub const BIND_PAUSE: Duration = Duration::from_millis(20);
+
+/// Without a checkpoint for so long, what is not sealed is: a start after a quiet day replays minutes.
+pub const CHECKPOINT_TIME: Duration = Duration::from_secs(300);

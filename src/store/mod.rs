@@ -50,9 +50,11 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 pub use account::{Account, CreateError};
 pub use change::SpecialUse;
+pub use commit::CommitTook;
 pub use copy::Copied;
 pub use disk::{AnyDisk, Disk, Open};
 pub use log::FileLog;
@@ -186,16 +188,33 @@ impl Store {
     }
 
     /// The future that writes what is submitted; it ends when the log is lost, and then the process must end. The shard
-    /// runs it before everything else.
-    pub fn writer(&self) -> impl Future<Output = Lost> + 'static {
+    /// runs it before everything else. `on_commit` is told of each commit; `clock` says how long it is since any fixed
+    /// moment.
+    pub fn writer(
+        &self,
+        clock: impl Fn() -> Duration + 'static,
+        mut on_commit: impl FnMut(CommitTook) + 'static,
+    ) -> impl Future<Output = Lost> + 'static {
         let core = self.0.clone();
-        async move { core.commits.write(|| core.checkpoints.consider(core.commits.published().1)).await }
+        async move {
+            let published = |took| {
+                on_commit(took);
+                core.checkpoints.consider(core.commits.published().1);
+            };
+            core.commits.write(clock, published).await
+        }
     }
 
     /// The future that seals what the log holds, in the background; it ends with the store's last handle gone or the log
     /// lost. `breathe` is awaited every few dozen microseconds of work.
     pub fn checkpointer(&self, breathe: impl AsyncFn() + 'static) -> impl Future<Output = ()> + 'static {
         checkpoint::run(Rc::downgrade(&self.0), breathe)
+    }
+
+    /// The future that asks for a checkpoint when there was none for [`crate::limits::CHECKPOINT_TIME`] although something
+    /// is not sealed, so that a start has little to replay; it ends with the store's last handle gone.
+    pub fn checkpoints_by_time(&self, sleep: impl AsyncFn(Duration) + 'static) -> impl Future<Output = ()> + 'static {
+        checkpoint::by_time(Rc::downgrade(&self.0), sleep)
     }
 
     /// Asks for a checkpoint although the log is short.
