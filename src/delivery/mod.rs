@@ -4,12 +4,11 @@
 //! failure fails the whole (the client tries again: a duplicate rather than a loss). The message itself is shared, not
 //! copied, on its way. Stages to come (policy, filters, Sieve, quota, journal) stand before [`Delivery::deliver`].
 
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
 use crate::hop::{Address, Post, Reply};
-use crate::store::{AccountId, Error, NewMessage, Store, Submitted};
+use crate::store::{AccountId, Error, Mailbox, NewMessage, Store};
 
 /// A message for accounts of one shard.
 #[derive(Debug)]
@@ -64,29 +63,14 @@ pub async fn accept(store: Store, deliver: Deliver) {
     reply.send(append(&store, message, &accounts).await);
 }
 
-/// Submits the message to every INBOX before it waits for any, so that they share the log's commits.
+/// Adds the message to every INBOX; what the copies have in common is stored once.
 async fn append(store: &Store, message: NewMessage, accounts: &[AccountId]) -> Result<(), Error> {
-    let mut waiting: VecDeque<Submitted> = VecDeque::new();
+    let mut copies: Vec<(Mailbox, &NewMessage)> = Vec::with_capacity(accounts.len());
     for id in accounts {
         let account = store.account(*id).await?;
-        let Some(inbox) = account.mailbox("INBOX") else { return Err(no_inbox()) };
-        let submitted = loop {
-            match (inbox.submit(&message).await, waiting.is_empty()) {
-                // Our own copies may be what the log is busy with.
-                (Err(Error::Busy), false) => {
-                    if let Some(first) = waiting.pop_front() {
-                        first.wait().await?;
-                    }
-                }
-                (submitted, _) => break submitted?,
-            }
-        };
-        waiting.push_back(submitted);
+        copies.push((account.mailbox("INBOX").ok_or_else(no_inbox)?, &message));
     }
-    for submitted in waiting {
-        submitted.wait().await?;
-    }
-    Ok(())
+    store.append_to_all(&copies).await
 }
 
 /// A shard that is gone will not answer.

@@ -16,7 +16,7 @@ use super::commit::Done;
 use super::mailbox::Mailbox;
 use super::mailbox_state::MailboxState;
 use super::map::Sealed;
-use super::message::{Content, Fresh};
+use super::message::Fresh;
 use super::record::Date;
 use super::types::{AccountId, Error, Hash};
 use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX, MAILBOXES_MAX};
@@ -42,8 +42,8 @@ pub(super) struct AccountInner {
     pub sealed_seq: u64,
     /// Oldest first.
     pub files: Vec<Rc<Sealed>>,
-    /// Body files of messages that are not sealed.
-    pub bodies: Vec<Hash>,
+    /// Body files that a checkpoint found to be left and could not remove yet.
+    pub left_bodies: Vec<Hash>,
     /// Whether there is a manifest.
     pub has_manifest: bool,
 }
@@ -61,6 +61,13 @@ impl AccountState {
     pub(super) fn is_unsealed(&self) -> bool {
         let inner = self.inner.borrow();
         inner.seq > inner.sealed_seq
+    }
+
+    /// Whether there are body files that may have no message any more.
+    pub(super) fn has_left_bodies(&self) -> bool {
+        let inner = self.inner.borrow();
+        let mut mailboxes = inner.mailboxes.values();
+        !inner.left_bodies.is_empty() || mailboxes.any(|mailbox| !mailbox.data.borrow().left_bodies.is_empty())
     }
 
     /// The number of the next change.
@@ -82,6 +89,11 @@ impl AccountState {
         self.inner.borrow().mailboxes.get(&id).cloned()
     }
 
+    /// Whether an append of that UID does anything: the mailbox is there and has not had it.
+    pub(super) fn takes(&self, mailbox: u32, uid: u32) -> bool {
+        self.mailbox(mailbox).is_some_and(|mailbox| uid >= mailbox.data.borrow().uid_next)
+    }
+
     /// Makes a durable change visible. A change twice, or of a mailbox that is not there, does nothing.
     pub(super) fn apply(&self, seq: u64, change: Change) {
         {
@@ -97,9 +109,6 @@ impl AccountState {
                 None
             }
             Change::Appended { mailbox, uid, message } => self.mailbox(mailbox).inspect(|mailbox| {
-                if let Content::Segment(sealed) = message.content() {
-                    self.inner.borrow_mut().bodies.push(sealed.name());
-                }
                 mailbox.data.borrow_mut().apply_append(row_of(seq, uid, &message), message);
             }),
             Change::AppendedSegment { .. } => None,

@@ -155,7 +155,7 @@ async fn seal_accounts<B: AsyncFn()>(core: &Rc<Core>, breathe: &B) -> Result<(),
             Slot::Open(state) => Some(state),
             Slot::Opening(_) => None,
         });
-        open.filter(|state| state.is_unsealed()).cloned().collect()
+        open.filter(|state| state.is_unsealed() || state.has_left_bodies()).cloned().collect()
     };
     for state in unsealed {
         if let Err(error) = seal(core, &state, breathe).await {

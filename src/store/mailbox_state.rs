@@ -16,7 +16,7 @@ use super::map::Sealed;
 use super::message::{Fresh, Location};
 use super::record::Date;
 use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
-use super::types::{FlagOp, Flags, MailboxId};
+use super::types::{FlagOp, Flags, Hash, MailboxId};
 use crate::limits::{FLAG_NOTICES_MAX, KEYWORDS_MAX, TOMBSTONES_MAX};
 
 /// Numbers of a mailbox (STATUS, SELECT).
@@ -86,6 +86,8 @@ pub(super) struct MailboxData {
     notices_after: u64,
     /// What is not sealed.
     pub unsealed: Unsealed,
+    /// Body files of messages that are gone; others may still be made of them.
+    pub left_bodies: Vec<Hash>,
 }
 
 /// What changed since the last checkpoint.
@@ -162,7 +164,7 @@ impl MailboxData {
         }
         self.highest_modseq = self.highest_modseq.max(row.modseq);
         self.unsealed.meta = true;
-        self.unsealed.size += message.piece_lengths().map(u64::from).iter().sum::<u64>();
+        self.unsealed.size += message.file_bytes();
         self.add_row(row, Location::Fresh(message));
     }
 
@@ -379,7 +381,9 @@ impl MailboxData {
             return;
         }
         for row in std::mem::take(&mut self.unsettled) {
-            self.columns.location[row as usize] = Location::Gone;
+            let gone = std::mem::replace(&mut self.columns.location[row as usize], Location::Gone);
+            // A name that can't be read stays until the account is opened the next time.
+            self.left_bodies.extend(gone.body_name().ok().flatten());
         }
         let enough = (self.columns.len() / 8).clamp(64, TOMBSTONES_MAX);
         if self.hidden.len() >= enough {

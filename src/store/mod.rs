@@ -13,6 +13,7 @@
 //! It knows nothing of protocols, names of users or quotas. The format on disk is FORMAT.md.
 
 mod account;
+mod body_file;
 mod change;
 mod checkpoint;
 mod columns;
@@ -37,6 +38,7 @@ mod ring_disk;
 mod sealed;
 mod seams;
 mod segments;
+mod shared;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -53,15 +55,16 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use account::{Account, CreateError};
+pub use body_file::{ColdBlocks, WarmBlocks};
 pub use change::SpecialUse;
 pub use commit::CommitTook;
 pub use copy::Copied;
-pub use disk::{AnyDisk, Disk, Open};
+pub use disk::{AnyDisk, Disk, Mapper, Open};
 pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
-pub use map::{ColdBlocks, Map, WarmBlocks};
+pub use map::Map;
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
 pub use recovery::{Recovered, Replay, recover, remove_old_logs};
@@ -84,6 +87,7 @@ pub(crate) mod simulation {
 }
 
 use account::AccountState;
+use body_file::BodyFiles;
 use commit::{Commits, Log};
 use recovery::ReplayRecord;
 
@@ -91,6 +95,7 @@ use recovery::ReplayRecord;
 struct Core {
     disk: AnyDisk,
     segments: FileSegments<AnyDisk>,
+    bodies: Rc<BodyFiles>,
     commits: Commits,
     placement: LocalPlacement,
     epoch: u64,
@@ -170,6 +175,7 @@ impl Store {
         let opened = log.open(replay.stream).await?;
         let core = Core {
             segments: FileSegments::new(disk.clone()),
+            bodies: BodyFiles::new(disk.clone()),
             disk,
             commits: Commits::new(log),
             placement: LocalPlacement { epoch: opened.epoch },

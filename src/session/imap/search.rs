@@ -249,7 +249,7 @@ impl Dialogue {
         let mut found = Vec::new();
         for seq in 1..=view.exists() {
             let Some(entry) = view.entry(seq) else { break };
-            if needs_message && let Some(cold) = view.cold(seq) {
+            while needs_message && let Some(cold) = view.cold(seq) {
                 // A block of the map that nobody looked at: read and checked where it may block.
                 let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
                 view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);

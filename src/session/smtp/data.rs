@@ -17,7 +17,6 @@ use crate::store::{AccountId, Body, Date, DeliveryEnvelope, Error, Flags, NewMes
 type Reply = (u16, &'static str, &'static str);
 
 const TOO_LARGE: Reply = (552, "5.3.4", "The message is larger than this server takes");
-const TOO_MANY: Reply = (452, "4.5.3", "Too many recipients for a message of this size");
 const LOOP: Reply = (554, "5.4.6", "Too many hops: the mail loops");
 
 fn storage(error: &Error) -> Reply {
@@ -80,7 +79,6 @@ impl Dialogue {
         accounts.sort_unstable();
         accounts.dedup();
         let result = match spool.finish().await {
-            Ok(body) if body.len() as u64 * accounts.len() as u64 > limits::TRANSACTION_BYTES_MAX => Err(TOO_MANY),
             Ok(body) => self.deliver(body, *transaction, &accounts).await,
             Err(error) => Err(storage(&error)),
         };

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole: a tiny executor, messages, and a harness that opens stores on a disk in memory.
 
+mod bodies;
 mod commits;
 mod crash;
 mod model;
