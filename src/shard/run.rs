@@ -163,13 +163,22 @@ async fn open_store(
     });
     let seconds = unix_time().unsigned_abs();
     let store = Store::open(disk, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
-    let writer = store.writer();
+    let begun = Instant::now();
+    let writer = store.writer(move || begun.elapsed(), |_| ());
     queues.spawn_session(async move {
         let lost = writer.await;
         let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
     });
     let breath = Breath::new(ring, post.bell());
     queues.spawn_background("checkpoint", ring, store.checkpointer(async move || breath.take().await));
+    let timers = ring.clone();
+    queues.spawn_session(store.checkpoints_by_time(async move |time| {
+        let until = timers.now() + time;
+        // A stop fires every timer before its time.
+        while timers.now() < until {
+            timers.sleep(until - timers.now()).await;
+        }
+    }));
     Ok(store)
 }
 
