@@ -58,6 +58,14 @@ impl Template {
     }
 }
 
+/// A whole message out of the lines of its header, without the empty one, and its body.
+pub fn seal(mut header: Vec<u8>, body: &[u8]) -> Vec<u8> {
+    header.extend_from_slice(SUM_FIELD);
+    header.extend_from_slice(format!("{:016x}\r\n\r\n", checksum(body)).as_bytes());
+    header.extend_from_slice(body);
+    header
+}
+
 /// Adds lines of text until `text` has `bytes` octets, the last line ended.
 fn fill(text: &mut Vec<u8>, bytes: usize) {
     const WORDS: &[u8] = b"the quick onyx goblin jumps over a lazy dwarf while five wizards box 0123456789 ";
