@@ -255,7 +255,7 @@ pub const RECEIVE_BUFFER_BYTES: u32 = 8192;
 /// (two ends of a socket's slabs are 9.6), so 300 MB a shard.
 pub const CONNECTIONS_A_SHARD_MAX: usize = 20_000;
 /// Descriptors that the process keeps for other things than connections: streams, lock, directory, signals and the recovery's
-/// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16; the rest is room.
+/// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16, [`HTTP_CONNECTIONS_MAX`] and its listener 9; the rest is room.
 pub const DESCRIPTORS_OF_PROCESS: usize = 64;
 /// The same a shard: rings and bells are 8, log segments 4, a checkpoint's files 4; the others are for messages that arrive
 /// and are longer than [`INLINE_BODY_BYTES_MAX`], a file each, and for what one sweep accepts before it is paused.
@@ -349,3 +349,30 @@ pub const CHUNK_BYTES_MIN: u64 = 1024;
 /// Octets of a refused chunk that are read and thrown away, as RFC 3030 §2 asks; the largest message that can be configured. A
 /// client that announces more is told at once and disconnected.
 pub const CHUNK_SKIP_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+// What an administrator sees.
+
+/// The shortest time that a histogram tells apart from shorter ones. Nanoseconds; a look at the clock takes 20 to 50.
+pub const METER_LOWEST: u64 = 64;
+/// The longest that it tells apart from longer ones: 100 s, in 3,900 buckets of two digits, 31 KB a verb that was met; 50
+/// verbs are 1.6 MB a shard.
+pub const METER_HIGHEST: u64 = 100_000_000_000;
+/// The most of anything that a histogram of counts tells apart: a batch of [`LOG_BATCH_BYTES_MAX`] has fewer records.
+pub const METER_COUNT_HIGHEST: u64 = 1_000_000;
+/// A shard whose turn takes so long has kept its other sessions waiting: fifty slices of [`SESSION_SLICE`].
+pub const STALL_MIN: Duration = Duration::from_millis(10);
+/// Sessions in one answer of a shard: 300 octets each, made in some 100 µs; a list goes on where the last one ended.
+pub const WHO_PAGE_SESSIONS: usize = 500;
+/// Sessions that one request on the control socket looks at before it answers with what it has found.
+pub const WHO_PAGE_SLOTS: usize = 4 * WHO_PAGE_SESSIONS;
+/// How long a shard has to answer a question of the control room: many times the longest gap that its guard allows (200 ms).
+pub const SHARD_ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Between the two looks of a kick: a session that was on its way between shards at the first one has arrived by then.
+pub const KICK_PAUSE: Duration = Duration::from_millis(50);
+/// One HTTP request up to its empty line: what common servers take.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 8192;
+/// HTTP connections at once: a Prometheus or two, a load balancer's probe, somebody with curl.
+pub const HTTP_CONNECTIONS_MAX: usize = 8;
+/// How long an HTTP connection may take from its beginning to its end.
+pub const HTTP_TIME_MAX: Duration = Duration::from_secs(5);
+/// Octets that are read and thrown away after an answer that was given before the request was read.
+pub const HTTP_LINGER_BYTES_MAX: usize = 64 * 1024;

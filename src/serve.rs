@@ -5,7 +5,7 @@
 //! listeners, sessions, log.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use signal_hook::iterator::Signals;
 
 use crate::config::data::DataFolder;
 use crate::config::{Config, TlsVersion, certificate};
-use crate::control;
+use crate::control::{self, http};
 use crate::directory::{self, Directory, FirstLogin, Handle};
 use crate::hop::{self, Address, Doorbell};
 use crate::io::{self, Ring, Sizes, block_on};
 use crate::limits;
-use crate::metrics;
+use crate::metrics::{self, Phase};
 use crate::net;
 use crate::service::Pool;
 use crate::session::{Endpoint, Protocol};
@@ -72,6 +72,8 @@ struct Server {
     notices: mpsc::Receiver<Notice>,
     shards: Vec<Running>,
     control: control::Control,
+    http: Option<http::Http>,
+    phase: Arc<Phase>,
     watchdog: Option<mpsc::Sender<()>>,
     welcome: Option<String>,
 }
@@ -86,6 +88,8 @@ fn start(config: Config) -> Result<Server, Trouble> {
     };
     let mut directory = Directory::open(data.path(), settings)?;
     let bound = bind_all(&config, data.path())?;
+    let told = http::Told::default();
+    let http = config.admin.map(|address| answer_http(address, told.clone())).transpose()?;
     let sockets = bound.iter().map(|bound| bound.sockets.len()).sum();
     let connections_max = connections_max(descriptors, config.cpus.len(), sockets)?;
     // The recovery's ring is this thread's, and small: it reads files.
@@ -102,11 +106,14 @@ fn start(config: Config) -> Result<Server, Trouble> {
     let welcome = config.embedded.then(|| welcome(&config, first.as_deref(), &bound));
     let pool = Pool::start(limits::SERVICE_THREADS)?;
     let handle = directory.start(pool.clone(), limits::HASHES_AT_ONCE)?;
-    let control = control::start(&DataFolder::control_socket(data.path()), handle.clone())
-        .map_err(|error| Trouble(format!("cannot open the control socket in {}: {error}", data.path().display())))?;
     let config = Arc::new(config);
     let path = data.path().to_path_buf();
-    let launched = launch((&config, &path), (bound, connections_max), recovered.shards, (pool, handle))?;
+    let launched = launch((&config, &path), (bound, connections_max), recovered.shards, (pool, handle.clone()))?;
+    let phase: Arc<Phase> = Arc::default();
+    let shards = control::Shards::new(launched.contacts, phase.clone());
+    let control = control::start(&DataFolder::control_socket(&path), handle, shards.clone())
+        .map_err(|error| Trouble(format!("cannot open the control socket in {}: {error}", path.display())))?;
+    let _ = told.set(shards);
     Ok(Server {
         config,
         _data: data,
@@ -117,6 +124,8 @@ fn start(config: Config) -> Result<Server, Trouble> {
         notices: launched.notices,
         shards: launched.shards,
         control,
+        http,
+        phase,
         watchdog: Some(launched.watchdog),
         welcome,
     })
@@ -190,6 +199,20 @@ fn bind(address: SocketAddr, shards: usize) -> Result<Vec<std::os::fd::OwnedFd>,
             bound => return bound.map_err(|error| cannot_listen(address, &error)),
         }
     }
+}
+
+/// Binds the listener of `/metrics` and `/health`, and answers there that the server starts.
+fn answer_http(address: SocketAddr, told: http::Told) -> Result<http::Http, Trouble> {
+    let end = Instant::now() + limits::BIND_PATIENCE;
+    let listener = loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(limits::BIND_PAUSE);
+            }
+            bound => break bound.map_err(|error| cannot_listen(address, &error))?,
+        }
+    };
+    Ok(http::start(listener, told)?)
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {
@@ -266,6 +289,7 @@ struct Launched {
     orders: Vec<Address<Order>>,
     notices: mpsc::Receiver<Notice>,
     shards: Vec<Running>,
+    contacts: Vec<control::Contact>,
     watchdog: mpsc::Sender<()>,
 }
 
@@ -280,6 +304,7 @@ fn launch(
     let (deliver_to, deliveries): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (adopt_at, adoptions): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let (orders, mail): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
+    let (ask_at, asks): (Vec<_>, Vec<_>) = bells.iter().map(hop::address).unzip();
     let endpoints: Arc<[_]> = bound.iter().map(|bound| bound.endpoint.clone()).collect();
     let mut doors: Vec<Vec<Door>> = config.cpus.iter().map(|_| Vec::new()).collect();
     for (endpoint, bound) in bound.into_iter().enumerate() {
@@ -290,11 +315,13 @@ fn launch(
     let connections: Arc<metrics::Counter> = Arc::default();
     let (events, notices) = mpsc::channel();
     let mut watched = Vec::new();
-    let mut shards = Vec::new();
-    let mut rest = doors.into_iter().zip(deliveries).zip(adoptions).zip(mail).zip(replays);
+    let (mut shards, mut contacts) = (Vec::new(), Vec::new());
+    let told = mail.into_iter().zip(asks).zip(ask_at);
+    let mut rest = doors.into_iter().zip(deliveries).zip(adoptions).zip(told).zip(replays);
     for (number, &cpu) in config.cpus.iter().enumerate() {
-        let Some(((((doors, deliveries), adoptions), orders), replay)) = rest.next() else { break };
+        let Some(((((doors, deliveries), adoptions), ((orders, asks), ask_at)), replay)) = rest.next() else { break };
         let counters: Arc<metrics::Shard> = Arc::default();
+        contacts.push(control::Contact { asks: ask_at, counters: counters.clone() });
         watched.push(Watched { number, counters: counters.clone(), bell: bells[number].clone() });
         let seed = Seed {
             number,
@@ -314,6 +341,7 @@ fn launch(
             adoptions,
             adopt_at: adopt_at.clone(),
             orders,
+            asks,
             events: events.clone(),
         };
         shards.push(shard::start(seed, replay)?);
@@ -322,7 +350,7 @@ fn launch(
     let patience = Patience { poke: config.watchdog, abort: limits::STALL_MAX };
     thread::Builder::new().name("watchdog".into()).spawn(move || watchdog::watch(&watched, patience, &unwatched))?;
     hear_signals(events)?;
-    Ok(Launched { orders, notices, shards, watchdog })
+    Ok(Launched { orders, notices, shards, contacts, watchdog })
 }
 
 /// SIGTERM and SIGINT become a notice; a second one ends the process at once.
@@ -389,6 +417,7 @@ impl Server {
                 }
                 Notice::Stop => {
                     tracing::info!("stopping");
+                    self.phase.stopping();
                     stopping = Some(Instant::now());
                     self.order(Order::Stop);
                 }
@@ -406,6 +435,7 @@ impl Server {
     }
 
     fn say_ready(&self) {
+        self.phase.ready();
         if let Some(welcome) = &self.welcome {
             print!("{welcome}");
         }
@@ -423,6 +453,7 @@ impl Server {
     /// The shards have stopped: everything acknowledged is durable.
     fn end(self) {
         drop(self.control);
+        drop(self.http);
         // Background tasks never end by themselves, and what they were about is redone from the log at the next start: the
         // threads end with the process.
         std::mem::forget(self.shards);

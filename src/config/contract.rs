@@ -3,6 +3,7 @@
 //! Invariants: every key of the contract is asked for here, with its default and its range, or with the harmless value
 //! that it may hold until its feature is there; what two keys say together is checked where both are known.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::later::not_yet;
 use super::mistake::Mistake;
 use super::reader::{Harmless, Section, Source};
 use super::services::{IMAP, LMTP, POP3, SMTP, SUBMISSION, Services};
-use super::{Config, Esmtp, Surroundings, Tls, TlsVersion, cpus, is_domain};
+use super::{ADMIN_PORT, Config, Esmtp, Surroundings, Tls, TlsVersion, cpus, is_domain};
 use crate::limits::MESSAGE_BYTES_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
     let (tls, lines) = tls(&mut root);
     let max_message_bytes = inbound(&mut root);
     let esmtp = esmtp(&mut root);
+    let admin = admin(&mut root);
     let mut services = Services::new(tls.certificate.is_some(), surroundings.ipv6);
     let imap = services.read(&mut root, &IMAP);
     let smtp = services.read(&mut root, &SMTP);
@@ -80,6 +82,7 @@ fn server(mut root: Section<'_, '_>, surroundings: &Surroundings) -> (Config, Li
         smtp,
         submission,
         lmtp,
+        admin,
         max_message_bytes,
         esmtp,
         warnings: Vec::new(),
@@ -141,6 +144,26 @@ fn tls(root: &mut Section<'_, '_>) -> (Tls, Lines) {
     let lines = Lines { certificate: Some(section.line("certificate")), key: Some(section.line("key")) };
     section.finish();
     (tls, lines)
+}
+
+// Nothing listens for it unless the section is there: two servers on one machine would want the same port.
+fn admin(root: &mut Section<'_, '_>) -> Option<SocketAddr> {
+    let mut section = root.section("admin")?;
+    let mut listen = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ADMIN_PORT));
+    if section.has("listen") {
+        listen = section.text("listen").and_then(|text| {
+            let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+            if address.is_none() {
+                section.wrong("listen", "an address with a port, like \"127.0.0.1:8025\" or \"[::1]:8025\"");
+            }
+            address
+        });
+    }
+    if listen.is_some_and(|address| !address.ip().is_loopback()) {
+        section.warn("listen", "a loopback address: anybody who reaches this one can read the server's figures");
+    }
+    section.finish();
+    listen
 }
 
 fn inbound(root: &mut Section<'_, '_>) -> u64 {
@@ -459,12 +482,26 @@ cpus = "0-9"
             ("expn = false", "expn = true", "esmtp.expn = true is not"),
             ("enabled = false\n            port = 44143", "enabled = true", "archive.enabled = true is not"),
             ("[esmtp]", "[[site]]\nprotocol = \"imap\"\n[[route]]\n[esmtp]", "site[1] is not"),
-            ("[esmtp]", "[admin]\nlisten = \"127.0.0.1:8025\"\n[esmtp]", "admin.listen = \"127.0.0.1:8025\" is not"),
         ] {
             let changed = harmless.replacen(from, to, 1);
             assert_ne!(changed, harmless);
             let found = mistakes(&changed);
             assert!(found[0].contains(&format!("{said} supported by this version")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_figures_listener_is_on_loopback_where_its_section_is() {
+        assert_eq!(read_text("").unwrap().admin, None);
+        assert_eq!(read_text("[admin]\n").unwrap().admin, Some("127.0.0.1:8025".parse().unwrap()));
+        let config = read_text("[admin]\nlisten = \"[::1]:9\"\n").unwrap();
+        assert_eq!((config.admin, config.warnings.len()), (Some("[::1]:9".parse().unwrap()), 0));
+        assert!(
+            warnings("[admin]\nlisten = \"0.0.0.0:8025\"\n")[0].contains("admin.listen: expected a loopback address")
+        );
+        for wrong in ["8025", "localhost:8025", "127.0.0.1", "127.0.0.1:0"] {
+            let found = mistakes(&format!("[admin]\nlisten = {wrong:?}\n"));
+            assert!(found[0].contains("r.toml:2: admin.listen: expected an address with a port"), "{found:?}");
         }
     }
 
@@ -520,6 +557,7 @@ cpus = "0-9"
             "tls_port",
             "require_tls",
             "client_certificate",
+            "listen",
         ];
         for (number, line) in text.lines().enumerate() {
             let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };

@@ -63,7 +63,6 @@ const SECTIONS: &[(&str, &[(&str, Harmless)])] = &[
             ("journal", Harmless::Flag(false)),
         ],
     ),
-    ("admin", &[("listen", Harmless::None)]),
 ];
 
 /// The sections whose features aren't there yet.

@@ -23,6 +23,9 @@ use std::time::Duration;
 use crate::limits::{AUTH_TRIES, CONFIG_BYTES_MAX, MESSAGE_BYTES_MAX};
 pub use mistake::{Fault, Mistake};
 
+/// The port of `/metrics` and `/health`.
+pub const ADMIN_PORT: u16 = 8025;
+
 /// A server's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,6 +57,8 @@ pub struct Config {
     pub submission: Service,
     /// LMTP, from a mail server in front of this one.
     pub lmtp: Service,
+    /// Where `/metrics` and `/health` are answered, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// The largest message that is taken.
     pub max_message_bytes: u64,
     /// Extensions of SMTP and LMTP that have a switch.
@@ -244,6 +249,8 @@ impl Config {
             smtp: Service::new(minutes(5), vec![between_servers]),
             submission: Service::new(minutes(5), vec![listener(587, false), listener(465, true)]),
             lmtp: Service::new(minutes(5), vec![lmtp]),
+            // A base this high leaves no port for it.
+            admin: port_base.checked_add(ADMIN_PORT).map(|port| SocketAddr::new(loopback[0], port)),
             max_message_bytes: MESSAGE_BYTES_MAX,
             esmtp: Esmtp::default(),
             warnings: Vec::new(),
@@ -332,6 +339,9 @@ mod tests {
         let config = Config::embedded_in("d".into(), 0, None, &four).unwrap();
         assert_eq!(config.imap.listeners[0].addresses, ["127.0.0.1:143".parse::<SocketAddr>().unwrap()]);
         assert_eq!(config.cpus, [0, 1, 2, 3]);
+        assert_eq!(config.admin, Some("127.0.0.1:8025".parse().unwrap()));
+        let high = Config::embedded_in("d".into(), 60_000, None, &machine()).unwrap();
+        assert_eq!(high.admin, None, "no port is left above the base");
     }
 
     #[test]

@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use super::message::{Body, Reply, Request, VERSION, Version, VersionAlone};
+use super::message::{Body, Reply, Request, Session, VERSION, Version, VersionAlone, Which};
+use super::shards::Shards;
 use crate::directory::{Change, Handle, Refusal};
 use crate::hop::{self, blocking_call};
 use crate::limits::CONTROL_SECONDS_MAX;
+use crate::shard;
 
 /// The reply to one line.
-pub fn answer(line: &[u8], directory: &Handle) -> Reply {
+pub fn answer(line: &[u8], directory: &Handle, shards: &Shards) -> Reply {
     match serde_json::from_slice::<VersionAlone>(line) {
         Ok(VersionAlone { version: VERSION }) => {}
         Ok(VersionAlone { version }) => {
@@ -25,6 +27,10 @@ pub fn answer(line: &[u8], directory: &Handle) -> Reply {
         // What serde says may quote the value: of a password nothing is repeated.
         Err(_) if line.windows(8).any(|octets| octets == b"password") => {
             return Reply::error("the request is malformed");
+        }
+        Err(error) if error.to_string().starts_with("unknown variant") => {
+            let version = env!("CARGO_PKG_VERSION");
+            return Reply::Error(format!("this server ({version}) does not know the request: {error}"));
         }
         Err(error) => return Reply::Error(format!("the request is malformed: {error}")),
     };
@@ -48,7 +54,44 @@ pub fn answer(line: &[u8], directory: &Handle) -> Reply {
             |reply| directory.domains(reply),
             |domains| Reply::Ok(Body::Domains(domains.into_iter().map(Into::into).collect())),
         ),
+        Request::Who { which, after } => who(shards, which, after.unwrap_or_default()),
+        Request::Kick { which } => kick(shards, which),
+        Request::Stat {} => Reply::Ok(Body::Stat(Box::new(shards.figures().into()))),
     }
+}
+
+fn who(shards: &Shards, which: Which, from: (usize, usize)) -> Reply {
+    let which = match meant(which) {
+        Ok(which) => which,
+        Err(expected) => return Reply::Error(expected),
+    };
+    match shards.who(&which, from) {
+        Ok((page, next)) => {
+            let sessions = page.sessions.into_iter().map(|seen| Session::of(from.0, seen)).collect();
+            Reply::Ok(Body::Sessions { sessions, next })
+        }
+        Err(shard) => Reply::Error(format!("shard {shard} does not answer")),
+    }
+}
+
+fn kick(shards: &Shards, which: Which) -> Reply {
+    if which.id.is_none() && which.user.is_none() && which.address.is_none() {
+        return Reply::error("kick needs a session, a user or an address");
+    }
+    match meant(which).map(|which| shards.kick(&which)) {
+        Ok(Ok(sessions)) => Reply::Ok(Body::Kicked { sessions }),
+        Ok(Err(shard)) => Reply::Error(format!("shard {shard} does not answer; its sessions may go on")),
+        Err(expected) => Reply::Error(expected),
+    }
+}
+
+fn meant(which: Which) -> Result<shard::Which, String> {
+    let Which { id, user, address } = which;
+    let network = address.map(|address| {
+        let wrong = |expected| format!("expected {expected}, found {address:?}");
+        address.parse().map_err(wrong)
+    });
+    Ok(shard::Which { id, user, network: network.transpose()? })
 }
 
 fn change(directory: &Handle, change: Change) -> Reply {

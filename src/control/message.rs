@@ -13,7 +13,9 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::stat::Stat;
 use crate::directory::{self, Edit, Listed, Secret};
+use crate::shard::Seen;
 
 /// The version that this server and its tools speak.
 pub const VERSION: u32 = 1;
@@ -68,6 +70,37 @@ pub enum Request {
     },
     /// The local domains.
     DomainList {},
+    /// Some sessions, of those that fit all that is said.
+    Who {
+        /// Which.
+        #[serde(flatten)]
+        which: Which,
+        /// Where the last reply ended: its `next`.
+        #[serde(default)]
+        after: Option<(usize, usize)>,
+    },
+    /// End the sessions that fit all that is said, which must be something.
+    Kick {
+        /// Which.
+        #[serde(flatten)]
+        which: Which,
+    },
+    /// Figures of the server.
+    Stat {},
+}
+
+/// Which sessions are meant.
+#[derive(Serialize, Deserialize, Clone, Default, Debug)]
+pub struct Which {
+    /// The one of that number.
+    #[serde(default)]
+    pub id: Option<u64>,
+    /// Those of that user.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Those from that address or network.
+    #[serde(default)]
+    pub address: Option<String>,
 }
 
 /// The server's reply.
@@ -106,6 +139,78 @@ pub enum Body {
     Domain(Domain),
     /// The local domains.
     Domains(Vec<Domain>),
+    /// Some sessions.
+    Sessions {
+        /// In no particular order; one that moves between shards meanwhile may be there twice.
+        sessions: Vec<Session>,
+        /// What to go on with; `None`: these were the last.
+        next: Option<(usize, usize)>,
+    },
+    /// To a kick.
+    Kicked {
+        /// Sessions that were ended.
+        sessions: u64,
+    },
+    /// Figures.
+    Stat(Box<Stat>),
+}
+
+/// A session as the tools show it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Its number, which `kick` takes.
+    pub id: u64,
+    /// The shard where it is.
+    pub shard: usize,
+    /// What it speaks.
+    pub protocol: String,
+    /// TLS is on.
+    pub tls: bool,
+    /// The client's address.
+    pub address: String,
+    /// And its port.
+    pub port: u16,
+    /// Who is logged in.
+    pub user: Option<String>,
+    /// The mailbox that is selected.
+    pub mailbox: Option<String>,
+    /// The command under way, `idle` or `kicked`.
+    pub state: String,
+    /// Since when it is there. Unix time in seconds.
+    pub since: i64,
+    /// How long the client has said nothing. Seconds.
+    pub silent_seconds: f64,
+    /// Commands so far.
+    pub commands: u32,
+    /// Messages taken from it.
+    pub messages: u32,
+    /// Octets received, as they went over the wire.
+    pub received: u64,
+    /// Octets sent.
+    pub sent: u64,
+}
+
+impl Session {
+    /// A session as the shard with that number told of it.
+    pub fn of(shard: usize, seen: Seen) -> Session {
+        Session {
+            id: seen.id,
+            shard,
+            protocol: seen.protocol.to_owned(),
+            tls: seen.tls,
+            address: seen.client.ip().to_canonical().to_string(),
+            port: seen.client.port(),
+            user: seen.user,
+            mailbox: seen.mailbox,
+            state: seen.state.to_owned(),
+            since: seen.since,
+            silent_seconds: seen.silent.as_millis() as f64 / 1000.0,
+            commands: seen.commands,
+            messages: seen.messages,
+            received: seen.received,
+            sent: seen.sent,
+        }
+    }
 }
 
 /// An account as the tools show it.

@@ -1,4 +1,4 @@
-//! The control socket: tools talk to the running server through `<data>/control.sock`.
+//! The control socket: tools talk to the running server through `<data>/control.sock`. Beside it: figures over HTTP.
 //!
 //! One JSON request a line, one JSON reply a line, both with `"version"`; an unknown version is refused in words.
 //! Invariants: only who may enter the data folder (0700) and open the socket (0600) is heard; requests, connections
@@ -7,7 +7,11 @@
 
 mod answer;
 mod client;
+pub mod http;
 pub mod message;
+mod prometheus;
+mod shards;
+pub mod stat;
 
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
@@ -24,6 +28,7 @@ use crate::directory::secret::wipe;
 use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_REQUEST_BYTES_MAX, CONTROL_SECONDS_MAX};
 pub use client::{Client, Failure};
 use message::{Reply, Version};
+pub use shards::{Contact, Shards};
 
 /// The open socket; dropping it closes and removes it.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ pub struct Control {
 
 /// Opens the control socket of a data folder that this process holds the lock of, and answers on it. The path is that
 /// of the socket; a socket that a crash left there is removed.
-pub fn start(path: &Path, directory: Handle) -> io::Result<Control> {
+pub fn start(path: &Path, directory: Handle, shards: Shards) -> io::Result<Control> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -44,8 +49,9 @@ pub fn start(path: &Path, directory: Handle) -> io::Result<Control> {
     let listener = UnixListener::bind(&short.path)?;
     std::fs::set_permissions(&short.path, Permissions::from_mode(0o600))?;
     let (stop, stopped) = channel();
-    let thread =
-        std::thread::Builder::new().name("control".into()).spawn(move || accept(&listener, &stopped, &directory))?;
+    let thread = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || accept(&listener, &stopped, (&directory, &shards)))?;
     Ok(Control { path: path.to_path_buf(), stop: Some(stop), thread: Some(thread) })
 }
 
@@ -82,7 +88,7 @@ impl Short {
     }
 }
 
-fn accept(listener: &UnixListener, stopped: &Receiver<()>, directory: &Handle) {
+fn accept(listener: &UnixListener, stopped: &Receiver<()>, (directory, shards): (&Handle, &Shards)) {
     let open = Arc::new(());
     for connection in listener.incoming() {
         if stopped.try_recv() == Err(TryRecvError::Disconnected) {
@@ -103,10 +109,10 @@ fn accept(listener: &UnixListener, stopped: &Receiver<()>, directory: &Handle) {
             let _ = send(&mut connection, &Reply::error("too many tools at once; try again"));
             continue;
         }
-        let (directory, count) = (directory.clone(), open.clone());
+        let (directory, shards, count) = (directory.clone(), shards.clone(), open.clone());
         let spawned = std::thread::Builder::new().name("control-tool".into()).spawn(move || {
             // Wrong octets and broken connections are the tool's problem.
-            let _ = converse(connection, &directory);
+            let _ = converse(connection, &directory, &shards);
             drop(count);
         });
         if let Err(error) = spawned {
@@ -116,14 +122,14 @@ fn accept(listener: &UnixListener, stopped: &Receiver<()>, directory: &Handle) {
 }
 
 // Requests and replies, one after the other, until the tool closes.
-fn converse(stream: UnixStream, directory: &Handle) -> io::Result<()> {
+fn converse(stream: UnixStream, directory: &Handle, shards: &Shards) -> io::Result<()> {
     let mut line = Vec::with_capacity(CONTROL_REQUEST_BYTES_MAX + 1);
     let mut connection = Timed { stream, until: Instant::now() };
     loop {
         connection.until = Instant::now() + Duration::from_secs(CONTROL_SECONDS_MAX);
         let read = connection.line(&mut line, CONTROL_REQUEST_BYTES_MAX);
         let reply = match &read {
-            Ok(true) => answer::answer(&line, directory),
+            Ok(true) => answer::answer(&line, directory, shards),
             Ok(false) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Reply::error(&format!("the request is longer than {CONTROL_REQUEST_BYTES_MAX} octets"))
@@ -215,7 +221,8 @@ mod tests {
         let cost = Cost { memory_kib: 8, passes: 1 };
         let directory = Directory::open(folder, Settings { cost, ..Settings::default() }).unwrap();
         let socket = folder.join("control.sock");
-        (start(&socket, directory.start(Pool::start(1).unwrap(), 1).unwrap()).unwrap(), socket)
+        let handle = directory.start(Pool::start(1).unwrap(), 1).unwrap();
+        (start(&socket, handle, Shards::new(Vec::new(), Arc::default())).unwrap(), socket)
     }
 
     fn raw(socket: &Path, octets: &[u8]) -> String {
@@ -290,7 +297,10 @@ mod tests {
                 "version 2 of the control protocol is not known; this server speaks version 1",
             ),
             (b"{\"request\":\"ping\"}\n", "names no version"),
-            (b"{\"version\":1,\"request\":\"pong\"}\n", "unknown variant `pong`"),
+            (b"{\"version\":1,\"request\":\"pong\"}\n", "does not know the request: unknown variant `pong`"),
+            (b"{\"version\":1,\"request\":\"kick\"}\n", "needs a session, a user or an address"),
+            (b"{\"version\":1,\"request\":\"kick\",\"address\":\"x\"}\n", "expected an address or a network"),
+            (b"{\"version\":1,\"request\":\"who\"}\n", "{\"sessions\":[],\"next\":null}"),
             (b"{\"version\":1,\"request\":\"user-delete\"}\n", "missing field `name`"),
             (b"{\"version\":1,\"request\":\"user-set\",\"name\":\"a@x\",\"quota\":5}\n", "malformed"),
             (b"{\"version\":1,\"request\":\"user-set\",\"name\":\"a@x\"}\n", "no account"),

@@ -100,6 +100,11 @@ impl Buffers {
         self.offered.get() < self.count / 4
     }
 
+    /// Buffers that the kernel has, all there are, octets of one.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (usize::from(self.offered.get()), usize::from(self.count), self.bytes as usize)
+    }
+
     pub(super) fn any_offered(&self) -> bool {
         self.offered.get() > 0
     }

@@ -23,7 +23,7 @@ mod timer;
 pub use buffers::Received;
 pub use file::{Descriptor, OpenFlags};
 pub use parcel::{Lend, Parcel};
-pub use ring::{Ring, Turn, block_on, yield_now};
+pub use ring::{Pools, Ring, Turn, block_on, yield_now};
 pub use setup::{Sizes, Unavailable, eventfd};
 pub use socket::{Detached, Listener, Socket};
 pub use timer::Timer;

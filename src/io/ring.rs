@@ -93,6 +93,23 @@ struct Slot {
     hold: Hold,
 }
 
+/// What the ring's pools hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pools {
+    /// Receive buffers that the kernel has to fill.
+    pub receive_buffers_free: usize,
+    /// Receive buffers in all.
+    pub receive_buffers: usize,
+    /// Octets of one.
+    pub receive_buffer_bytes: usize,
+    /// Times that a socket found no receive buffer.
+    pub starvations: u64,
+    /// Output buffers that wait to be used again.
+    pub output_buffers_free: usize,
+    /// Operations that the kernel has, abandoned ones included.
+    pub in_flight: usize,
+}
+
 /// What one turn did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Turn {
@@ -153,6 +170,19 @@ impl Ring {
 
     pub(super) fn buffers(&self) -> &Buffers {
         &self.0.buffers
+    }
+
+    /// What the pools hold now.
+    pub fn pools(&self) -> Pools {
+        let (receive_buffers_free, receive_buffers, receive_buffer_bytes) = self.0.buffers.counts();
+        Pools {
+            receive_buffers_free,
+            receive_buffers,
+            receive_buffer_bytes,
+            starvations: self.0.sockets.starvations(),
+            output_buffers_free: self.0.parcels.borrow().len(),
+            in_flight: self.in_flight(),
+        }
     }
 
     /// The kernel has few receive buffers left: who holds one for long copies it out.

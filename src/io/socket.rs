@@ -6,7 +6,7 @@
 //! straight back to the pool. One send is in flight at a time; it is begun and forgotten until the next, so that the session
 //! need not be woken for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +51,8 @@ pub(super) struct Sockets {
     states: RefCell<Vec<State>>,
     free: RefCell<Vec<u32>>,
     starved: RefCell<VecDeque<(u32, u32)>>,
+    /// Times that one was.
+    starvations: Cell<u64>,
 }
 
 impl Sockets {
@@ -83,6 +85,7 @@ impl Sockets {
             match completion.result() {
                 result if result == -libc::ENOBUFS && state.receive == Receive::Armed => {
                     state.receive = Receive::Starved;
+                    self.starvations.set(self.starvations.get() + 1);
                     self.starved.borrow_mut().push_back((tag.index, state.generation));
                     return;
                 }
@@ -105,6 +108,10 @@ impl Sockets {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    pub(super) fn starvations(&self) -> u64 {
+        self.starvations.get()
     }
 
     /// Re-arms those that ran out of buffers, in their order, while there are some.

@@ -5,16 +5,18 @@
 //!   straddles two buffers (or was decrypted) is copied, and an empty input holds no memory.
 //! - Output goes out in the order it was written; TLS's own messages before it.
 //! - After a switch to TLS nothing that was received in the clear is left (RFC 3207 §4.2, RFC 9051 §6.2.1).
-//! - A wait always has a deadline, and ends early where all timers are fired (the server stops).
+//! - A wait always has a deadline, and ends early where all timers are fired (the server stops) or the session is kicked.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::presence::{History, Presence};
 use super::tls::{ServerTls, Tls};
-use crate::io::{Detached, Parcel, Received, Ring, Socket, Timer};
+use crate::io::{Detached, Parcel, Received, Ring, Socket};
 use crate::limits;
 
 /// A connection of this shard.
@@ -36,13 +38,13 @@ pub struct Input {
     ended: bool,
 }
 
-/// The socket, TLS, output and the connection's one timer.
+/// The socket, TLS, output, and what others know of the connection, its one timer among it.
 #[derive(Debug)]
 pub struct Wire {
     socket: Socket,
     tls: Option<Box<Tls>>,
     output: Option<Box<Parcel>>,
-    timer: Timer,
+    presence: Rc<Presence>,
 }
 
 /// How a wait for input ended.
@@ -52,7 +54,7 @@ pub enum Fill {
     More,
     /// The client has ended its stream.
     End,
-    /// The deadline passed, or all timers were fired.
+    /// The deadline passed, all timers were fired, or the session was kicked.
     Timeout,
 }
 
@@ -63,6 +65,7 @@ pub struct Moved {
     tls: Option<Box<Tls>>,
     unread: Vec<u8>,
     ended: bool,
+    history: History,
 }
 
 fn failed(error: super::TlsError) -> io::Error {
@@ -72,14 +75,21 @@ fn failed(error: super::TlsError) -> io::Error {
 impl Connection {
     /// Takes over an accepted connection.
     pub fn new(ring: &Ring, descriptor: OwnedFd) -> Connection {
-        let wire = Wire { socket: ring.socket(descriptor), tls: None, output: None, timer: ring.timer() };
+        Connection::with(ring, descriptor, Presence::new(ring))
+    }
+
+    fn with(ring: &Ring, descriptor: OwnedFd, presence: Rc<Presence>) -> Connection {
+        let wire = Wire { socket: ring.socket(descriptor), tls: None, output: None, presence };
         Connection { input: Input::default(), wire }
     }
 
     /// Takes over a connection that another shard let go of.
     pub fn adopt(ring: &Ring, moved: Moved) -> Connection {
-        let mut connection = Connection::new(ring, moved.descriptor);
+        let mut connection = Connection::with(ring, moved.descriptor, Presence::of(ring, moved.history));
         connection.wire.tls = moved.tls;
+        if connection.wire.is_tls() {
+            connection.wire.presence.encrypts();
+        }
         connection.input.copied = moved.unread;
         connection.input.ended = moved.ended;
         connection
@@ -101,7 +111,8 @@ impl Connection {
                 unread = all;
             }
         }
-        Ok(Moved { descriptor, tls: self.wire.tls.take(), unread, ended: ended || self.input.ended })
+        let history = self.wire.presence.history();
+        Ok(Moved { descriptor, tls: self.wire.tls.take(), unread, ended: ended || self.input.ended, history })
     }
 
     /// Ends the connection so that the client sees what was sent: flushes, says the end, and reads to the client's own end
@@ -195,6 +206,7 @@ impl Input {
 
     /// Takes one received buffer in.
     fn take(&mut self, wire: &mut Wire, mut received: Received) -> io::Result<()> {
+        wire.presence.receives(received.len(), wire.ring().now());
         if let Some(tls) = &mut wire.tls {
             self.compact();
             return tls.receive(&mut received, &mut self.copied).map_err(failed);
@@ -214,6 +226,10 @@ impl Input {
         if self.ended || wire.tls.as_ref().is_some_and(|tls| tls.closed()) {
             return Poll::Ready(Ok(Fill::End));
         }
+        if wire.presence.is_kicked() {
+            // Whatever came meanwhile: a client that never stops talking is ended too.
+            return Poll::Ready(Ok(Fill::Timeout));
+        }
         match wire.socket.poll_receive(context) {
             Poll::Ready(Ok(Some(received))) => {
                 self.take(wire, received)?;
@@ -226,7 +242,11 @@ impl Input {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 self.rest();
-                if wire.timer.poll(context).is_ready() { Poll::Ready(Ok(Fill::Timeout)) } else { Poll::Pending }
+                if wire.presence.timer().poll(context).is_ready() {
+                    Poll::Ready(Ok(Fill::Timeout))
+                } else {
+                    Poll::Pending
+                }
             }
         }
     }
@@ -266,6 +286,7 @@ impl Wire {
     /// Makes the connection a TLS one from here on.
     pub fn begin_tls(&mut self, config: &ServerTls) -> io::Result<()> {
         self.tls = Some(Box::new(Tls::new(config).map_err(failed)?));
+        self.presence.encrypts();
         Ok(())
     }
 
@@ -288,14 +309,24 @@ impl Wire {
         self.tls.is_some()
     }
 
+    /// What others on the shard know of this connection, and are to know.
+    pub fn presence(&self) -> &Rc<Presence> {
+        &self.presence
+    }
+
+    /// An administrator has ended the session: waits for input end at once.
+    pub fn is_kicked(&self) -> bool {
+        self.presence.is_kicked()
+    }
+
     /// Waits end at `time` from now.
     pub fn set_deadline(&self, time: Duration) {
-        self.timer.set(self.ring().now() + time);
+        self.presence.timer().set(self.ring().now() + time);
     }
 
     /// Waits end at `end`.
     pub fn set_deadline_at(&self, end: Instant) {
-        self.timer.set(end);
+        self.presence.timer().set(end);
     }
 
     /// Lets others run where this session has had the shard for long; called between pieces of work.
@@ -349,6 +380,7 @@ impl Wire {
             return Ok(());
         }
         self.sent().await?;
+        self.presence.sends(parcel.length());
         self.socket.begin_send(parcel);
         Ok(())
     }
@@ -360,11 +392,13 @@ impl Wire {
             if let Poll::Ready(sent) = self.socket.poll_sent(context) {
                 return Poll::Ready(sent);
             }
-            let end = *end.get_or_insert_with(|| {
+            // Who is kicked and doesn't read is waited for no longer than that; the kick fires the timer.
+            let soonest = |end: Instant| self.presence.kicked_until().map_or(end, |kicked| kicked.min(end));
+            let end = soonest(*end.get_or_insert_with(|| {
                 let end = self.ring().now() + limits::SEND_TIME_MAX;
-                self.timer.set(end);
+                self.presence.timer().set(soonest(end));
                 end
-            });
+            }));
             match self.poll_end(end, context) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 Poll::Pending => Poll::Pending,
@@ -376,11 +410,11 @@ impl Wire {
     /// Ready at `end`, which the timer was set to. All timers may be fired at once, to tell that the server stops: who sends
     /// or says its last words goes on.
     fn poll_end(&self, end: Instant, context: &mut Context<'_>) -> Poll<()> {
-        while self.timer.poll(context).is_ready() {
+        while self.presence.timer().poll(context).is_ready() {
             if self.ring().now() >= end {
                 return Poll::Ready(());
             }
-            self.timer.set(end);
+            self.presence.timer().set(end);
         }
         Poll::Pending
     }

@@ -6,9 +6,11 @@
 mod arena;
 mod conn;
 mod listener;
+mod presence;
 mod tls;
 
 pub use arena::{Arena, Arenas};
 pub use conn::{Connection, Fill, Input, Moved, Wire};
 pub use listener::{bind, exhausted};
+pub use presence::{History, Presence};
 pub use tls::{ServerTls, Tls, TlsError, load_server};

@@ -51,7 +51,13 @@ pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) 
     let (network, service) = (visit.peer.network(), visit.endpoint.protocol.name());
     let login = Login { name, password, network, service };
     context.directory.verify(login, reply);
-    match answer.await {
+    let verdict = answer.await;
+    context.meter.count(visit.endpoint.protocol.place(), |tally| match &verdict {
+        Some(Verdict::Granted { .. }) => tally.logins_granted += 1,
+        Some(Verdict::Refused) => tally.logins_refused += 1,
+        Some(Verdict::Unavailable) | None => tally.logins_unavailable += 1,
+    });
+    match verdict {
         Some(Verdict::Granted { account, name, quota }) => {
             Outcome::Granted(Identity { account: AccountId(account), name: name.into(), quota })
         }

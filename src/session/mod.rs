@@ -15,16 +15,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, Listener, Service, StartTls};
 use crate::delivery::Delivery;
 use crate::directory::Handle;
 use crate::hop::Post;
 use crate::io::Ring;
-use crate::metrics;
+use crate::metrics::{self, Ending, Meter, Verb};
 use crate::mime;
-use crate::net::{Arenas, Connection, Moved, ServerTls};
+use crate::net::{Arenas, Connection, Moved, ServerTls, Wire};
 use crate::service::Pool;
 use crate::store::{AccountId, Body, Store};
 use login::Identity;
@@ -130,6 +130,8 @@ pub struct Context {
     pub shards: usize,
     /// Counters that others read.
     pub counters: Arc<metrics::Shard>,
+    /// What is measured here.
+    pub meter: Rc<Meter>,
     /// The server is stopping: sessions say goodbye.
     pub stopping: Cell<bool>,
     /// The drain's time is over: what is still under way ends too.
@@ -140,6 +142,57 @@ pub struct Context {
     pub taken: Cell<u64>,
     /// Unix time in seconds.
     pub clock: fn() -> i64,
+}
+
+/// A command under way, from [`Context::begin`] to [`Context::end`].
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Begun {
+    verb: Verb,
+    at: Instant,
+}
+
+/// Why a session says goodbye on its own account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Farewell {
+    /// The server stops.
+    Stopping,
+    /// An administrator ended it.
+    Kicked,
+    /// The client was silent for too long.
+    Idle,
+}
+
+impl Context {
+    /// A command begins: it is shown as the session's state, and timed from the turn that brought it, so that what it
+    /// waited behind others is counted too.
+    pub fn begin(&self, wire: &Wire, verb: Verb) -> Begun {
+        wire.presence().begins(verb);
+        Begun { verb, at: self.ring.now() }
+    }
+
+    /// Its answer is written.
+    pub fn end(&self, wire: &Wire, begun: Begun) {
+        wire.presence().ends();
+        self.meter.took(begun.verb, begun.at);
+    }
+
+    /// Whether a transfer that is under way goes on although a wait for it ended early: the server stops, and the drain
+    /// has not run out.
+    pub fn lets_transfers_end(&self, wire: &Wire) -> bool {
+        self.stopping.get() && !self.hurry.get() && !wire.is_kicked()
+    }
+
+    /// A deadline passed, or all timers were fired, or the session was kicked: which of them, noted as the session's end.
+    pub fn farewell(&self, wire: &Wire) -> Farewell {
+        let (farewell, ending) = match (wire.is_kicked(), self.stopping.get()) {
+            (true, _) => (Farewell::Kicked, Ending::Kicked),
+            (false, true) => (Farewell::Stopping, Ending::Stopped),
+            (false, false) => (Farewell::Idle, Ending::Timeout),
+        };
+        wire.presence().ending(ending);
+        farewell
+    }
 }
 
 /// What a session knows of the listener that it came to: one for the whole server, and read only but for its count.
@@ -173,6 +226,17 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Its place in [`metrics::PROTOCOLS`].
+    pub fn place(self) -> usize {
+        match self {
+            Protocol::Imap => 0,
+            Protocol::Pop3 => 1,
+            Protocol::Smtp => 2,
+            Protocol::Submission => 3,
+            Protocol::Lmtp => 4,
+        }
+    }
+
     /// Its name in logs and for the credential cache.
     pub fn name(self) -> &'static str {
         match self {
@@ -254,6 +318,13 @@ mod tests {
             listeners: vec![listener.clone()],
         };
         Endpoint { protocol: Protocol::Imap, listener, service, tls: None, sessions: Arc::default() }
+    }
+
+    #[test]
+    fn protocols_have_their_places() {
+        for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Submission, Protocol::Lmtp] {
+            assert_eq!(metrics::PROTOCOLS[protocol.place()], protocol.name());
+        }
     }
 
     #[test]

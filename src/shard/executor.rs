@@ -241,11 +241,16 @@ pub async fn drive(ring: Ring, post: Rc<Post>, queues: Queues, counters: Arc<met
     let mut turns = 0;
     let mut slice = Instant::now();
     let mut sleep = false;
+    // The end of the last turn, where nothing but sessions ran since.
+    let mut before = None;
     while !queues.over.get() {
         let turned = ring.turn(sleep);
         if sleep {
             slice = ring.now();
+        } else if let Some(before) = before {
+            note_stall(&counters, ring.now() - before);
         }
+        before = Some(ring.now());
         turns += 1;
         counters.turns.set(turns);
         if post.bell().answer() {
@@ -263,12 +268,22 @@ pub async fn drive(ring: Ring, post: Rc<Post>, queues: Queues, counters: Arc<met
         } else if queues.awake.tasks.value() > 0 {
             rest(&ring).await;
             slice = Instant::now();
+            before = None;
         } else {
             // No task is runnable. False: the bell was rung, and is answered behind the next turn.
             sleep = post.bell().sleep();
         }
     }
     Ok(())
+}
+
+/// A turn that came late kept every session of the shard waiting.
+fn note_stall(counters: &metrics::Shard, gap: Duration) {
+    if gap >= limits::STALL_MIN {
+        counters.stalls.add(1);
+        counters.stalled.add(u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX));
+        tracing::debug!(?gap, "a turn came late");
+    }
 }
 
 /// Leaves the core to background work, until that sees something to do or rests itself.

@@ -4,6 +4,7 @@
 //! alone; when the server stops, listeners close first, then sessions say goodbye, then the log is durable.
 
 pub mod executor;
+mod roster;
 mod run;
 pub mod watchdog;
 
@@ -22,6 +23,7 @@ use crate::service::Pool;
 use crate::session::{Endpoint, Moving};
 use crate::store;
 
+pub use roster::{Ask, Figures, Network, Page, Seen, Which};
 pub use run::start;
 
 /// A listening socket of one shard and what is spoken there.
@@ -135,6 +137,8 @@ pub struct Seed {
     pub adopt_at: Vec<Address<Moving>>,
     /// The server's orders.
     pub orders: Mail<Order>,
+    /// The control room's questions.
+    pub asks: Mail<Ask>,
     /// Where to tell what happens.
     pub events: mpsc::Sender<Notice>,
 }

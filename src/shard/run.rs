@@ -10,16 +10,17 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::executor::{self, Breath, Queues, Running, contained};
-use super::{Door, Event, Failure, Notice, Order, Seed};
+use super::roster::Roster;
+use super::{Ask, Door, Event, Failure, Notice, Order, Seed};
 use crate::delivery::{self, Delivery};
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
 use crate::limits;
-use crate::metrics;
-use crate::net::{Arenas, Connection, exhausted};
+use crate::metrics::{self, Ending, Meter};
+use crate::net::{Arenas, Connection, Presence, exhausted};
 use crate::session::login::Identity;
 use crate::session::{Context, Ended, Endpoint, Moving, Peer, Protocol, Session};
 use crate::store::{Replay, RingDisk, Store};
@@ -38,6 +39,8 @@ struct Shard {
     endpoints: Arc<[Arc<Endpoint>]>,
     adopt_at: Vec<Address<Moving>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
+    /// The sessions that are here.
+    roster: Roster,
     /// Connections now.
     open: Cell<usize>,
     /// Those of all shards.
@@ -91,6 +94,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     let store = open_store(&queues, (&ring, &post), &seed, replay).await?;
     let (number, events) = (seed.number, seed.events.clone());
     let orders = seed.orders.open(&post);
+    let asks = seed.asks.open(&post);
     let (deliveries, adoptions) = (seed.deliveries.open(&post), seed.adoptions.open(&post));
     let delivery = Delivery::new(number, store.clone(), post.clone(), seed.deliver_to);
     let context = Rc::new(Context {
@@ -105,6 +109,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         shard: number,
         shards: seed.adopt_at.len(),
         counters: seed.counters,
+        meter: Rc::new(Meter::new(Instant::now)),
         stopping: Cell::new(false),
         hurry: Cell::new(false),
         maildrops: Default::default(),
@@ -117,6 +122,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         endpoints: seed.endpoints,
         adopt_at: seed.adopt_at,
         listeners: RefCell::default(),
+        roster: Roster::default(),
         open: Cell::new(0),
         connections: seed.connections,
         connections_max: seed.connections_max,
@@ -124,6 +130,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     });
     shard.queues.spawn_session(deliver(shard.clone(), deliveries));
     shard.queues.spawn_session(adopt(shard.clone(), adoptions));
+    shard.queues.spawn_session(tell(shard.clone(), asks));
     for door in seed.doors {
         shard.open_door(door);
     }
@@ -179,34 +186,83 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<Moving>) {
         let moving = inbox.receive().await;
         shard.context.counters.adopted.add(1);
         let endpoint = shard.endpoints[moving.endpoint].clone();
-        shard.enter();
         let connection = Connection::adopt(&shard.context.ring, moving.connection);
+        let presence = connection.wire.presence().clone();
         let (account, name, quota) = moving.identity;
         let identity = Identity { account, name: name.into(), quota };
         let session = Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
         let session = session.resume(identity);
-        let guest = Guest { shard: shard.clone(), endpoint, number: moving.endpoint, peer: moving.peer };
+        let guest = Guest::enter(&shard, &presence, (endpoint, moving.endpoint, moving.peer));
         shard.spawn(async move { guest.serve(session).await });
     }
 }
 
-/// A connection's place in the counts, given back on drop, whatever becomes of its task.
+/// Answers the control room.
+async fn tell(shard: Rc<Shard>, asks: Inbox<Ask>) {
+    loop {
+        let ask = asks.receive().await;
+        shard.roster.answer(&shard.context, ask);
+    }
+}
+
+/// A connection's place in the counts and in the roster, given back on drop, whatever becomes of its task.
 struct Guest {
     shard: Rc<Shard>,
     endpoint: Arc<Endpoint>,
     /// The listener's number.
     number: usize,
     peer: Peer,
+    presence: Rc<Presence>,
+    /// Its place in the roster.
+    slot: usize,
+    /// It goes on elsewhere.
+    moved: Cell<bool>,
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         self.shard.leave();
         self.endpoint.sessions.subtract(1);
+        self.shard.roster.leave(&self.shard.context, self.slot);
+        if !self.moved.get() {
+            self.tell_end();
+        }
     }
 }
 
 impl Guest {
+    fn enter(shard: &Rc<Shard>, presence: &Rc<Presence>, at: (Arc<Endpoint>, usize, Peer)) -> Guest {
+        let (endpoint, number, peer) = at;
+        shard.enter();
+        let slot = shard.roster.enter(&shard.context, presence, (endpoint.protocol, peer));
+        let (shard, presence) = (shard.clone(), presence.clone());
+        Guest { shard, endpoint, number, peer, presence, slot, moved: Cell::new(false) }
+    }
+
+    /// The session's one line in the log, and its place among the endings.
+    fn tell_end(&self) {
+        let (presence, protocol) = (&self.presence, self.endpoint.protocol);
+        let ending = if std::thread::panicking() { Ending::Panicked } else { presence.ended() };
+        self.shard.context.meter.count(protocol.place(), |tally| tally.ended[ending as usize] += 1);
+        let history = presence.history();
+        // A target of its own, so that RINGPOST_LOG=info,session=warn leaves the lines out.
+        tracing::info!(
+            target: "session",
+            id = history.id,
+            protocol = protocol.name(),
+            client = %self.peer.client,
+            user = presence.user().as_deref().unwrap_or("-"),
+            tls = presence.is_tls(),
+            seconds = self.shard.context.ring.now().saturating_duration_since(history.since).as_millis() as f64 / 1000.0,
+            commands = history.commands,
+            messages = history.messages,
+            received = history.received,
+            sent = history.sent,
+            end = ending.name(),
+            "session ended"
+        );
+    }
+
     /// Does the TLS handshake where the listener asks for it, and looks whether there is room; `None`: it was turned away.
     async fn admit(&self, mut connection: Connection) -> Option<Session> {
         let (endpoint, client) = (&self.endpoint, self.peer.client);
@@ -217,6 +273,7 @@ impl Guest {
                 Err(error) => Err(error),
             };
             if let Err(error) = done {
+                self.presence.ending(Ending::Handshake);
                 tracing::debug!(%client, %error, "no TLS handshake");
                 connection.close().await;
                 return None;
@@ -224,6 +281,7 @@ impl Guest {
         }
         let limit = endpoint.service.max_sessions as u64;
         if limit > 0 && endpoint.sessions.value() > limit {
+            self.presence.ending(Ending::Full);
             let text: &[u8] = match endpoint.protocol {
                 Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
                 Protocol::Pop3 => b"-ERR [SYS/TEMP] Too many sessions, try again later\r\n",
@@ -240,9 +298,14 @@ impl Guest {
     async fn serve(&self, mut session: Session) {
         match session.run().await {
             Ended::Closed => Box::pin(session.into_connection().close()).await,
-            Ended::Failed(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed"),
+            Ended::Failed(error) => self.failed(&error),
             Ended::Move(identity) => Box::pin(self.hand_over(session.into_connection(), identity)).await,
         }
+    }
+
+    fn failed(&self, error: &io::Error) {
+        self.presence.ending(Ending::Failed);
+        tracing::debug!(client = %self.peer.client, %error, "a connection failed");
     }
 
     /// Sends the session to the shard where its user lives.
@@ -259,10 +322,11 @@ impl Guest {
             Ok(connection) => {
                 // The owner counts it as its own from here on; ours is given back by this guest.
                 self.endpoint.sessions.add(1);
+                self.moved.set(true);
                 let identity = (identity.account, identity.name.to_string(), identity.quota);
                 let _ = owners[owner].send(Moving { connection, identity, endpoint: self.number, peer: self.peer });
             }
-            Err(error) => tracing::debug!(client = %self.peer.client, %error, "a connection failed while it moved"),
+            Err(error) => self.failed(&error),
         }
     }
 }
@@ -337,8 +401,9 @@ impl Shard {
         let Ok((client, server)) = connection.wire.addresses() else { return };
         let endpoint = self.endpoints[number].clone();
         endpoint.sessions.add(1);
-        self.enter();
-        let guest = Guest { shard: self.clone(), endpoint, number, peer: Peer { client, server } };
+        self.context.meter.count(endpoint.protocol.place(), |tally| tally.sessions += 1);
+        let at = (endpoint, number, Peer { client, server });
+        let guest = Guest::enter(self, connection.wire.presence(), at);
         // Boxed here, so that the task, which lives on, never has room for it.
         let admission = Box::pin(async move {
             let admitted = guest.admit(connection).await;

@@ -64,6 +64,7 @@ fn look(shard: &Watched, sight: &mut Sight, patience: Patience) {
         sight.told = true;
         tracing::error!(shard = shard.number, ?stalled, "the shard makes no turn; poking it");
     }
+    shard.counters.pokes.add(1);
     shard.bell.poke();
     if stalled >= patience.abort {
         tracing::error!(
@@ -94,7 +95,7 @@ mod tests {
         let (stalled, busy, parked) = (watched(), watched(), watched());
         let mut sight = old(0);
         look(&stalled, &mut sight, patience);
-        assert!(sight.told);
+        assert!(sight.told && stalled.counters.pokes.value() == 1);
         busy.counters.turns.set(1);
         let mut sight = old(0);
         look(&busy, &mut sight, patience);

@@ -8,6 +8,9 @@ mod accounts;
 mod domain;
 mod octets;
 mod password;
+mod sessions;
+mod stat;
+mod table;
 mod usage;
 mod user;
 
@@ -20,11 +23,12 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::data::Problem;
+use crate::config::data::{DataFolder, Problem};
 use crate::config::{Config, Mistake, cpus};
 use crate::control;
 use crate::directory;
 use crate::serve;
+use table::table;
 
 /// Where the data is when nothing is said.
 const DATA: &str = "ringpost-data";
@@ -39,6 +43,7 @@ const DATA: &str = "ringpost-data";
   ringpost serve                                   try it out: loopback, ports 1143, 1993, 1025, 1587, 1465
   ringpost serve --config /etc/ringpost.toml       run a configured server
   ringpost user add anna@example.org --data /srv/mail
+  ringpost who --data /srv/mail
   ringpost check-config /etc/ringpost.toml
 
 `ringpost COMMAND --help` says more about a command."
@@ -92,6 +97,39 @@ Examples:
   ringpost domain set example.org --catch-all office@example.org --data /srv/mail"
     )]
     Domain(domain::DomainCommand),
+    /// List the sessions of the running server
+    #[command(after_help = "\
+A line a session: its number, what it speaks, the client, the user, the mailbox, the command under way or `idle`, since when
+it is there, and how long the client has said nothing.
+
+Examples:
+  ringpost who --data /srv/mail
+  ringpost who --user anna@example.org --config /etc/ringpost.toml
+  ringpost who --address 192.0.2.0/24 --json | jq .state")]
+    Who(sessions::WhoOptions),
+    /// End sessions of the running server
+    #[command(
+        arg_required_else_help = false,
+        after_help = "\
+The clients are told that an administrator disconnected them; they may come back. What is said is meant together:
+--user anna@example.org --address 192.0.2.7 ends the sessions of Anna's that come from there. Where no session is like that
+the exit code is 1.
+
+Examples:
+  ringpost kick 4711 --data /srv/mail
+  ringpost kick --user anna@example.org --config /etc/ringpost.toml
+  ringpost kick --address 2001:db8::/32"
+    )]
+    Kick(sessions::KickOptions),
+    /// Show figures of the running server: sessions, logins, how long commands and commits take
+    #[command(after_help = "\
+All counts and times are those since the server's start, of all shards together. The same figures are to be had for
+Prometheus: see [admin] in the configuration, and http://127.0.0.1:9025/metrics where there is none.
+
+Examples:
+  ringpost stat --data /srv/mail
+  ringpost stat --json --config /etc/ringpost.toml | jq '.commands[] | select(.name == \"FETCH\")'")]
+    Stat(stat::StatOptions),
     /// Read a configuration file and report every mistake in it
     #[command(after_help = "\
 Each mistake is a line with the file, the line, the key, what was expected and what was found. Warnings don't keep the
@@ -213,6 +251,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             log("warn");
             done(domain::run(command))
         }
+        Command::Who(options) => done(sessions::who(options)),
+        Command::Kick(options) => done(sessions::kick(options)),
+        Command::Stat(options) => done(stat::stat(options)),
         Command::CheckConfig { file } => done(check_config(&file)),
     }
 }
@@ -245,6 +286,22 @@ fn json_lines(values: &[impl Serialize]) -> Result<String, Failure> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// The control socket of the server that must run.
+fn connect(place: Where) -> Result<control::Client, Failure> {
+    let data = match place.config {
+        Some(file) => Config::load(&file).map_err(Failure::Config)?.data,
+        None => place.data,
+    };
+    control::Client::connect(&DataFolder::control_socket(&data)).map_err(|failure| match failure {
+        control::Failure::NoServer => Failure::Other(format!("no server runs on {}", data.display())),
+        failure => Failure::Control(failure),
+    })
+}
+
+fn unexpected() -> Failure {
+    Failure::Other("the server answered something else than was asked".to_owned())
 }
 
 fn log(level: &str) {
@@ -322,6 +379,9 @@ mod tests {
             ("domain set x", "--catch-all <NAME|none>"),
             ("domain", "requires a subcommand"),
             ("check-config", "<FILE>"),
+            ("kick", "ID"),
+            ("kick x", "invalid digit"),
+            ("who --data d --config f", "cannot be used with"),
         ] {
             let text = parse(line).map(|_| ()).unwrap_err();
             assert!(text.contains(part), "{line}: {text}");

@@ -9,9 +9,9 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The standard ports that the embedded default adds to its base.
-const STANDARD: [u16; 8] = [24, 25, 110, 143, 465, 587, 993, 995];
-/// Bases below the ephemeral ports of Linux (32,768), which outgoing connections may hold.
-const BASES: (u16, u16) = (5_000, 31_000);
+const STANDARD: [u16; 9] = [24, 25, 110, 143, 465, 587, 993, 995, 8025];
+/// Bases whose ports are all below the ephemeral ones of Linux (32,768), which outgoing connections may hold.
+const BASES: (u16, u16) = (5_000, 24_000);
 
 /// A base and the claims on its ports.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::io;
 use super::{Dialogue, Next, Session, State, User};
 use crate::directory::Secret;
 use crate::limits;
+use crate::metrics::Ending;
 use crate::proto::imap::Frame;
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::session::login::{self, Credentials, Exchange, Identity, Outcome, Step};
@@ -92,6 +93,7 @@ impl Dialogue {
         if identity.account.shard(self.context.shards) != self.context.shard {
             return Next::Move(identity);
         }
+        self.wire.presence().log_in(&identity.name);
         self.state = State::Authenticated(User { identity, account: None });
         Next::Command
     }
@@ -101,6 +103,7 @@ impl Dialogue {
         if !self.visit.has_failed_enough() {
             return Next::Command;
         }
+        self.wire.presence().ending(Ending::Failures);
         self.put("* BYE Too many failed authentications\r\n");
         Next::Over
     }

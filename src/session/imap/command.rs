@@ -6,6 +6,7 @@
 //! message numbers it would shift; their UID forms are free of that).
 
 use super::State;
+use crate::metrics::Verb;
 use crate::proto::imap::{Command, Tagged};
 
 /// The states that a command is for.
@@ -85,6 +86,36 @@ pub(super) fn allowed(command: &Command<'_>, state: &State) -> Result<(), &'stat
         (When::LoggedIn | When::Selected, State::NotAuthenticated) => Err("BAD Log in first"),
         (When::Selected, State::Authenticated(_)) => Err("BAD Select a mailbox first"),
         _ => Ok(()),
+    }
+}
+
+/// What the command is timed as.
+pub(super) fn verb(command: &Command<'_>) -> Verb {
+    match command {
+        Command::Capability => Verb::ImapCapability,
+        Command::Noop | Command::Check => Verb::ImapNoop,
+        Command::Logout => Verb::ImapLogout,
+        Command::StartTls => Verb::ImapStartTls,
+        Command::Login { .. } => Verb::ImapLogin,
+        Command::Authenticate { .. } => Verb::ImapAuthenticate,
+        Command::Select { .. } | Command::Examine { .. } => Verb::ImapSelect,
+        Command::Create { .. }
+        | Command::Delete { .. }
+        | Command::Rename { .. }
+        | Command::Subscribe { .. }
+        | Command::Unsubscribe { .. } => Verb::ImapMailbox,
+        Command::List(_) | Command::Lsub { .. } => Verb::ImapList,
+        Command::Status { .. } => Verb::ImapStatus,
+        Command::Append(_) => Verb::ImapAppend,
+        Command::Fetch { .. } => Verb::ImapFetch,
+        Command::Store { .. } => Verb::ImapStore,
+        Command::Search(_) => Verb::ImapSearch,
+        Command::Copy { .. } => Verb::ImapCopy,
+        Command::Move { .. } => Verb::ImapMove,
+        Command::Expunge { .. } => Verb::ImapExpunge,
+        Command::Close | Command::Unselect => Verb::ImapClose,
+        Command::Idle => Verb::ImapIdle,
+        Command::Id(_) | Command::Enable(_) | Command::Namespace | Command::Unknown(_) => Verb::ImapOther,
     }
 }
 

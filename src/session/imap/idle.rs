@@ -78,7 +78,8 @@ impl Session {
     fn still_here(&mut self, since: Instant) -> bool {
         let dialogue = &mut self.dialogue;
         let idle = dialogue.wire.ring().now().saturating_duration_since(since);
-        if dialogue.context.stopping.get() || idle >= dialogue.visit.endpoint.idle_timeout() {
+        let patience = dialogue.visit.endpoint.idle_timeout();
+        if dialogue.context.stopping.get() || dialogue.wire.is_kicked() || idle >= patience {
             dialogue.say_bye();
             return false;
         }

@@ -45,8 +45,9 @@ use std::sync::Arc;
 
 use super::login::Identity;
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Peer};
+use super::{Context, Ended, Endpoint, Farewell, Peer};
 use crate::limits;
+use crate::metrics::{Ending, Verb};
 use crate::net::{Arena, Connection, Fill, Input, Wire};
 use crate::proto::imap::parse::{ParseError, parse, tag};
 use crate::proto::imap::{Command, Frame, Framer, Limits, Tagged};
@@ -118,6 +119,7 @@ impl Session {
 
     /// Goes on with a session that another shard authenticated.
     pub fn resume(mut self, identity: Identity) -> Session {
+        self.dialogue.wire.presence().log_in(&identity.name);
         self.dialogue.state = State::Authenticated(User { identity, account: None });
         self
     }
@@ -194,9 +196,24 @@ impl Session {
     async fn step(&mut self, next: Next) -> io::Result<Option<Option<Identity>>> {
         let next = match next {
             Next::StartTls => Box::pin(self.start_tls()).await?,
-            Next::Append(at) => Box::pin(self.append(at)).await?,
-            Next::Authenticate(pending) => Box::pin(self.authenticate(pending)).await?,
-            Next::Idle(tag) => self.idle(&tag).await?,
+            Next::Append(at) => {
+                let begun = self.dialogue.context.begin(&self.dialogue.wire, Verb::ImapAppend);
+                let next = Box::pin(self.append(at)).await?;
+                self.dialogue.context.end(&self.dialogue.wire, begun);
+                next
+            }
+            Next::Authenticate(pending) => {
+                self.dialogue.wire.presence().goes_on(Verb::ImapAuthenticate);
+                let next = Box::pin(self.authenticate(pending)).await?;
+                self.dialogue.wire.presence().ends();
+                next
+            }
+            Next::Idle(tag) => {
+                self.dialogue.wire.presence().goes_on(Verb::ImapIdle);
+                let next = self.idle(&tag).await?;
+                self.dialogue.wire.presence().ends();
+                next
+            }
             other => other,
         };
         Ok(match next {
@@ -246,10 +263,10 @@ impl Dialogue {
     }
 
     fn say_bye(&mut self) {
-        self.put(if self.context.stopping.get() {
-            "* BYE [UNAVAILABLE] The server is stopping, come back soon\r\n"
-        } else {
-            "* BYE Autologout; idle for too long\r\n"
+        self.put(match self.context.farewell(&self.wire) {
+            Farewell::Stopping => "* BYE [UNAVAILABLE] The server is stopping, come back soon\r\n",
+            Farewell::Kicked => "* BYE [UNAVAILABLE] Disconnected by the administrator\r\n",
+            Farewell::Idle => "* BYE Autologout; idle for too long\r\n",
         });
     }
 
@@ -268,6 +285,7 @@ impl Dialogue {
 
     /// A command that was never parsed.
     fn refuse(&mut self, tag: &str, text: &str, close: bool) {
+        self.count_bad();
         self.answer(tag, text);
         if close {
             self.put("* BYE What follows can't be told apart from commands\r\n");
@@ -290,18 +308,21 @@ impl Dialogue {
         if command::needs_mailbox(tagged) && self.has_lost_its_mailbox() {
             return Ok(Next::Over);
         }
-        match tagged.command {
+        let begun = self.context.begin(&self.wire, command::verb(&tagged.command));
+        let next = match tagged.command {
             Command::Noop => {
                 self.tell(true);
                 self.answer(tagged.tag, "OK NOOP completed");
-                Ok(Next::Command)
+                Next::Command
             }
             Command::Fetch { .. } => {
                 self.fetch(tagged, arena).await?;
-                Ok(Next::Command)
+                Next::Command
             }
-            _ => Box::pin(self.rarely(*tagged, arena)).await,
-        }
+            _ => Box::pin(self.rarely(*tagged, arena)).await?,
+        };
+        self.context.end(&self.wire, begun);
+        Ok(next)
     }
 
     /// Counts a stranger's commands.
@@ -312,12 +333,19 @@ impl Dialogue {
         self.commands += 1;
         let enough = self.commands > limits::COMMANDS_BEFORE_AUTH_MAX;
         if enough {
+            self.wire.presence().ending(Ending::Failures);
             self.put("* BYE Too many commands before authentication\r\n");
         }
         enough
     }
 
+    /// Counts what was no command.
+    fn count_bad(&self) {
+        self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
+    }
+
     fn bad(&mut self, error: &ParseError<'_>) {
+        self.count_bad();
         let out = self.wire.output();
         out.extend_from_slice(error.tag.unwrap_or("*").as_bytes());
         out.push(b' ');
@@ -356,6 +384,7 @@ impl Dialogue {
         match tagged.command {
             Command::Capability => self.capability(tagged.tag),
             Command::Logout => {
+                self.wire.presence().ending(Ending::Logout);
                 self.put("* BYE Until next time\r\n");
                 self.answer(tagged.tag, "OK LOGOUT completed");
                 return Ok(Next::Over);

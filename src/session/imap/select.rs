@@ -19,6 +19,7 @@ impl Dialogue {
             Err(text) => return self.answer(tag, text),
         };
         let view = mailbox.view(read_only);
+        self.wire.presence().select(Some(mailbox.name()));
         self.write_selected(&view);
         let State::Authenticated(user) = std::mem::replace(&mut self.state, State::NotAuthenticated) else {
             unreachable!("deselected above")
@@ -71,6 +72,7 @@ impl Dialogue {
     }
 
     pub(super) fn deselect(&mut self) {
+        self.wire.presence().select(None);
         self.state = match std::mem::replace(&mut self.state, State::NotAuthenticated) {
             State::Selected(user, _) => State::Authenticated(user),
             state => state,

@@ -10,6 +10,7 @@ use super::maildrop::{Maildrop, Unopened};
 use super::{Dialogue, Next, Session, State, refusal};
 use crate::directory::Secret;
 use crate::limits;
+use crate::metrics::Ending;
 use crate::proto::imap::respond::number;
 use crate::proto::pop3::{Command, Line};
 use crate::proto::sasl::{self, Mechanism, SaslError};
@@ -109,7 +110,11 @@ impl Dialogue {
 
     fn refused(&mut self) -> Next {
         self.err("[AUTH] Authentication failed");
-        if self.visit.has_failed_enough() { Next::Over } else { Next::Command }
+        if !self.visit.has_failed_enough() {
+            return Next::Command;
+        }
+        self.wire.presence().ending(Ending::Failures);
+        Next::Over
     }
 
     /// Opens the maildrop of a user who has authenticated, and answers the login. Without a maildrop the dialogue is over
@@ -118,6 +123,7 @@ impl Dialogue {
         match Maildrop::open(&self.context, identity.account).await {
             Ok(maildrop) => {
                 let (messages, octets) = maildrop.stat();
+                self.wire.presence().log_in(&identity.name);
                 self.state = State::Transaction(Box::new(maildrop));
                 let out = self.wire.output();
                 out.extend_from_slice(b"+OK Welcome: ");

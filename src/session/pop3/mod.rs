@@ -23,8 +23,9 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Peer};
+use super::{Context, Ended, Endpoint, Farewell, Peer};
 use crate::limits;
+use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::pop3::{Command, Line, LineFramer, parse};
 use crate::store::Error;
@@ -183,8 +184,10 @@ impl Dialogue {
     /// RFC 1939 §3: a client that was silent for too long is told nothing. One whose server stops takes this for the answer
     /// to its next command, which is right: that command is not done, nor is a QUIT.
     fn part(&mut self) {
-        if self.context.stopping.get() {
-            self.err("[SYS/TEMP] The server is stopping, come back soon");
+        match self.context.farewell(&self.wire) {
+            Farewell::Stopping => self.err("[SYS/TEMP] The server is stopping, come back soon"),
+            Farewell::Kicked => self.err("Disconnected by the administrator"),
+            Farewell::Idle => {}
         }
     }
 
@@ -227,6 +230,7 @@ impl Dialogue {
         self.commands += 1;
         let enough = self.commands > limits::COMMANDS_BEFORE_AUTH_MAX;
         if enough {
+            self.wire.presence().ending(Ending::Failures);
             self.err("Too many commands before authentication");
         }
         enough
@@ -236,11 +240,21 @@ impl Dialogue {
     async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
         let command = match parse(line) {
             Ok(command) => command,
-            Err(error) => return Ok(self.refuse(error.text())),
+            Err(error) => {
+                self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
+                return Ok(self.refuse(error.text()));
+            }
         };
         if self.has_had_enough() {
             return Ok(Next::Over);
         }
+        let begun = self.context.begin(&self.wire, verb(&command));
+        let next = self.obey(command).await?;
+        self.context.end(&self.wire, begun);
+        Ok(next)
+    }
+
+    async fn obey(&mut self, command: Command<'_>) -> io::Result<Next> {
         match (&self.state, command) {
             (_, Command::Capa) => self.capability(),
             (_, Command::Quit) => return Box::pin(self.quit()).await,
@@ -252,6 +266,27 @@ impl Dialogue {
             }
         }
         Ok(Next::Command)
+    }
+}
+
+/// What the command is timed as.
+fn verb(command: &Command<'_>) -> Verb {
+    match command {
+        Command::Capa => Verb::Pop3Capa,
+        Command::Stls => Verb::Pop3Stls,
+        Command::User { .. } => Verb::Pop3User,
+        Command::Pass { .. } => Verb::Pop3Pass,
+        Command::Auth { .. } => Verb::Pop3Auth,
+        Command::Quit => Verb::Pop3Quit,
+        Command::Stat => Verb::Pop3Stat,
+        Command::List { .. } => Verb::Pop3List,
+        Command::Retr { .. } => Verb::Pop3Retr,
+        Command::Dele { .. } => Verb::Pop3Dele,
+        Command::Noop => Verb::Pop3Noop,
+        Command::Rset => Verb::Pop3Rset,
+        Command::Uidl { .. } => Verb::Pop3Uidl,
+        Command::Top { .. } => Verb::Pop3Top,
+        Command::Apop => Verb::Pop3Other,
     }
 }
 

@@ -7,9 +7,11 @@
 use std::io;
 
 use super::{Dialogue, Next, State};
+use crate::metrics::Ending;
 
 impl Dialogue {
     pub(super) async fn quit(&mut self) -> io::Result<Next> {
+        self.wire.presence().ending(Ending::Logout);
         let State::Transaction(maildrop) = std::mem::replace(&mut self.state, State::Authorization(None)) else {
             self.ok("Until next time");
             return Ok(Next::Over);

@@ -7,6 +7,7 @@ use std::io;
 
 use super::{Dialogue, Next, Session};
 use crate::limits;
+use crate::metrics::Ending;
 use crate::proto::sasl::{Mechanism, SaslError};
 use crate::proto::smtp::Line;
 use crate::session::login::{self, Exchange, Outcome, Step};
@@ -45,6 +46,7 @@ impl Dialogue {
         self.wire.flush().await?;
         Ok(match login::verify(&self.context, &self.visit, credentials).await {
             Outcome::Granted(identity) => {
+                self.wire.presence().log_in(&identity.name);
                 self.identity = Some(identity);
                 self.reply(235, "2.7.0", "Welcome");
                 Next::Command
@@ -59,6 +61,7 @@ impl Dialogue {
             self.reply(code, enhanced, text);
             return Next::Command;
         }
+        self.wire.presence().ending(Ending::Failures);
         self.reply(421, "4.7.0", "Too many failed authentications");
         Next::Over
     }

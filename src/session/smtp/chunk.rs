@@ -11,6 +11,7 @@ use super::data::TOO_LARGE;
 use super::outcome::Reply;
 use super::{Next, Session};
 use crate::limits;
+use crate::metrics::Verb;
 use crate::proto::smtp::DataFramer;
 
 const OUT_OF_SEQUENCE: Reply = (503, "5.5.1", "MAIL and RCPT come first");
@@ -38,7 +39,9 @@ impl Session {
         }
         let dialogue = &mut self.dialogue;
         if last {
+            let begun = dialogue.context.begin(&dialogue.wire, Verb::SmtpBdat);
             dialogue.finish(arrival).await?;
+            dialogue.context.end(&dialogue.wire, begun);
             return Ok(Next::Command);
         }
         if let Some((code, enhanced, text)) = arrival.refusal() {

@@ -9,6 +9,7 @@ use std::io;
 use super::outcome::{Reply, storage};
 use super::{Dialogue, Next, Session};
 use crate::limits;
+use crate::metrics::Verb;
 use crate::net::Fill;
 use crate::proto::calendar::write_header_date;
 use crate::proto::smtp::{DataFramer, DataPiece};
@@ -162,7 +163,9 @@ impl Session {
             let (consumed, over) = arrival.take(self.input.octets()).await;
             self.input.consume(consumed);
             if over {
+                let begun = self.dialogue.context.begin(&self.dialogue.wire, Verb::SmtpData);
                 self.dialogue.finish(arrival).await?;
+                self.dialogue.context.end(&self.dialogue.wire, begun);
                 return Ok(Next::Command);
             }
             if consumed == 0
@@ -182,7 +185,7 @@ impl Session {
             Fill::More => None,
             Fill::End => Some(Next::Over),
             // The server stops: a transfer that is under way may go on until the drain's end.
-            Fill::Timeout if dialogue.context.stopping.get() && !dialogue.context.hurry.get() => None,
+            Fill::Timeout if dialogue.context.lets_transfers_end(&dialogue.wire) => None,
             Fill::Timeout => {
                 dialogue.say_goodbye();
                 Some(Next::Over)

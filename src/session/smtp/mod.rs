@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Peer, Protocol};
+use super::{Context, Ended, Endpoint, Farewell, Peer, Protocol};
 use crate::limits;
+use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
 use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
 use transaction::Transaction;
@@ -120,8 +121,18 @@ impl Session {
             self.dialogue.wire.breathe().await?;
             let next = match next {
                 Next::StartTls => self.start_tls().await?,
-                Next::Data => Box::pin(self.data()).await?,
-                Next::Chunk { bytes, last } => Box::pin(self.chunk(bytes, last)).await?,
+                Next::Data => {
+                    self.dialogue.wire.presence().goes_on(Verb::SmtpData);
+                    let next = Box::pin(self.data()).await?;
+                    self.dialogue.wire.presence().ends();
+                    next
+                }
+                Next::Chunk { bytes, last } => {
+                    self.dialogue.wire.presence().goes_on(Verb::SmtpBdat);
+                    let next = Box::pin(self.chunk(bytes, last)).await?;
+                    self.dialogue.wire.presence().ends();
+                    next
+                }
                 Next::Authenticate(exchange, challenge) => Box::pin(self.authenticate(exchange, challenge)).await?,
                 other => other,
             };
@@ -166,10 +177,10 @@ impl Dialogue {
     }
 
     fn say_goodbye(&mut self) {
-        if self.context.stopping.get() {
-            self.reply(421, "4.3.2", "The server is stopping, come back soon");
-        } else {
-            self.reply(421, "4.4.2", "Idle for too long");
+        match self.context.farewell(&self.wire) {
+            Farewell::Stopping => self.reply(421, "4.3.2", "The server is stopping, come back soon"),
+            Farewell::Kicked => self.reply(421, "4.3.2", "Disconnected by the administrator"),
+            Farewell::Idle => self.reply(421, "4.4.2", "Idle for too long"),
         }
     }
 
@@ -196,6 +207,17 @@ impl Dialogue {
             Ok(command) => command,
             Err(error) => return Ok(self.malformed(error)),
         };
+        // DATA is timed from its final dot on, BDAT from the end of its last chunk.
+        if matches!(command, Command::Data | Command::Bdat { .. }) {
+            return self.obey(command).await;
+        }
+        let begun = self.context.begin(&self.wire, verb(&command));
+        let next = self.obey(command).await?;
+        self.context.end(&self.wire, begun);
+        Ok(next)
+    }
+
+    async fn obey(&mut self, command: Command<'_>) -> io::Result<Next> {
         let harmless = matches!(
             command,
             Command::Noop
@@ -225,6 +247,7 @@ impl Dialogue {
             Command::Auth { mechanism, initial } => self.may_authenticate(mechanism, initial).await?,
             Command::StartTls => self.may_start_tls(),
             Command::Quit => {
+                self.wire.presence().ending(Ending::Logout);
                 self.reply(221, "2.0.0", "Until next time");
                 Next::Over
             }
@@ -240,6 +263,7 @@ impl Dialogue {
     }
 
     fn malformed(&mut self, error: ParseError) -> Next {
+        self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
         let next = self.idly(error.code(), error.enhanced(), error.text());
         // How many octets follow that are no commands, nobody knows.
         if error == ParseError::ChunkSize { Next::Over } else { next }
@@ -268,6 +292,7 @@ impl Dialogue {
         self.idle_commands += 1;
         let enough = self.idle_commands > limits::IDLE_COMMANDS_MAX;
         if enough {
+            self.wire.presence().ending(Ending::Failures);
             self.reply(421, "4.7.0", "Too many commands that do nothing");
         }
         enough
@@ -280,5 +305,22 @@ impl Dialogue {
         }
         self.reply(220, "2.0.0", "Ready to start TLS");
         Next::StartTls
+    }
+}
+
+/// What the command is timed as.
+fn verb(command: &Command<'_>) -> Verb {
+    match command {
+        Command::Ehlo { .. } | Command::Helo { .. } | Command::Lhlo { .. } => Verb::SmtpHello,
+        Command::StartTls => Verb::SmtpStartTls,
+        Command::Auth { .. } => Verb::SmtpAuth,
+        Command::Mail { .. } => Verb::SmtpMail,
+        Command::Rcpt { .. } => Verb::SmtpRcpt,
+        Command::Data => Verb::SmtpData,
+        Command::Bdat { .. } => Verb::SmtpBdat,
+        Command::Rset => Verb::SmtpRset,
+        Command::Noop => Verb::SmtpNoop,
+        Command::Quit => Verb::SmtpQuit,
+        Command::Vrfy { .. } | Command::Expn { .. } | Command::Help => Verb::SmtpOther,
     }
 }

@@ -55,6 +55,11 @@ impl Dialogue {
         tracing::info!(id, client = %self.visit.peer.client, accounts, failures, "delivered");
         if failures < accounts {
             self.idle_commands = 0;
+            self.wire.presence().takes_message();
+            self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| {
+                tally.messages += 1;
+                tally.copies += (accounts - failures) as u64;
+            });
         }
         if self.speaks_lmtp() {
             return self.answer_each(&transaction, &failed, &id).await;
