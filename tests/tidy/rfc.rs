@@ -113,11 +113,18 @@ fn cited(text: &str) -> Vec<(&str, &str)> {
     citations
 }
 
+/// A word in a section: where it stands first, how many there should be, how many there are.
+struct Word {
+    path: &'static str,
+    line: usize,
+    count: usize,
+    rows: usize,
+}
+
 /// `table` has as many rows of each RFC, section and word as `counts` says.
 pub fn counted(table: &str, counts: &str) -> Vec<Violation> {
     let mut found = Vec::new();
-    // Of each: where it stands, how many there should be, how many there are.
-    let mut sections: BTreeMap<(&str, &str, &str), (&str, usize, usize, usize)> = BTreeMap::new();
+    let mut words: BTreeMap<[&str; 3], Word> = BTreeMap::new();
     for (line, columns) in lines(counts) {
         let [rfc, section, word, count] = columns[..] else {
             found.push(wrong(COUNTS, line, format!("{} columns, not 4", columns.len())));
@@ -125,7 +132,7 @@ pub fn counted(table: &str, counts: &str) -> Vec<Violation> {
         };
         match count.parse() {
             Ok(count) if count > 0 && WORDS.contains(&word) => {
-                if sections.insert((rfc, section, word), (COUNTS, line, count, 0)).is_some() {
+                if words.insert([rfc, section, word], Word { path: COUNTS, line, count, rows: 0 }).is_some() {
                     found.push(wrong(COUNTS, line, format!("RFC {rfc} §{section} {word} comes twice")));
                 }
             }
@@ -133,9 +140,10 @@ pub fn counted(table: &str, counts: &str) -> Vec<Violation> {
         }
     }
     for row in rows(table, &mut Vec::new()).iter().filter(|row| WORDS.contains(&row.word)) {
-        sections.entry((row.rfc, row.section, row.word)).or_insert((TABLE, row.line, 0, 0)).3 += 1;
+        let new = Word { path: TABLE, line: row.line, count: 0, rows: 0 };
+        words.entry([row.rfc, row.section, row.word]).or_insert(new).rows += 1;
     }
-    for ((rfc, section, word), (path, line, count, rows)) in sections {
+    for ([rfc, section, word], Word { path, line, count, rows }) in words {
         if count != rows {
             found.push(wrong(
                 path,
