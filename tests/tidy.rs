@@ -3,6 +3,8 @@
 //! Each rule is a test that lists all that breaks it, and has a test of its own that plants what it must find, so that a
 //! rule can't pass because it sees nothing. The rules themselves are in `tests/tidy/`, each with its exceptions beside it.
 
+#[path = "tidy/rfc.rs"]
+mod rfc;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/shape.rs"]
@@ -245,27 +247,75 @@ fn the_load_generator_is_a_second_opinion() {
     assert_eq!(shape::second_opinion(planted).unwrap().line, 4);
 }
 
+/// The table of requirements.
+fn table() -> String {
+    std::fs::read_to_string(root().join("tests/rfc.tsv")).expect("the table of requirements")
+}
+
 #[test]
-fn citations_are_listed_and_tested() {
-    let table = std::fs::read_to_string(root().join("tests/rfc.tsv")).expect("the table of requirements");
-    hold(|tree| shape::citations(tree, &table));
+fn citations_are_listed() {
+    hold(|tree| rfc::citations(tree, &table()));
 }
 
 #[test]
 fn unlisted_citations_are_found() {
-    let tree = Tree::planted(&[
-        (
-            "src/a.rs",
-            "// RFC 9051 §6.4.5: .PEEK never sets \\Seen.\n\n/// RFC 3501 §7, and RFC 5321 §4.1.1.4.\nfn f() {}\n",
-        ),
-        ("tests/b.rs", "fn peeks() {}\n"),
-    ]);
-    let table = "# RFC, section, requirement, state, test\n9051\t6.4.5\tpeek\tyes\ttests/b.rs::peeks\n3501\t7\tanswers\tyes\tgone\n\
-        3501\t7\tanswers\tno\t\n1\t2\n1\t2\tx\tperhaps\t\n";
-    let found: Vec<(String, usize)> =
-        shape::citations(&tree, table).into_iter().map(|violation| (violation.path, violation.line)).collect();
-    let table = |line| ("tests/rfc.tsv".to_string(), line);
-    assert_eq!(found, [table(3), table(4), table(5), table(6), ("src/a.rs".to_string(), 3)]);
+    let text = "// RFC 9051 §6.4.5: .PEEK never sets \\Seen.\n\n/// RFC 3501 §7, and RFC 5321 §4.1.1.4.\nfn f() {}\n";
+    let table = "# a comment\n9051\t6.4.5\t-\tpeek\tyes\ta\n3501\t7\tMUST\tanswers\tno\ta\n";
+    assert_eq!(lines(|tree| rfc::citations(tree, table), "src/a.rs", text), [3]);
+    assert_eq!(lines(|tree| rfc::citations(tree, table), "tests/a.rs", text), [] as [usize; 0]);
+}
+
+#[test]
+fn requirements_have_tests_or_reasons() {
+    hold(|tree| rfc::requirements(tree, &table(), |path| root().join(path).is_file()));
+}
+
+#[test]
+fn requirements_without_tests_are_found() {
+    let rows = [
+        "1\t2\t-\tfound\tyes\ttests/b.rs::peeks",
+        "1\t2\tMUST\tfound\tyes\ttests/conformance/imap/a.txt",
+        "1\t2\tSHOULD\tfound\tn/a\ta client's duty",
+        "1\t2\tMUST\tfound\tpartial\tno test",
+        "1\t2\tMUST\telsewhere\tyes\ttests/c.rs::peeks",
+        "1\t2\tMUST\tno path\tyes\tpeeks",
+        "1\t2\tMUST\tno script\tyes\ttests/conformance/imap/b.txt",
+        "1\t2\tMUST\tnot below it\tyes\ttests/imap/a.txt",
+        "1\t2\tMUST\tno reason\tno\t",
+        "1\t2\tMUST\tno state\tperhaps\tx",
+        "1\t2\tMAY\tno word\tno\tx",
+        "1\t2\tfive columns\tno\tx",
+    ];
+    let tree = Tree::planted(&[("tests/b.rs", "fn peeks() {}\n"), ("tests/c.rs", "fn other() {}\n")]);
+    let found = rfc::requirements(&tree, &rows.join("\n"), |path| path.ends_with("/a.txt"));
+    let mut found: Vec<usize> = found.iter().map(|violation| violation.line).collect();
+    found.sort();
+    assert_eq!(found, [4, 5, 6, 7, 8, 9, 10, 11, 12]);
+}
+
+#[test]
+fn every_must_and_should_has_a_row() {
+    let counts = std::fs::read_to_string(root().join("tests/rfc/counts.tsv")).expect("the counts");
+    assert!(counts.lines().count() > 100, "the counts were not read");
+    nothing(rfc::counted(&table(), &counts));
+}
+
+#[test]
+fn missing_rows_are_found() {
+    let row = |section: &str, word: &str| format!("1\t{section}\t{word}\tx\tno\tx\n");
+    let table = [row("1", "MUST"), row("1", "MUST"), row("1", "-"), row("2", "SHOULD"), row("3", "MUST")].concat();
+    let what = |counts: &str| -> Vec<String> {
+        rfc::counted(&table, counts).into_iter().map(|violation| violation.what).collect()
+    };
+    let right = "# RFC, section, word, count\n1\t1\tMUST\t2\n1\t2\tSHOULD\t1\n1\t3\tMUST\t1\n";
+    assert_eq!(what(right), [""; 0]);
+    assert_eq!(what(&right.replace("MUST\t2", "MUST\t3")), ["RFC 1 §1 has 3 MUST, and 2 rows in tests/rfc.tsv"]);
+    assert_eq!(
+        what(&right.replace("SHOULD\t1", "MUST\t1")),
+        ["RFC 1 §2 has 1 MUST, and 0 rows in tests/rfc.tsv", "RFC 1 §2 has 0 SHOULD, and 1 rows in tests/rfc.tsv"]
+    );
+    assert_eq!(what(&right.replace("1\t3\tMUST\t1\n", "")), ["RFC 1 §3 has 0 MUST, and 1 rows in tests/rfc.tsv"]);
+    assert_eq!(what(&format!("{right}1\t1\tMUST\t2\n1\t4\tMAY\t1\n1\t4\n")).len(), 3);
 }
 
 #[test]

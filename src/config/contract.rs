@@ -446,6 +446,16 @@ cpus = "0-9"
         );
     }
 
+    /// RFC 2033 §5.
+    #[test]
+    fn lmtp_is_not_for_port_25() {
+        let text = "[[lmtp.listener]]\naddress = [\"127.0.0.1\"]\nport = 25\n";
+        let expected =
+            "r.toml:3: lmtp.listener[1].port: expected another port than 25, where LMTP must not be spoken, found 25";
+        assert_eq!(mistakes(text), [expected]);
+        assert!(read_text(&text.replace("25", "24")).is_ok());
+    }
+
     #[test]
     fn what_is_not_there_yet_passes_with_its_harmless_value_alone() {
         let harmless = r#"

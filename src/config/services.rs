@@ -261,6 +261,11 @@ fn port(section: &mut Section<'_, '_>, kind: &Kind) -> Option<u16> {
         section.wrong("port", "a number from 1 to 65535");
     }
     let port = section.number("port", 1..=65_535)? as u16;
+    if port == 25 && kind.name == LMTP.name {
+        // RFC 2033 §5: a client that says EHLO there would be turned away, and one that says LHLO get several replies.
+        section.wrong("port", "another port than 25, where LMTP must not be spoken");
+        return None;
+    }
     for (well_known, name, services) in WELL_KNOWN {
         if *well_known == port && !services.contains(&kind.name) {
             section.warn("port", format!("another port: {port} is that of {name}"));

@@ -195,6 +195,13 @@ mod tests {
         ] {
             assert_eq!(plain(message), Err(SaslError::Malformed), "{}", message.escape_ascii());
         }
+        // RFC 2595 §6: 255 octets of each at least.
+        let field = "f".repeat(255);
+        let message = format!("{field}\0{field}\0{field}");
+        assert_eq!(
+            plain(message.as_bytes()),
+            Ok(Plain { authorization: &field, authentication: &field, password: &field })
+        );
         let long = [b"\0".to_vec(), vec![b'a'; USER_NAME_BYTES_MAX + 1], b"\0b".to_vec()].concat();
         assert_eq!(plain(&long), Err(SaslError::TooLong));
         let long = [b"\0a\0".to_vec(), vec![b'b'; PASSWORD_BYTES_MAX + 1]].concat();

@@ -149,7 +149,8 @@ mod tests {
         let _folder = DataFolder::lock(&data).unwrap();
         let directory = Directory::open(&data, Settings::default()).unwrap();
         let handle = directory.start(Pool::start(1).unwrap(), 1).unwrap();
-        let control = control::start(&DataFolder::control_socket(&data), handle).unwrap();
+        let shards = control::Shards::new(vec![], Default::default());
+        let control = control::start(&DataFolder::control_socket(&data), handle, shards).unwrap();
         let mut accounts = Accounts::open(place(&data), false).unwrap();
         assert!(matches!(accounts, Accounts::Server(_)));
         accounts.change(add("bob@x")).unwrap();

@@ -89,6 +89,19 @@ fn chunks_are_put_together() {
     server.assert_alive();
 }
 
+/// RFC 3030 §3: BINARYMIME is not offered; a part that calls itself binary is taken all the same, if it is lines.
+#[test]
+fn binary_parts_are_lines_here() {
+    let server = Server::start("binary-parts");
+    let mut smtp = server.smtp();
+    assert!(!smtp.ehlo().lines.iter().any(|line| line == "BINARYMIME"));
+    smtp.expect(&format!("MAIL FROM:<{SENDER}> BODY=BINARYMIME"), "501 5.5.4");
+    let message =
+        b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n\x01\x80\xff\x7f\r\n";
+    smtp.deliver(USER, message);
+    assert_delivered(&server.select("INBOX").text(1), message, SENDER);
+}
+
 #[test]
 fn attack_06_smuggling_in_chunks() {
     let mut server = Server::start("attack-06-chunks");

@@ -128,6 +128,8 @@ fn list_extended_without_subscriptions() {
     assert_eq!(list(&mut imap, "\"\" t/d RETURN (CHILDREN SPECIAL-USE)"), ["(\\HasNoChildren) \"/\" t/d"]);
     // An empty pattern is nothing there.
     assert_eq!(list(&mut imap, "\"\" (\"\" t)"), ["() \"/\" t"]);
+    // Nor is one that isn't modified UTF-7.
+    assert_eq!(list(&mut imap, "\"\" (&AA t \"t & d\")"), ["() \"/\" t"]);
     assert_eq!(list(&mut imap, "() \"\" \"\""), [""; 0]);
     assert_eq!(list(&mut imap, "\"\" nowhere RETURN (STATUS (MESSAGES))"), [""; 0]);
     for arguments in [

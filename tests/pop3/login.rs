@@ -65,7 +65,10 @@ fn challenge(pop3: &mut Pop3, line: &str) -> String {
 fn every_refusal_is_alike_and_the_third_is_the_last() {
     let mut server = Server::start("pop3-refusals");
     let long = "x".repeat(1000);
-    let ways: [&[String]; 6] = [
+    // The longest that PLAIN can say.
+    let longest = base64(&[&[b'n'; 320][..], b"\0", &[b'n'; 320], b"\0", &[b'p'; 1024]].concat());
+    let ways: [&[String]; 7] = [
+        &[format!("AUTH PLAIN {longest}")],
         &[format!("USER {USER}"), "PASS wrong".into()],
         &["USER nobody@localhost".into(), "PASS wrong".into()],
         &[format!("USER {long}"), "PASS wrong".into()],
@@ -84,7 +87,7 @@ fn every_refusal_is_alike_and_the_third_is_the_last() {
     }
     println!("refusals took {times:?}");
     assert!(times.iter().all(|time| *time >= Duration::from_millis(490)), "one came early: {times:?}");
-    // Three of them, whatever they are, and the connection is closed; these are the client's 7th to 9th.
+    // Three of them, whatever they are, and the connection is closed; these are the client's 8th to 10th.
     let mut pop3 = server.pop3();
     pop3.err("AUTH PLAIN !!!");
     pop3.ok(&format!("USER {USER}"));

@@ -1,8 +1,6 @@
-//! How things read: sizes, the head of a file, names, words that are not to stay, and citations of RFCs.
+//! How things read: sizes, the head of a file, names, and words that are not to stay.
 //!
 //! Lines of tests don't count to a file's size, and a test may be as long as its table; all else is the same for both.
-
-use std::collections::{HashMap, HashSet};
 
 use crate::source::{Kind, Source, Tree, Violation, closing};
 
@@ -227,60 +225,4 @@ pub fn second_opinion(manifest: &str) -> Option<Violation> {
         line: line + 1,
         what: "the load generator depends on the server".to_string(),
     })
-}
-
-/// Every citation in `src` is in `table`, the text of `tests/rfc.tsv` (RFC, section, requirement, yes, partial or no, test),
-/// and every `yes` has a test that exists.
-pub fn citations(tree: &Tree, table: &str) -> Vec<Violation> {
-    let mut found = Vec::new();
-    let mut listed = HashSet::new();
-    let tests: HashSet<&str> = tree
-        .files
-        .iter()
-        .flat_map(|file| file.tokens.windows(2))
-        .filter(|pair| pair[0].is("fn"))
-        .map(|pair| pair[1].text.as_str())
-        .collect();
-    let mut seen: HashMap<(&str, &str, &str), usize> = HashMap::new();
-    for (at, row) in table.lines().enumerate().filter(|(_, row)| !row.is_empty() && !row.starts_with('#')) {
-        let wrong = |what: String| Violation { path: "tests/rfc.tsv".to_string(), line: at + 1, what };
-        let columns: Vec<&str> = row.split('\t').collect();
-        let [rfc, section, requirement, state, test] = columns[..] else {
-            found.push(wrong(format!("{} columns, not 5", columns.len())));
-            continue;
-        };
-        listed.insert((rfc.to_string(), section.to_string()));
-        if let Some(first) = seen.insert((rfc, section, requirement), at + 1) {
-            found.push(wrong(format!("the same as line {first}")));
-        }
-        let name = test.rsplit("::").next().unwrap_or(test);
-        match state {
-            "yes" if !tests.contains(name) => found.push(wrong(format!("`{test}` is no test"))),
-            "yes" | "partial" | "no" => {}
-            _ => found.push(wrong(format!("`{state}` is not yes, partial or no"))),
-        }
-    }
-    for file in tree.under(&["src/"]) {
-        for comment in &file.comments {
-            for (rfc, section) in cited(&comment.text) {
-                if !listed.contains(&(rfc.clone(), section.clone())) {
-                    let what = format!("RFC {rfc} §{section} is not in tests/rfc.tsv");
-                    found.push(file.violation(comment.line, what));
-                }
-            }
-        }
-    }
-    found
-}
-
-/// What `text` cites as `RFC 9051 §6.4.5`.
-fn cited(text: &str) -> Vec<(String, String)> {
-    let mut citations = Vec::new();
-    for after in text.split("RFC ").skip(1) {
-        let digits = after.find(|next: char| !next.is_ascii_digit()).unwrap_or(after.len());
-        let Some(section) = after[digits..].strip_prefix(" §") else { continue };
-        let end = section.find(|next: char| !next.is_ascii_alphanumeric() && next != '.').unwrap_or(section.len());
-        citations.push((after[..digits].to_string(), section[..end].trim_end_matches('.').to_string()));
-    }
-    citations
 }

@@ -244,6 +244,9 @@ pub(super) fn check(raw: &[u8]) -> Structure {
     assert_eq!(told.text.matches('\u{1}').count(), 1);
     assert_eq!(fold(&told.text), told.text.replace('\u{1}', " "));
     assert!(told.base_subject.len() <= told.subject.len());
+    if let Some(sent) = super::super::sent_date(&told.envelope) {
+        assert!((1..=12).contains(&sent.month) && (1..=31).contains(&sent.day) && (0..=9999).contains(&sent.year));
+    }
     told
 }
 

@@ -1,6 +1,7 @@
 //! Reads the commands about mailboxes that have a grammar of their own: LIST, LSUB, STATUS, CREATE; and ID and ENABLE.
 //!
-//! An option that we don't know is BAD (RFC 5258 §3), and one that comes twice counts once. Lists are bounded (limits.rs).
+//! An option that we don't know is BAD (RFC 5258 §3), and one that comes twice counts once; one of several patterns
+//! that is no modified UTF-7 matches nothing. Lists are bounded (limits.rs).
 //! RFC 3501 §9, RFC 5258 §6, RFC 5819 §4, RFC 6154 §6, RFC 2971 §4, RFC 5161 §4.
 
 use std::str::from_utf8;
@@ -35,7 +36,11 @@ pub(super) fn list<'a>(cursor: &mut Cursor<'a>) -> Parsed<'a, Command<'a>> {
             if patterns.len() == LIST_PATTERNS_MAX {
                 return cursor.fail(ErrorKind::TooMany);
             }
-            patterns.push(cursor.list_mailbox()?);
+            match cursor.list_mailbox() {
+                Err(error) if error.kind != ErrorKind::Mailbox => return Err(error),
+                // RFC 5258 §3: a pattern that is not taken is passed over, for the sake of the others.
+                pattern => patterns.push(pattern.unwrap_or_default()),
+            }
             Ok(())
         })?;
     } else {

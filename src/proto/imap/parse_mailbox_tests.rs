@@ -66,6 +66,8 @@ fn extended_lists() {
         ("(REMOTE) \"\" \"*\" RETURN (SUBSCRIBED)", List { returns: subscribed, ..extended(&["*"]) }),
         ("\"\" (\"INBOX\" Drafts \"Sent/%\")", extended(&["INBOX", "Drafts", "Sent/%"])),
         ("\"\" * RETURN ()", extended(&["*"])),
+        // What is no modified UTF-7 matches nothing, and is no reason to refuse the others.
+        ("\"\" (a &AA \"Tom & Jerry\" b &AGE-)", extended(&["a", "", "", "b", ""])),
         ("(special-use) \"\" *", List { select: select(false, false, true), returns: special_use, ..extended(&["*"]) }),
         ("\"\" % return (SPECIAL-USE)", List { returns: special_use, ..extended(&["%"]) }),
         (

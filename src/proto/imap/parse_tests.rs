@@ -137,7 +137,7 @@ fn mailboxes() {
             is_refused(&format!("a {list} \"\" {text}"), ErrorKind::Mailbox);
             is_refused(&format!("a {list} {text} *"), ErrorKind::Mailbox);
         }
-        is_refused(&format!("a LIST \"\" (x {text})"), ErrorKind::Mailbox);
+        is_refused(&format!("a LIST {text} (x)"), ErrorKind::Mailbox);
     }
     for text in ["\"a\tb\"", "\"ü\u{1}\"", "{3}\r\na\0b", "{2}\r\n\r\n", "&AAA-", "&AAo-"] {
         is_refused(&format!("a CREATE {text}"), ErrorKind::MailboxControl);

@@ -194,12 +194,15 @@ fn what_a_copy_can_refuse() {
     });
 }
 
-/// Content that messages share is in the files once, also after merges; a large one as well as a small one.
+/// Content that messages share is on the disk once, also after merges; a body file as well as what is in an account's.
 #[test]
 fn shared_content_is_sealed_once() {
     let disk = MemoryDisk::default();
     let large = crate::limits::INLINE_BODY_BYTES_MAX + 10_000;
-    let bytes = |account: &Account| account.state().inner.borrow().files.iter().map(|file| file.len()).sum::<u64>();
+    let few = |large: usize, small: usize| {
+        let octets = disk.stored("accounts/").1;
+        assert!(octets < (large + small) * 5 / 4, "{octets} for {large} and {small}");
+    };
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let store = &stores[0];
         let inbox = inbox(store, 1).await;
@@ -210,20 +213,25 @@ fn shared_content_is_sealed_once() {
         for _ in 0..20 {
             inbox.view(true).copy(&[1..=2], &other).await.unwrap();
         }
+        few(large, 0);
         store.seal_all().await.unwrap();
-        assert!(bytes(account) < 2 * (large as u64 + 100_000), "{}", bytes(account));
-        inbox.append(message(3, 2 * large)).await.unwrap();
+        few(large, 100_000);
+        inbox.append(message(3, 200_000)).await.unwrap();
         inbox.view(true).expunge(&[1..=1], false).await.unwrap();
         store.seal_all().await.unwrap();
         assert_eq!(account.state().inner.borrow().files.len(), 1, "merged");
-        assert!(bytes(account) < 4 * large as u64 + 200_000, "{}", bytes(account));
+        few(large, 300_000);
     })
     .unwrap();
+    let size = |number: u64| [0, large, 100_000, 200_000][number as usize];
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let account = stores[0].account(AccountId(1)).await.unwrap();
-        let size = |number: u64| if number == 1 { large } else { 100_000 };
-        let found = numbers(&account.mailbox("other").unwrap(), size);
-        assert_eq!(found, (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
+        let other = account.mailbox("other").unwrap();
+        assert_eq!(numbers(&other, size), (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
+        other.view(false).expunge(&[1..=39], false).await.unwrap();
+        stores[0].seal_all().await.unwrap();
+        few(0, 300_000);
+        assert_eq!((numbers(&other, size), numbers(&account.mailbox("INBOX").unwrap(), size)), (vec![2], vec![2, 3]));
     })
     .unwrap();
 }
@@ -280,4 +288,89 @@ fn a_replay_copies_what_was_copied() {
             });
         }
     }
+}
+
+/// Messages of both mailboxes by number, that of the other mailbox's own left out.
+fn where_they_are(inbox: &Mailbox, other: &Mailbox) -> (Vec<u64>, Vec<u64>) {
+    let of = |mailbox| contents(mailbox, 400).iter().map(|row| row.1).filter(|&number| number < 100).collect();
+    (of(inbox), of(other))
+}
+
+/// RFC 3501 §6.4.7, RFC 6851 §3.3: after a power cut at any operation a copy is there whole or not at all, a moved message is
+/// in one of the two mailboxes, and what was acknowledged is done.
+#[test]
+fn after_a_power_cut_copies_and_moves_are_whole_or_none() {
+    let prepared = || {
+        let disk = MemoryDisk::default();
+        with_store(&disk, async |store| drop(two(&store, 10).await));
+        disk
+    };
+    let workload = async |store: &Store, told: &std::cell::Cell<(bool, bool)>| {
+        let Ok(account) = store.account(AccountId(1)).await else { return };
+        let (Some(inbox), Some(other)) = (account.mailbox("INBOX"), account.mailbox("other")) else { return };
+        let copied = inbox.view(true).copy(&[6..=8], &other).await.is_ok();
+        told.set((copied, false));
+        let _ = store.seal_all().await;
+        told.set((copied, inbox.view(true).move_to(&[1..=4], &other).await.is_ok()));
+        let _ = store.seal_all().await;
+    };
+    let counted = prepared();
+    let (first, told) = (counted.operations() + 1, std::cell::Cell::default());
+    with_store(&counted, async |store| workload(&store, &told).await);
+    assert_eq!(told.get(), (true, true), "the workload does all it says");
+    let (mut seen, last) = (std::collections::BTreeSet::new(), counted.operations() + 1);
+    assert!(last - first > 20, "{first} to {last}");
+    for stop in first..=last {
+        for seed in 0..4 {
+            let disk = prepared();
+            disk.fail_from(stop);
+            told.set((false, false));
+            let _ = with_shards(&disk, 1, async |stores: Vec<Store>| workload(&stores[0], &told).await);
+            let crashed = disk.crash(stop * 1000 + seed);
+            let (inbox, other) = with_store(&crashed, async |store| {
+                let inbox = inbox(&store, 1).await;
+                where_they_are(&inbox, &inbox.account().mailbox("other").expect("it was acknowledged"))
+            });
+            let (copied, moved) = (other.contains(&5), other.contains(&0));
+            let context = format!("stopped at {stop} of {last}, seed {seed}: {inbox:?} and {other:?}");
+            assert_eq!(inbox, if moved { Vec::from_iter(4..10) } else { Vec::from_iter(0..10) }, "{context}");
+            let expected = [(copied, 5..8), (moved, 0..4)].into_iter().filter(|(done, _)| *done);
+            assert_eq!(other, expected.flat_map(|(_, numbers)| numbers).collect::<Vec<_>>(), "{context}");
+            assert!((copied || !told.get().0) && (moved || !told.get().1), "{context}: an acknowledged one is lost");
+            seen.insert((copied, moved));
+        }
+    }
+    assert!(seen.len() == 3 && !seen.contains(&(false, true)), "{seen:?}");
+}
+
+/// RFC 3501 §6.4.7: a copy for which there is no room leaves the mailbox as it was.
+#[test]
+fn a_full_disk_copies_all_or_none() {
+    let disk = MemoryDisk::default();
+    let (accepted, expected) = with_store(&disk, async |store| {
+        let (inbox, other) = two(&store, 100).await;
+        disk.fill(true);
+        let mut accepted = 0;
+        for number in 0..400 {
+            let outcome = match number % 2 {
+                0 => inbox.view(true).copy(&[1..=100], &other).await,
+                _ => inbox.view(true).move_to(&[1..=u32::MAX], &inbox).await,
+            };
+            assert!(matches!(outcome, Ok(_) | Err(Error::Full)), "{outcome:?}");
+            if number % 2 == 0 && outcome.is_ok_and(|copied| !copied.from.is_empty()) {
+                accepted += 1;
+            }
+            let (here, there) = where_they_are(&inbox, &other);
+            assert_eq!(here, Vec::from_iter(0..100));
+            assert_eq!(there, Vec::from_iter(0..100).repeat(accepted));
+        }
+        assert!(accepted < 200, "none was refused");
+        disk.fill(false);
+        (accepted, [contents(&inbox, 400), contents(&other, 400)])
+    });
+    println!("{accepted} copies of 100 messages were accepted");
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        assert_eq!([contents(&inbox, 400), contents(&inbox.account().mailbox("other").unwrap(), 400)], expected);
+    });
 }

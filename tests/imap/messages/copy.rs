@@ -129,3 +129,59 @@ fn copies_by_number_leave_numbers_alone() {
     assert_eq!(lines(&imap.ok("COPY 1 INBOX")), ["4 EXISTS", "4 RECENT"]);
     assert_eq!(lines(&target.ok("NOOP")), ["4 EXISTS", "4 RECENT"]);
 }
+
+/// Sessions that move the same messages at once: each goes once, and each session's COPYUID names what it moved itself.
+#[test]
+fn messages_that_all_move_at_once_go_once() {
+    const MESSAGES: u32 = 40;
+    let mut server = filled("move-at-once", MESSAGES);
+    let mut sessions: Vec<_> = (0..4).map(|_| server.select("INBOX")).collect();
+    sessions[0].ok("CREATE Target");
+    let tags: Vec<Vec<String>> = sessions
+        .iter_mut()
+        .map(|imap| {
+            let ranges = (1..=MESSAGES).step_by(10).map(|first| format!("UID MOVE {first}:{} Target", first + 9));
+            ranges.map(|command| imap.start(command.as_bytes()).expect("the connection")).collect()
+        })
+        .collect();
+    let (mut sources, mut targets) = (Vec::new(), Vec::new());
+    for (imap, tags) in sessions.iter_mut().zip(tags) {
+        let mut gone = 0;
+        for tag in tags {
+            let reply = imap.finish(&tag).expect("an answer");
+            assert_eq!(reply.status, "OK", "{}", reply.text);
+            gone += of_kind(&reply, "EXPUNGE").len();
+            for line in lines(&reply).iter().filter(|line| line.contains("COPYUID")) {
+                let (from, to) = copy_uid(line).split_once(' ').expect("two sets");
+                sources.extend(numbers(from));
+                targets.extend(numbers(to));
+            }
+        }
+        gone += of_kind(&imap.ok("NOOP"), "EXPUNGE").len();
+        assert_eq!(gone, MESSAGES as usize);
+    }
+    sources.sort_unstable();
+    targets.sort_unstable();
+    assert_eq!(sources, (1..=MESSAGES).collect::<Vec<_>>());
+    for _ in 0..2 {
+        let mut imap = server.login();
+        assert_eq!(imap.ok("SELECT INBOX").exists(), Some(0));
+        imap.ok("SELECT Target");
+        assert_eq!(imap.ok("UID SEARCH ALL").found(), targets);
+        let fetched = imap.ok("FETCH 1:* (BODY.PEEK[TEXT])").fetched();
+        let mut texts: Vec<&[u8]> = fetched.iter().map(|message| message.octets("BODY[TEXT]")).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), MESSAGES as usize, "one of each");
+        server.restart();
+    }
+}
+
+/// The numbers of a set.
+fn numbers(set: &str) -> Vec<u32> {
+    let ends = |range: &str| {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        first.parse::<u32>().expect("a number")..=last.parse().expect("a number")
+    };
+    set.split(',').flat_map(ends).collect()
+}
