@@ -208,7 +208,7 @@ pub const LEND_BYTES_MIN: usize = 4096;
 
 // The store.
 
-/// A message up to this size travels inside its log record; a larger one is a segment of its own that the record names.
+/// A message of one account up to this size travels inside its log record; a larger one is a body file that the record names.
 /// Four of them fill a batch of [`LOG_BATCH_BYTES_MAX`].
 pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
 /// What messages that are arriving at a shard hold in memory together: 256 of [`INLINE_BODY_BYTES_MAX`]. Beyond it each
@@ -285,9 +285,6 @@ pub const SESSION_SLICE: Duration = Duration::from_micros(200);
 /// Keys of one SEARCH that look into messages: two a level of [`NESTING_MAX`], so that a chain of OR as deep as it may be has
 /// one in each. Others run between two of them; each scans a search text, of at most 4 MiB, once.
 pub const SEARCH_CONTENT_KEYS_MAX: usize = 2 * NESTING_MAX;
-
-/// Octets of a message times its recipients: each account keeps a copy of its own, and one DATA may not fill the disk.
-pub const TRANSACTION_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// How long a taken port is tried at a start: tearing down the rings of a killed server takes a moment (seen in tests/crash.rs, not timed), and
 /// a port that another program holds is still refused within two seconds.
@@ -376,3 +373,18 @@ pub const HTTP_CONNECTIONS_MAX: usize = 8;
 pub const HTTP_TIME_MAX: Duration = Duration::from_secs(5);
 /// Octets that are read and thrown away after an answer that was given before the request was read.
 pub const HTTP_LINGER_BYTES_MAX: usize = 64 * 1024;
+// Bodies.
+
+/// A message for several accounts of a shard that is longer than this is one body file for all of them: the price of a
+/// name in a folder (a page, a sync that shares the journal's commit) against two writes of 64 KiB each an account.
+pub const SHARED_BODY_BYTES_MIN: usize = 64 * 1024;
+/// The folded text of a message in a body file that an account's file has as well, so that a SEARCH opens few body files:
+/// the text of most mail with attachments; a quarter of [`SHARED_BODY_BYTES_MIN`].
+pub const TEXT_BESIDE_BYTES_MAX: usize = 16 * 1024;
+/// Body files that a shard keeps mapped for whoever asks next: 64 shards stay below an eighth of the 65,530 maps that Linux
+/// gives a process.
+pub const BODY_FILES_OPEN_MAX: usize = 128;
+/// Folders that get a body file's name at once: their syncs share a commit of the file system's journal.
+pub const BODY_NAMES_AT_ONCE: usize = 32;
+/// Without a checkpoint for so long, what is not sealed is: a start after a quiet day replays minutes.
+pub const CHECKPOINT_TIME: Duration = Duration::from_secs(300);

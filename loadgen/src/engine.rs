@@ -15,7 +15,8 @@ use clock::Clock;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::dialogue::{Dialogue, Fault, Transcript, Turn, Wish};
-use crate::limits::{OPENING_MAX, READ_BYTES, REOPEN_MILLISECONDS};
+use crate::limits::{FRONT_BYTES_MAX, GATHER_BYTES_MAX, GATHERING_CONNECTIONS_MAX, OPENING_MAX};
+use crate::limits::{READ_BYTES, REOPEN_MILLISECONDS};
 use crate::link::{Link, Read, Tls};
 use crate::machine::Usage;
 use crate::tally::Tally;
@@ -339,11 +340,17 @@ impl<D: Dialogue> Loop<'_, D> {
                 }
             }
         }
-        loop {
+        for turns in 0u64.. {
             self.flush(index)?;
             let connection = &mut self.connections[index];
             let Some(link) = &mut connection.link else { return Ok(()) };
-            let read = link.read(&mut self.scratch)?;
+            let held = connection.partial.len();
+            let front = if held <= FRONT_BYTES_MAX { held } else { 0 };
+            let read = link.read(&mut self.scratch[front..])?;
+            if turns > 0 {
+                // A long response keeps this loop going: its end is not as old as the event that began it.
+                self.now = Instant::now();
+            }
             if connection.handshaking && !link.is_handshaking() {
                 connection.handshaking = false;
                 self.with_turn(index, |dialogue, turn| {
@@ -352,9 +359,9 @@ impl<D: Dialogue> Loop<'_, D> {
             }
             match read {
                 Read::More(0) => {}
-                Read::More(count) => self.feed(index, count)?,
+                Read::More(count) => self.feed(index, front, count)?,
                 Read::Last(count) => {
-                    self.feed(index, count)?;
+                    self.feed(index, front, count)?;
                     // More than the socket held can't be had, except its end, which came with the same event.
                     if !closing {
                         break;
@@ -373,16 +380,20 @@ impl<D: Dialogue> Loop<'_, D> {
         self.flush(index)
     }
 
-    /// Gives the dialogue the first `count` octets of the scratch buffer, behind what it left before.
-    fn feed(&mut self, index: usize, count: usize) -> Result<(), Loss> {
+    /// Gives the dialogue the `count` octets that were read to `front` in the scratch buffer, behind what it left before: that is
+    /// copied to before them where it is short, so that a long response is not copied once more.
+    fn feed(&mut self, index: usize, front: usize, count: usize) -> Result<(), Loss> {
         if self.tally.recording {
             self.tally.bytes_received += count as u64;
         }
         let mut partial = std::mem::take(&mut self.connections[index].partial);
-        let scratch = std::mem::take(&mut self.scratch);
-        let fed = if partial.is_empty() {
-            let fed = self.with_turn(index, |dialogue, turn| dialogue.receive(&scratch[..count], turn));
-            partial.extend_from_slice(&scratch[*fed.as_ref().unwrap_or(&0)..count]);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let fed = if partial.len() == front {
+            scratch[..front].copy_from_slice(&partial);
+            partial.clear();
+            let whole = &scratch[..front + count];
+            let fed = self.with_turn(index, |dialogue, turn| dialogue.receive(whole, turn));
+            partial.extend_from_slice(&whole[*fed.as_ref().unwrap_or(&0)..]);
             fed
         } else {
             partial.extend_from_slice(&scratch[..count]);
@@ -391,7 +402,8 @@ impl<D: Dialogue> Loop<'_, D> {
             fed
         };
         self.scratch = scratch;
-        if partial.is_empty() && partial.capacity() > READ_BYTES {
+        let few = self.connections.len() <= GATHERING_CONNECTIONS_MAX;
+        if partial.is_empty() && partial.capacity() > if few { 2 * GATHER_BYTES_MAX } else { READ_BYTES } {
             partial = Vec::new();
         }
         self.connections[index].partial = partial;

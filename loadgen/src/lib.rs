@@ -1,9 +1,10 @@
-//! A load generator for mail servers: closed-loop runs over IMAP and SMTP, each reply parsed and checked.
+//! A load generator for mail servers: closed-loop runs over IMAP, POP3, SMTP and LMTP, each reply parsed and checked.
 //!
-//! It does not depend on the server of this repository: the parsers under [`imap`] and [`smtp`] are a second opinion on the
+//! It does not depend on the server of this repository: the parsers under [`imap`], [`pop3`] and [`smtp`] are a second opinion on the
 //! protocols, and tests use them as such. One thread runs everything ([`engine`]); nothing that a server sends makes
 //! memory grow without a bound of [`limits`].
 
+pub mod corpus;
 pub mod dialogue;
 pub mod echo;
 pub mod engine;
@@ -12,7 +13,9 @@ pub mod limits;
 pub mod link;
 pub mod machine;
 pub mod message;
+pub mod names;
 pub mod options;
+pub mod pop3;
 pub mod progress;
 pub mod report;
 pub mod smtp;

@@ -46,3 +46,18 @@ pub const LATENCY_NANOSECONDS_MAX: u64 = 3_600_000_000_000;
 pub const READ_BYTES: usize = 256 * 1024;
 /// A password file.
 pub const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+/// Accounts of one run: as many as the server's own target of accounts in a data folder, ten times.
+pub const USERS_MAX: u32 = 1_000_000;
+/// Recipients of one transaction: RFC 5321 §4.5.3.1.8 makes servers take 100; some take ten times that.
+pub const RECIPIENTS_MAX: u32 = 1000;
+/// Responses of one command that are taken in before they are checked: FETCH 1:* (RFC822.SIZE ENVELOPE) of 10,000 messages has
+/// about 5 MB. What is longer is checked while it comes.
+pub const GATHER_BYTES_MAX: usize = 16 << 20;
+/// The beginning of a response that is copied in front of the next read: a quarter of it, so that a read stays large.
+pub const FRONT_BYTES_MAX: usize = READ_BYTES / 4;
+/// Connections whose buffers are kept as large as they grew.
+pub const GATHERING_CONNECTIONS_MAX: usize = 16;
+/// Messages of a generated corpus: a folder of that many files is what file systems still like.
+pub const CORPUS_MESSAGES_MAX: u32 = 1_000_000;
+/// One POP3 line (RFC 2449 §4: 512 octets), with room for servers that are chatty.
+pub const POP3_LINE_BYTES_MAX: usize = 2048;

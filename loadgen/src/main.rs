@@ -14,21 +14,25 @@ use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Outcome, Plan, RunError, run};
 use loadgen::link::Tls;
 use loadgen::message::Template;
+use loadgen::names::Names;
 use loadgen::options::{
-    Command, CommandLine, FetchWhat, ImapOptions, ImapWork, Protocol, RunOptions, SmtpOptions, SmtpWork, TlsMode,
-    TlsOptions, check_bytes,
+    Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options, Pop3Work,
+    Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
 };
 use loadgen::report::Subject;
-use loadgen::{echo, imap, machine, report, smtp, trust};
+use loadgen::{corpus, echo, imap, machine, pop3, report, smtp, trust};
 use rustls::pki_types::ServerName;
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Run { protocol } => match *protocol {
             Protocol::Imap(options) => run_imap(&options),
+            Protocol::Pop3(options) => run_pop3(&options),
             Protocol::Smtp(options) => run_smtp(&options),
+            Protocol::Lmtp(options) => run_lmtp(&options),
             Protocol::Echo(options) => run_echo(&options),
         },
+        Command::Corpus(options) => write_corpus(&options).map_err(RunError::Fatal),
         Command::Echo(options) => echo::serve(&options).map_err(RunError::Fatal),
     };
     match ended {
@@ -44,77 +48,173 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the connections are to do, and its name in the report.
+fn imap_work(options: &ImapOptions) -> Result<(imap::Work, &'static str), String> {
+    let (work, name) = match options.work {
+        ImapWork::Noop => (imap::Work::Noop, "noop"),
+        ImapWork::Fetch => match options.fetch {
+            FetchWhat::AllFlags => (imap::Work::FetchAll(imap::What::Flags), "fetch 1:* FLAGS"),
+            FetchWhat::AllEnvelopes => (imap::Work::FetchAll(imap::What::Envelope), "fetch 1:* (RFC822.SIZE ENVELOPE)"),
+            FetchWhat::AllBodies => (imap::Work::FetchAll(imap::What::Body), "fetch 1:* BODY.PEEK[]"),
+            FetchWhat::Body => (imap::Work::Fetch { body: true, flags: false }, "fetch"),
+            FetchWhat::Flags => (imap::Work::Fetch { body: false, flags: true }, "fetch flags"),
+            FetchWhat::Both => (imap::Work::Fetch { body: true, flags: true }, "fetch both"),
+        },
+        ImapWork::Store => match options.store {
+            StoreWhat::All => (imap::Work::Store { all: true }, "store 1:*"),
+            StoreWhat::One => (imap::Work::Store { all: false }, "store"),
+        },
+        ImapWork::Search => (imap::Work::Search, "search"),
+        ImapWork::Append => (imap::Work::Append, "append"),
+        ImapWork::Session => (imap::Work::Session, "session"),
+        ImapWork::Hold => (imap::Work::Hold { idle: options.idle }, "hold"),
+    };
+    let one = match work {
+        imap::Work::Session => Some("a connection an operation"),
+        imap::Work::FetchAll(_) | imap::Work::Store { all: true } => Some("commands about all messages"),
+        imap::Work::Search => Some("searches"),
+        _ => None,
+    };
+    if let Some(what) = one.filter(|_| options.run.depth != 1) {
+        return Err(format!("--work {name} has {what}: --depth must be 1"));
+    }
+    if options.search.bytes().any(|octet| octet.is_ascii_control() || octet == b'{') || options.search.is_empty() {
+        return Err("--search: a criterion on one line, without literals".into());
+    }
+    Ok((work, name))
+}
+
 fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     check_bytes(options.bytes).map_err(fatal)?;
-    let (user, password) = options.user.credentials().map_err(fatal)?;
-    if options.work == ImapWork::Login && options.run.depth != 1 {
-        return Err(fatal("--work login has a connection an operation: --depth must be 1".into()));
-    }
-    let work = match options.work {
-        ImapWork::Noop => imap::Work::Noop,
-        ImapWork::Fetch => {
-            imap::Work::Fetch { body: options.fetch != FetchWhat::Flags, flags: options.fetch != FetchWhat::Body }
-        }
-        ImapWork::Append => imap::Work::Append,
-        ImapWork::Login => imap::Work::Login,
-        ImapWork::Hold => imap::Work::Hold { idle: options.idle },
-    };
+    let (users, password) = options.user.credentials().map_err(fatal)?;
+    let (work, name) = imap_work(options).map_err(fatal)?;
     let settings = imap::Settings {
         work,
         depth: options.run.depth,
-        template: RefCell::new(Template::new(options.bytes, "load@loadgen.invalid", &user, run_number())),
-        user,
+        template: RefCell::new(Template::new(options.bytes, "load@loadgen.invalid", &users.of(0), run_number())),
+        users,
         password,
+        connections: options.run.connections,
         mailbox: options.mailbox.clone(),
+        criterion: options.search.clone(),
+        found: options.found,
         starttls: options.tls.tls == Some(TlsMode::Starttls),
     };
-    let name = format!("{:?}", options.work).to_lowercase();
     let subject = Subject {
         message_bytes: (options.work == ImapWork::Append).then_some(options.bytes),
-        ..subject("imap", name, &options.run, Some(&options.tls))
+        ..subject("imap", name.into(), &options.run, Some(&options.tls))
     };
     let settings = Rc::new(settings);
     measure(&options.run, Some(&options.tls), &subject, |index, now| imap::Client::new(settings.clone(), index, now))
 }
 
+fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
+    let fatal = RunError::Fatal;
+    let (users, password) = options.user.credentials().map_err(fatal)?;
+    let connections = options.run.connections;
+    if options.run.depth != 1 {
+        return Err(fatal("POP3 sessions have a command at a time: --depth must be 1".into()));
+    }
+    if users.count() < connections {
+        return Err(fatal(format!(
+            "{connections} connections, and {} accounts: a maildrop has one session at a time (give --user-pattern and --users)",
+            users.count()
+        )));
+    }
+    let stls = options.tls.tls == Some(TlsMode::Starttls);
+    let settings = Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls });
+    let Pop3Work::Drop = options.work;
+    let subject = subject("pop3", "drop".into(), &options.run, Some(&options.tls));
+    measure(&options.run, Some(&options.tls), &subject, |index, now| pop3::Client::new(settings.clone(), index, now))
+}
+
 fn run_smtp(options: &SmtpOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
-    check_bytes(options.bytes).map_err(fatal)?;
-    if options.run.depth != 1 {
-        return Err(fatal("SMTP has one transaction at a time on a connection: --depth must be 1".into()));
-    }
     let credentials = match options.work {
         SmtpWork::Submit => Some(options.user.credentials().map_err(fatal)?),
         SmtpWork::Deliver => None,
     };
     let from = options.from.as_deref().or(options.user.user.as_deref()).unwrap_or("load@loadgen.invalid").to_owned();
-    for path in [&from, &options.to] {
+    let users = if options.to.contains("%d") { options.user.users } else { 1 };
+    let to = Names::numbered(&options.to, users).map_err(fatal)?;
+    let work = if credentials.is_some() { "submit" } else { "deliver" };
+    let subject = Subject {
+        message_bytes: Some(options.bytes),
+        ..subject("smtp", work.into(), &options.run, Some(&options.tls))
+    };
+    let envelope = Envelope { from, to, recipients: options.recipients, credentials };
+    transactions(&options.run, &options.tls, &subject, envelope)
+}
+
+fn run_lmtp(options: &LmtpOptions) -> Result<(), RunError> {
+    let to = Names::numbered(&options.to, options.users).map_err(RunError::Fatal)?;
+    let subject = Subject {
+        message_bytes: Some(options.bytes),
+        ..subject("lmtp", "deliver".into(), &options.run, Some(&options.tls))
+    };
+    let envelope = Envelope { from: options.from.clone(), to, recipients: options.recipients, credentials: None };
+    transactions(&options.run, &options.tls, &subject, envelope)
+}
+
+/// Who sends to whom.
+struct Envelope {
+    from: String,
+    to: Names,
+    recipients: u32,
+    credentials: Option<(Names, String)>,
+}
+
+fn transactions(run: &RunOptions, tls: &TlsOptions, subject: &Subject, envelope: Envelope) -> Result<(), RunError> {
+    let fatal = RunError::Fatal;
+    let bytes = subject.message_bytes.unwrap_or(0);
+    check_bytes(bytes).map_err(fatal)?;
+    check_recipients(envelope.recipients).map_err(fatal)?;
+    if run.depth != 1 {
+        return Err(fatal("a connection has one transaction at a time: --depth must be 1".into()));
+    }
+    let Envelope { from, to, recipients, credentials } = envelope;
+    for path in [&from, &to.of(0)] {
         if path.bytes().any(|octet| octet <= b' ' || octet == 0x7f || matches!(octet, b'<' | b'>')) {
             return Err(fatal(format!("\"{}\" is not an address", path.escape_debug())));
         }
     }
-    let settings = smtp::Settings {
-        template: RefCell::new(Template::new(options.bytes, &from, &options.to, run_number())),
+    let settings = Rc::new(smtp::Settings {
+        template: RefCell::new(Template::new(bytes, &from, &to.of(0), run_number())),
         from,
-        to: options.to.clone(),
+        to,
+        recipients,
+        lmtp: subject.protocol == "lmtp",
         credentials,
-        starttls: options.tls.tls == Some(TlsMode::Starttls),
-    };
-    let name = format!("{:?}", options.work).to_lowercase();
-    let subject =
-        Subject { message_bytes: Some(options.bytes), ..subject("smtp", name, &options.run, Some(&options.tls)) };
-    let settings = Rc::new(settings);
-    measure(&options.run, Some(&options.tls), &subject, |index, now| smtp::Client::new(settings.clone(), index, now))
+        starttls: tls.tls == Some(TlsMode::Starttls),
+    });
+    measure(run, Some(tls), subject, |index, now| smtp::Client::new(settings.clone(), index, now))
+}
+
+fn write_corpus(options: &CorpusOptions) -> Result<(), String> {
+    let written = corpus::write(options)?;
+    let text = format!(
+        "messages {}\noctets {}\ntext {} {}\nfrom {} {}\n",
+        written.messages,
+        written.bytes,
+        corpus::TEXT_WORD,
+        written.with_text,
+        corpus::FROM_WORD,
+        written.with_from
+    );
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }
 
 fn run_echo(options: &RunOptions) -> Result<(), RunError> {
     let settings = imap::Settings {
         work: imap::Work::Echo,
         depth: options.depth,
-        user: String::new(),
+        users: Names::one(""),
         password: String::new(),
+        connections: options.connections,
         mailbox: String::new(),
+        criterion: String::new(),
+        found: None,
         starttls: false,
         template: RefCell::new(Template::new(0, "", "", 0)),
     };

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::limits::{
-    CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, SECONDS_MAX,
+    CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, RECIPIENTS_MAX,
+    SECONDS_MAX,
 };
+use crate::names::Names;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +29,14 @@ Examples:
 
   What an idle connection costs the server with process 4711:
     loadgen run imap --work hold --idle --connections 5000 --server-pid 4711 --address 127.0.0.1:1143 --user a@localhost --password-file pw
+
+  What the whole of a mailbox costs: its flags, and a search that must find 100 messages
+    loadgen run imap --work fetch --fetch all-flags --connections 1 --address 127.0.0.1:1143 --user a@localhost --password-file pw
+    loadgen run imap --work search --search 'TEXT \"heron\"' --found 100 --connections 1 --address 127.0.0.1:1143 --user a@localhost --password-file pw
+
+  POP3 sessions and LMTP deliveries over the accounts u1@localhost to u64@localhost:
+    loadgen run pop3 --connections 16 --address 127.0.0.1:1110 --user-pattern u%d@localhost --users 64 --password-file pw
+    loadgen run lmtp --connections 16 --address 127.0.0.1:1024 --to u%d@localhost --users 64
 
   Deliveries to a local user, and submission with TLS and AUTH:
     loadgen run smtp --address 127.0.0.1:1025 --to a@localhost --from x@example.org
@@ -57,6 +67,9 @@ pub enum Command {
         #[command(subcommand)]
         protocol: Box<Protocol>,
     },
+    /// Write a folder of realistic messages, to fill a mailbox with
+    #[command(after_help = "Example:\n  loadgen corpus /tmp/corpus --messages 1000 --bytes 9520000")]
+    Corpus(CorpusOptions),
     /// Serve a raw echo that answers each line like a NOOP: the limit that a server is measured against
     #[command(after_help = "Example:\n  loadgen echo --kind uring --port 7001 --cpu 0")]
     Echo(EchoOptions),
@@ -65,12 +78,18 @@ pub enum Command {
 /// The protocols of `run`.
 #[derive(Debug, Subcommand)]
 pub enum Protocol {
-    /// IMAP: noop, fetch, append, login, hold
+    /// IMAP: noop, fetch, store, search, append, session, hold
     #[command(after_help = EXAMPLES)]
     Imap(ImapOptions),
+    /// POP3: sessions that read a maildrop
+    #[command(after_help = EXAMPLES)]
+    Pop3(Pop3Options),
     /// SMTP: deliver, submit
     #[command(after_help = EXAMPLES)]
     Smtp(SmtpOptions),
+    /// LMTP: deliveries
+    #[command(after_help = EXAMPLES)]
+    Lmtp(LmtpOptions),
     /// The dialogue of NOOP with `loadgen echo`
     Echo(RunOptions),
 }
@@ -165,6 +184,12 @@ pub struct UserOptions {
     /// User name
     #[arg(long)]
     pub user: Option<String>,
+    /// User names in place of one: %d is a number from 1 to --users
+    #[arg(long, conflicts_with = "user", value_name = "PATTERN")]
+    pub user_pattern: Option<String>,
+    /// How many names a pattern with %d stands for
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub users: u32,
     /// File whose first line is the password
     #[arg(long, conflicts_with = "password_env")]
     pub password_file: Option<PathBuf>,
@@ -191,9 +216,18 @@ pub struct ImapOptions {
     /// The mailbox
     #[arg(long, default_value = "INBOX")]
     pub mailbox: String,
-    /// What fetch asks for, message after message
+    /// What fetch asks for
     #[arg(long, value_enum, default_value_t = FetchWhat::Both)]
     pub fetch: FetchWhat,
+    /// What store changes in one command
+    #[arg(long, value_enum, default_value_t = StoreWhat::All)]
+    pub store: StoreWhat,
+    /// search: the criterion, as it stands in the command: 'TEXT "word"', 'SINCE 1-Nov-2026'
+    #[arg(long, default_value = "UNSEEN", value_name = "CRITERION")]
+    pub search: String,
+    /// search: how many messages it must find
+    #[arg(long, value_name = "N")]
+    pub found: Option<u32>,
     /// Octets of each message of append
     #[arg(long, default_value_t = 8192)]
     pub bytes: usize,
@@ -207,12 +241,17 @@ pub struct ImapOptions {
 pub enum ImapWork {
     /// NOOP in the selected mailbox
     Noop,
-    /// FETCH of one message after the other, bodies checked
+    /// FETCH of one message after the other or of all, bodies checked
     Fetch,
+    /// STORE of \Flagged, added and taken away in turn
+    Store,
+    /// SEARCH, the number of results checked
+    Search,
     /// APPEND of generated messages
     Append,
     /// Connect, LOGIN, SELECT, LOGOUT
-    Login,
+    #[value(alias = "login")]
+    Session,
     /// Log in, select, and stay
     Hold,
 }
@@ -220,12 +259,61 @@ pub enum ImapWork {
 /// What fetch asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FetchWhat {
-    /// UID BODY.PEEK[]
+    /// UID BODY.PEEK[], message after message
     Body,
-    /// UID FLAGS
+    /// UID FLAGS, message after message
     Flags,
-    /// Body and flags in turn
+    /// Body and flags in turn, message after message
     Both,
+    /// FETCH 1:* FLAGS
+    AllFlags,
+    /// FETCH 1:* (RFC822.SIZE ENVELOPE)
+    AllEnvelopes,
+    /// FETCH 1:* BODY.PEEK[]
+    AllBodies,
+}
+
+impl FetchWhat {
+    /// Whether one command asks for all messages.
+    pub fn is_all(self) -> bool {
+        matches!(self, FetchWhat::AllFlags | FetchWhat::AllEnvelopes | FetchWhat::AllBodies)
+    }
+}
+
+/// What store changes in one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreWhat {
+    /// All messages
+    All,
+    /// One message after the other
+    One,
+}
+
+/// `loadgen run pop3`
+#[derive(Debug, Args)]
+pub struct Pop3Options {
+    /// What every run has.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// Who logs in.
+    #[command(flatten)]
+    pub user: UserOptions,
+    /// What the connections do
+    #[arg(long, value_enum, default_value_t = Pop3Work::Drop)]
+    pub work: Pop3Work,
+    /// Messages to retrieve in a session
+    #[arg(long, default_value_t = 5)]
+    pub retrieve: u32,
+}
+
+/// The work of POP3 connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pop3Work {
+    /// Connect, USER, PASS, STAT, LIST, RETR of some, QUIT; sizes and bodies checked
+    Drop,
 }
 
 /// `loadgen run smtp`
@@ -246,12 +334,57 @@ pub struct SmtpOptions {
     /// Reverse-path (default: the user, else load@loadgen.invalid)
     #[arg(long)]
     pub from: Option<String>,
-    /// Forward-path
+    /// Forward-path; %d in it is a number from 1 to --users, in turn
     #[arg(long)]
     pub to: String,
+    /// Recipients of each message
+    #[arg(long, default_value_t = 1)]
+    pub recipients: u32,
     /// Octets of each message
     #[arg(long, default_value_t = 8192)]
     pub bytes: usize,
+}
+
+/// `loadgen run lmtp`
+#[derive(Debug, Args)]
+pub struct LmtpOptions {
+    /// What every run has.
+    #[command(flatten)]
+    pub run: RunOptions,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsOptions,
+    /// Reverse-path
+    #[arg(long, default_value = "load@loadgen.invalid")]
+    pub from: String,
+    /// Forward-path; %d in it is a number from 1 to --users, in turn
+    #[arg(long)]
+    pub to: String,
+    /// How many names %d stands for
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub users: u32,
+    /// Recipients of each message
+    #[arg(long, default_value_t = 1)]
+    pub recipients: u32,
+    /// Octets of each message
+    #[arg(long, default_value_t = 8192)]
+    pub bytes: usize,
+}
+
+/// `loadgen corpus`
+#[derive(Debug, Args)]
+pub struct CorpusOptions {
+    /// The folder, which must be empty or not there
+    pub folder: PathBuf,
+    /// Messages
+    #[arg(long, default_value_t = 10_000)]
+    pub messages: u32,
+    /// Octets of all of them together, as near as may be
+    #[arg(long, default_value_t = 95_200_000)]
+    pub bytes: u64,
+    /// The same seed gives the same messages
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// The work of SMTP connections.
@@ -289,6 +422,11 @@ impl RunOptions {
     }
 }
 
+/// Checks `--recipients`.
+pub fn check_recipients(recipients: u32) -> Result<(), String> {
+    within("--recipients", u64::from(recipients), 1, u64::from(RECIPIENTS_MAX))
+}
+
 /// Checks `--bytes`.
 pub fn check_bytes(bytes: usize) -> Result<(), String> {
     within("--bytes", bytes as u64, MESSAGE_BYTES_MIN as u64, MESSAGE_BYTES_MAX as u64)
@@ -299,9 +437,14 @@ fn within(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
 }
 
 impl UserOptions {
-    /// User and password.
-    pub fn credentials(&self) -> Result<(String, String), String> {
-        let user = self.user.clone().ok_or("give --user and --password-file or --password-env")?;
+    /// Users and their password.
+    pub fn credentials(&self) -> Result<(Names, String), String> {
+        let users = match (&self.user, &self.user_pattern) {
+            (Some(user), _) => Names::one(user),
+            (None, Some(pattern)) => Names::numbered(pattern, self.users)?,
+            (None, None) => return Err("give --user and --password-file or --password-env".into()),
+        };
+        let odd = |text: &str| text.contains(['\0', '\r', '\n']);
         let password = match (&self.password_file, &self.password_env) {
             (Some(path), _) => {
                 let mut text = String::new();
@@ -313,10 +456,10 @@ impl UserOptions {
             (None, Some(name)) => std::env::var(name).map_err(|error| format!("--password-env {name}: {error}"))?,
             (None, None) => return Err("give --password-file or --password-env".into()),
         };
-        if password.is_empty() || user.contains('\0') || password.contains('\0') {
-            return Err("the password is empty, or there is a NUL in it or in the user name".into());
+        if password.is_empty() || odd(&users.of(0)) || odd(&password) {
+            return Err("the password is empty, or there is a NUL or a line break in it or in the user name".into());
         }
-        Ok((user, password))
+        Ok((users, password))
     }
 }
 

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use loadgen::engine::{Outcome, Plan, RunError, run};
 use loadgen::link::Tls;
 use loadgen::message::Template;
-use loadgen::{imap, smtp, trust};
+use loadgen::names::Names;
+use loadgen::{imap, pop3, smtp, trust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -117,6 +118,25 @@ fn imap_answer(tag: &str, rest: &str) -> String {
         "SELECT" => format!(
             "* FLAGS (\\Seen)\r\n* 3 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 9] x\r\n{tag} OK [READ-WRITE] ok\r\n"
         ),
+        "FETCH" if rest.contains("1:*") => {
+            let message = String::from_utf8(message()).unwrap_or_default();
+            let body = format!("BODY[] {{{}}}\r\n{message}", message.len());
+            let envelope = "ENVELOPE (NIL {1}\r\nx NIL NIL NIL NIL NIL NIL NIL NIL) RFC822.SIZE 700";
+            let item = [("FLAGS", "FLAGS ()"), ("(RFC", envelope), ("BODY", body.as_str())];
+            let item = item.iter().find(|(asked, _)| rest.contains(asked)).map_or("", |(_, item)| item);
+            let all: String = (1..=3).map(|number| format!("* {number} FETCH ({item})\r\n")).collect();
+            format!("{all}{tag} OK ok\r\n")
+        }
+        "STORE" => {
+            let flags = if rest.contains("+FLAGS") { "\\Seen \\Flagged" } else { "\\Seen" };
+            let one = words.next().and_then(|word| word.parse::<u32>().ok());
+            let told: String = one
+                .map_or(1..=3, |number| number..=number)
+                .map(|number| format!("* {number} FETCH (FLAGS ({flags}))\r\n"))
+                .collect();
+            format!("{told}{tag} OK ok\r\n")
+        }
+        "SEARCH" => format!("* SEARCH 1 3\r\n{tag} OK ok\r\n"),
         "FETCH" => {
             let number: u32 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
             let uid = number + 5;
@@ -141,9 +161,12 @@ fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> R
     let settings = Rc::new(imap::Settings {
         work,
         depth,
-        user: "a@localhost".into(),
+        users: Names::one("a@localhost"),
         password: "pass word".into(),
+        connections: 4,
         mailbox: "INBOX".into(),
+        criterion: "UNSEEN".into(),
+        found: Some(2),
         starttls,
         template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
     });
@@ -189,14 +212,21 @@ fn a_good_imap_server_passes_every_work() {
         (FETCH, 1),
         (FETCH, 8),
         (imap::Work::Append, 3),
-        (imap::Work::Login, 1),
+        (imap::Work::Session, 1),
+        (imap::Work::FetchAll(imap::What::Flags), 1),
+        (imap::Work::FetchAll(imap::What::Envelope), 1),
+        (imap::Work::FetchAll(imap::What::Body), 1),
+        (imap::Work::Store { all: true }, 1),
+        (imap::Work::Store { all: false }, 2),
+        (imap::Work::Search, 1),
     ];
     for (work, depth) in works {
         let outcome = imap_run(imap_double(GREETING, unchanged()), work, depth, false).expect("a good server");
         assert!(outcome.tally.operations > 10, "{work:?} {}", outcome.tally.operations);
         assert_eq!(outcome.tally.errors_total(), 0, "{work:?} {:?}", outcome.tally.errors());
         assert_eq!(outcome.tally.latency.len(), outcome.tally.operations);
-        assert_eq!(outcome.tally.verified > 0, work == FETCH);
+        let bodies = [FETCH, imap::Work::FetchAll(imap::What::Body)];
+        assert_eq!(outcome.tally.verified > 0, bodies.contains(&work), "{work:?}");
         assert!(outcome.seconds < 1.0);
     }
     for idle in [false, true] {
@@ -272,6 +302,71 @@ fn faults_of_fetch_are_violations() {
 }
 
 #[test]
+fn faults_of_commands_about_all_messages_are_violations() {
+    let flags = imap::Work::FetchAll(imap::What::Flags);
+    let envelope = imap::Work::FetchAll(imap::What::Envelope);
+    let body = imap::Work::FetchAll(imap::What::Body);
+    let (all, one) = (imap::Work::Store { all: true }, imap::Work::Store { all: false });
+    let two = "* 1 FETCH (FLAGS ())\r\n* 3 FETCH (FLAGS ())\r\n* 3 FETCH (FLAGS ())\r\n{} OK x\r\n";
+    for (work, answer, part) in [
+        (flags, two, "without message 2"),
+        (flags, "{} OK x\r\n", "without message 1"),
+        (flags, "* 4 FETCH (FLAGS ())\r\n{} OK x\r\n", "FETCH of message 4"),
+        (flags, "* 1 FETCH (FLAGS \\Seen)\r\n{} OK x\r\n", "expected"),
+        (flags, "* 1 FETCH (FLAGS ())\r\n* 1 EXPUNGE\r\n{} OK x\r\n", "EXPUNGE 1 during FETCH"),
+        (envelope, "* 1 FETCH (RFC822.SIZE 1)\r\n* 2 FETCH (RFC822.SIZE 1)\r\n{} OK x\r\n", "without message 1"),
+        (body, "* 1 FETCH (BODY[] \"x\")\r\n* 2 FETCH (BODY[] \"x\")\r\n{} OK x\r\n", "without message 3"),
+        (all, two, "without message 2"),
+        (one, "{} OK x\r\n", "without FLAGS with \\Flagged"),
+        (one, "* 1 FETCH (FLAGS (\\Seen))\r\n{} OK x\r\n", "without FLAGS with \\Flagged"),
+        (imap::Work::Search, "* SEARCH 1 2 3\r\n{} OK x\r\n", "found 3 messages, not the 2"),
+        (imap::Work::Search, "* SEARCH 1 4\r\n{} OK x\r\n", "a SEARCH result of message 4"),
+        (imap::Work::Search, "* SEARCH 1 2\r\n* SEARCH 1 2\r\n{} OK x\r\n", "nothing asked for"),
+        (imap::Work::Search, "{} OK x\r\n", "without its result"),
+    ] {
+        let command = if matches!(work, imap::Work::Store { .. }) { "STORE" } else { "" };
+        let changed: Answer = Box::new(move |tag, rest| {
+            let ours = rest.starts_with(command) && ["FETCH", "STORE", "SEARCH"].iter().any(|w| rest.starts_with(w));
+            ours.then(|| answer.replace("{}", tag))
+        });
+        let what = violation(imap_run(imap_double(GREETING, changed), work, 1, false));
+        assert!(what.contains(part), "{work:?} {answer}: {what}");
+    }
+}
+
+#[test]
+fn a_long_answer_counts_until_its_end_came() {
+    // 2,000 lines in two writes with a pause between them: the pause belongs to the latency, the checks don't count before it.
+    let slow = double(|mut stream| {
+        stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok().filter(|count| *count > 0)?;
+            let (tag, rest) = line.trim_end().split_once(' ')?;
+            if !rest.starts_with("SELECT") && !rest.starts_with("FETCH") {
+                stream.get_mut().write_all(imap_answer(tag, rest).as_bytes()).ok()?;
+                continue;
+            }
+            let lines = |from: u32, to: u32| -> String {
+                (from..=to).map(|number| format!("* {number} FETCH (FLAGS (\\Seen))\r\n")).collect()
+            };
+            if rest.starts_with("SELECT") {
+                let text = imap_answer(tag, rest).replace("* 3 EXISTS", "* 2000 EXISTS");
+                stream.get_mut().write_all(text.as_bytes()).ok()?;
+                continue;
+            }
+            stream.get_mut().write_all(lines(1, 1000).as_bytes()).ok()?;
+            thread::sleep(Duration::from_millis(30));
+            stream.get_mut().write_all(format!("{}{tag} OK ok\r\n", lines(1001, 2000)).as_bytes()).ok()?;
+        }
+    });
+    let outcome = imap_run(slow, imap::Work::FetchAll(imap::What::Flags), 1, false).expect("a good server");
+    assert!(outcome.tally.operations >= 4 && outcome.tally.errors_total() == 0);
+    let (least, most) = (outcome.tally.latency.min(), outcome.tally.latency.value_at_quantile(0.5));
+    assert!(least >= 29_000_000 && most < 120_000_000, "{least} {most}");
+}
+
+#[test]
 fn faults_of_set_up_are_found() {
     let run_noop = |greeting, changed| imap_run(imap_double(greeting, changed), imap::Work::Noop, 1, false);
     assert!(violation(run_noop("+ hello\r\n", unchanged())).contains("greeting"));
@@ -287,7 +382,7 @@ fn faults_of_set_up_are_found() {
     assert!(fatal(imap_run(imap_double(GREETING, instead("SELECT", empty)), FETCH, 1, false)).contains("is empty"));
     let gone = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     assert!(fatal(imap_run(gone, imap::Work::Noop, 1, false)).contains("connection refused"));
-    let logout = imap_run(imap_double(GREETING, instead("LOGOUT", "{} OK x\r\n")), imap::Work::Login, 1, false);
+    let logout = imap_run(imap_double(GREETING, instead("LOGOUT", "{} OK x\r\n")), imap::Work::Session, 1, false);
     assert!(violation(logout).contains("without BYE"));
 }
 
@@ -438,8 +533,10 @@ const BARE: &str = "250 double\r\n";
 fn smtp_run(address: SocketAddr, submit: bool) -> Result<Outcome, RunError> {
     let settings = Rc::new(smtp::Settings {
         from: "a@localhost".into(),
-        to: "b@localhost".into(),
-        credentials: submit.then(|| ("a@localhost".into(), "secret".into())),
+        to: Names::one("b@localhost"),
+        recipients: 1,
+        lmtp: false,
+        credentials: submit.then(|| (Names::one("a@localhost"), "secret".into())),
         starttls: false,
         template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
     });
@@ -504,4 +601,119 @@ fn smtp_set_up_that_is_refused_is_one_line() {
     assert!(fatal(smtp_run(smtp_double(BARE, |_| None), true)).contains("AUTH PLAIN"));
     let small = smtp_double("250-double\r\n250 SIZE 1000\r\n", |_| None);
     assert!(fatal(smtp_run(small, false)).contains("SIZE"));
+}
+
+#[test]
+fn lmtp_has_a_reply_a_recipient() {
+    let lmtp = |replies: &'static str| {
+        let script = move |line: &str| match line {
+            "LHLO loadgen.invalid" => Some(PIPELINING),
+            "RCPT TO:<u2@localhost>" => Some("550 5.1.1 who\r\n"),
+            "DATA" => Some("354 go\r\n"),
+            line if line.starts_with("EHLO") => Some("500 5.5.1 this is LMTP\r\n"),
+            line if line.starts_with("(message") => Some(replies),
+            _ => None,
+        };
+        let settings = Rc::new(smtp::Settings {
+            from: "a@localhost".into(),
+            to: Names::numbered("u%d@localhost", 4).expect("a pattern"),
+            recipients: 4,
+            lmtp: true,
+            credentials: None,
+            starttls: false,
+            template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
+        });
+        let now = Instant::now();
+        let address = smtp_double(PIPELINING, script);
+        run(&plan(address), (0..2).map(|index| smtp::Client::new(settings.clone(), index, now)).collect())
+    };
+    let outcome = lmtp("250 2.0.0 a\r\n250 2.0.0 b\r\n250 2.0.0 c\r\n").expect("a reply for each that was taken");
+    assert_eq!(outcome.tally.operations, 0, "one of four is always refused");
+    assert!(outcome.tally.errors()["550 to RCPT"] > 5 && outcome.tally.errors().len() == 1);
+    let outcome = lmtp("250 2.0.0 a\r\n250 2.0.0 b\r\n").expect("no violation, but no end either");
+    assert_eq!(outcome.tally.operations + outcome.tally.errors_total(), 0, "the third reply is still to come");
+    let four = "250 2.0.0 a\r\n250 2.0.0 b\r\n250 2.0.0 c\r\n250 2.0.0 d\r\n";
+    assert!(violation(lmtp(four)).contains("reply 250 to"));
+}
+
+// POP3.
+
+/// A maildrop of three messages, the second of which has lines that begin with dots; `changed` may answer otherwise.
+fn pop3_double(changed: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> SocketAddr {
+    double(move |mut stream| {
+        let texts = [message(), b"Subject: x\r\n\r\n.\r\n..a\r\n".to_vec(), message()];
+        stream.get_mut().write_all(b"+OK ready\r\n").ok()?;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok().filter(|count| *count > 0)?;
+            let line = line.trim_end();
+            let mut words = line.split(' ');
+            let usual = match words.next()? {
+                "STAT" => format!("+OK 3 {}\r\n", texts.iter().map(Vec::len).sum::<usize>()),
+                "LIST" => {
+                    let lines = (1..).zip(&texts).map(|(number, text)| format!("{number} {}\r\n", text.len()));
+                    format!("+OK\r\n{}.\r\n", lines.collect::<String>())
+                }
+                "RETR" => {
+                    let text = texts.get(words.next()?.parse::<usize>().ok()? - 1)?;
+                    let stuffed = String::from_utf8(text.clone()).ok()?.replace("\r\n.", "\r\n..");
+                    format!("+OK it comes\r\n{stuffed}.\r\n")
+                }
+                _ => "+OK\r\n".into(),
+            };
+            stream.get_mut().write_all(changed(line).unwrap_or(&usual).as_bytes()).ok()?;
+            if line == "QUIT" {
+                return Some(());
+            }
+        }
+    })
+}
+
+fn pop3_run(address: SocketAddr) -> Result<Outcome, RunError> {
+    let users = Names::numbered("u%d@localhost", 8).expect("a pattern");
+    let settings =
+        Rc::new(pop3::Settings { users, password: "pass word".into(), connections: 4, retrieve: 2, stls: false });
+    let now = Instant::now();
+    run(&plan(address), (0..4).map(|index| pop3::Client::new(settings.clone(), index, now)).collect())
+}
+
+#[test]
+fn a_good_pop3_server_passes() {
+    let outcome = pop3_run(pop3_double(|line| {
+        assert!(
+            !line.starts_with("USER") || (1..=8).any(|number| line == format!("USER u{number}@localhost")),
+            "{line}"
+        );
+        assert!(!line.starts_with("PASS") || line == "PASS pass word");
+        None
+    }));
+    let outcome = outcome.expect("a good server");
+    assert!(outcome.tally.operations > 10 && outcome.tally.verified > 10, "{}", outcome.tally.operations);
+    assert_eq!(outcome.tally.errors_total(), 0, "{:?}", outcome.tally.errors());
+}
+
+#[test]
+fn faults_of_pop3_are_violations() {
+    for (command, answer, part) in [
+        ("STAT", "+OK many\r\n", "STAT was answered"),
+        ("STAT", "+OK 3 1\r\n", "STAT says 3 1"),
+        ("LIST", "+OK\r\n1 700\r\n3 700\r\n.\r\n", "scan listing"),
+        ("LIST", "+OK\r\n1 700\r\n.\r\n", "and LIST 1 700"),
+        ("RETR", "+OK\r\nSubject: x\r\n\r\n.\r\n", "and LIST said"),
+        ("RETR", "+OK\r\n.x\r\n.\r\n", "single dot"),
+        ("USER", "+OK\r\n+OK\r\n", "behind the response to USER"),
+        ("USER", "* OK\r\n", "not a response line"),
+    ] {
+        let what = violation(pop3_run(pop3_double(move |line| line.starts_with(command).then_some(answer))));
+        assert!(what.contains(part), "{command} {answer}: {what}");
+    }
+    let empty = |line: &str| match line {
+        "STAT" => Some("+OK 0 0\r\n"),
+        "LIST" => Some("+OK\r\n.\r\n"),
+        _ => None,
+    };
+    assert!(fatal(pop3_run(pop3_double(empty))).contains("is empty"));
+    let busy = pop3_double(|line| line.starts_with("PASS").then_some("-ERR [IN-USE] busy\r\n"));
+    let outcome = pop3_run(busy).expect("a refusal is no violation");
+    assert!(outcome.tally.errors()["-ERR [IN-USE] to PASS"] > 3 && outcome.tally.operations == 0);
 }

@@ -7,12 +7,11 @@
 
 mod quota;
 
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
 use crate::hop::{Address, Post, Reply};
-use crate::store::{AccountId, Error, NewMessage, Store, Submitted};
+use crate::store::{AccountId, Error, Mailbox, NewMessage, Store};
 
 /// What delivery asks of another shard.
 #[derive(Debug)]
@@ -95,40 +94,30 @@ pub async fn accept(store: Store, deliver: Deliver) {
     }
 }
 
-/// Submits the message to every INBOX before it waits for any, so that they share the log's commits.
-async fn append(store: &Store, mut message: NewMessage, recipients: Vec<Recipient>) -> Results {
+/// Adds the message to every INBOX, each with its own forward-paths; what the copies have in common is stored once.
+async fn append(store: &Store, message: NewMessage, recipients: Vec<Recipient>) -> Results {
     let mut results = Vec::with_capacity(recipients.len());
-    let mut waiting: VecDeque<(AccountId, Submitted)> = VecDeque::new();
+    let mut copies: Vec<(Mailbox, NewMessage)> = Vec::with_capacity(recipients.len());
     for Recipient { account, paths } in recipients {
-        if let Some(envelope) = &mut message.delivery {
-            envelope.recipients = paths;
-        }
-        let submitted = loop {
-            match (submit(store, &message, account).await, waiting.is_empty()) {
-                // Our own copies may be what the log is busy with.
-                (Err(Error::Busy), false) => {
-                    if let Some((account, first)) = waiting.pop_front() {
-                        results.push((account, first.wait().await.map(drop)));
-                    }
+        match inbox(store, account).await {
+            Ok(inbox) => {
+                let mut copy = message.clone();
+                if let Some(envelope) = &mut copy.delivery {
+                    envelope.recipients = paths;
                 }
-                (submitted, _) => break submitted,
+                copies.push((inbox, copy));
             }
-        };
-        match submitted {
-            Ok(submitted) => waiting.push_back((account, submitted)),
             Err(error) => results.push((account, Err(error))),
         }
     }
-    for (account, submitted) in waiting {
-        results.push((account, submitted.wait().await.map(drop)));
-    }
+    let appended = store.append_to_all(&copies).await;
+    let accounts = copies.iter().map(|(inbox, _)| inbox.account().id());
+    results.extend(accounts.zip(appended));
     results
 }
 
-async fn submit(store: &Store, message: &NewMessage, account: AccountId) -> Result<Submitted, Error> {
-    let account = store.account(account).await?;
-    let Some(inbox) = account.mailbox("INBOX") else { return Err(no_inbox()) };
-    inbox.submit(message).await
+async fn inbox(store: &Store, account: AccountId) -> Result<Mailbox, Error> {
+    store.account(account).await?.mailbox("INBOX").ok_or_else(no_inbox)
 }
 
 /// A shard that is gone will not answer.
@@ -187,12 +176,13 @@ mod tests {
     fn more_copies_than_the_log_queues() {
         let disk = MemoryDisk::default();
         let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
-            let (store, accounts) = (&stores[0], (1..=100).map(AccountId).collect::<Vec<_>>());
+            let (store, accounts) = (&stores[0], (1..=300).map(AccountId).collect::<Vec<_>>());
             // Open already: nothing but the queue makes the delivery wait.
             for id in &accounts {
                 store.account(*id).await.unwrap();
             }
-            let new = message(1, 200_000);
+            // As long as goes into the log for many.
+            let new = message(1, 64_000);
             assert!(new.body.len() * accounts.len() > crate::limits::LOG_QUEUED_BYTES_MAX);
             let results = append(store, new, recipients(&accounts)).await;
             assert!(all_ok(&results, &accounts), "{results:?}");

@@ -1,4 +1,4 @@
-//! Files on the ring: open, read, write, sync, rename, remove.
+//! Files on the ring: open, read, write, sync, link, rename, remove.
 //!
 //! Buffers are lent by value and come back with the result, so that a dropped future can never leave the kernel writing
 //! into freed memory. Nothing is retried here but short transfers and EINTR; what an error means is the caller's matter.
@@ -79,6 +79,13 @@ impl Ring {
     pub async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (path_of(from)?, path_of(to)?);
         let entry = opcode::RenameAt::new(HERE, from.as_ptr(), HERE, to.as_ptr()).build();
+        self.on_path(from, Some(to), entry).await.map(drop)
+    }
+
+    /// Gives a file a second name, which must be free.
+    pub async fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (path_of(from)?, path_of(to)?);
+        let entry = opcode::LinkAt::new(HERE, from.as_ptr(), HERE, to.as_ptr()).build();
         self.on_path(from, Some(to), entry).await.map(drop)
     }
 

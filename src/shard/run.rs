@@ -23,7 +23,7 @@ use crate::metrics::{self, Ending, Meter};
 use crate::net::{Arenas, Connection, Presence, exhausted};
 use crate::session::login::Identity;
 use crate::session::{Context, Ended, Endpoint, Moving, Peer, Protocol, Session};
-use crate::store::{Replay, RingDisk, Store};
+use crate::store::{CommitTook, Replay, RingDisk, Store};
 
 const SIZES: Sizes = Sizes {
     submissions: 1024,
@@ -91,7 +91,8 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
     let ring = Ring::new(&SIZES).map_err(Failure::Ring)?;
     let post = Post::new(seed.bell.clone());
     spawn_driver(&queues, &ring, &post, &seed);
-    let store = open_store(&queues, (&ring, &post), &seed, replay).await?;
+    let meter = Rc::new(Meter::new(Instant::now));
+    let store = open_store(&queues, (&ring, &post, &meter), &seed, replay).await?;
     let (number, events) = (seed.number, seed.events.clone());
     let orders = seed.orders.open(&post);
     let asks = seed.asks.open(&post);
@@ -109,7 +110,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         shard: number,
         shards: seed.adopt_at.len(),
         counters: seed.counters,
-        meter: Rc::new(Meter::new(Instant::now)),
+        meter,
         stopping: Cell::new(false),
         hurry: Cell::new(false),
         maildrops: Default::default(),
@@ -151,7 +152,7 @@ fn spawn_driver(queues: &Queues, ring: &Ring, post: &Rc<Post>, seed: &Seed) {
 
 async fn open_store(
     queues: &Queues,
-    (ring, post): (&Ring, &Rc<Post>),
+    (ring, post, meter): (&Ring, &Rc<Post>, &Rc<Meter>),
     seed: &Seed,
     replay: Replay,
 ) -> Result<Store, Failure> {
@@ -163,13 +164,26 @@ async fn open_store(
     });
     let seconds = unix_time().unsigned_abs();
     let store = Store::open(disk, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
-    let writer = store.writer();
+    let begun = Instant::now();
+    let meter = meter.clone();
+    let on_commit = move |took: CommitTook| {
+        meter.committed(u64::from(took.records), took.bytes as u64, took.nanoseconds);
+    };
+    let writer = store.writer(move || begun.elapsed(), on_commit);
     queues.spawn_session(async move {
         let lost = writer.await;
         let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
     });
     let breath = Breath::new(ring, post.bell());
     queues.spawn_background("checkpoint", ring, store.checkpointer(async move || breath.take().await));
+    let timers = ring.clone();
+    queues.spawn_session(store.checkpoints_by_time(async move |time| {
+        let until = timers.now() + time;
+        // A stop fires every timer before its time.
+        while timers.now() < until {
+            timers.sleep(until - timers.now()).await;
+        }
+    }));
     Ok(store)
 }
 

@@ -19,7 +19,7 @@ use super::copy;
 use super::mailbox::Mailbox;
 use super::mailbox_state::MailboxState;
 use super::map::Sealed;
-use super::message::{Content, Fresh};
+use super::message::Fresh;
 use super::record::Date;
 use super::types::{AccountId, Error, Hash};
 use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
@@ -52,8 +52,8 @@ pub(super) struct AccountInner {
     pub sealed_seq: u64,
     /// Oldest first.
     pub files: Vec<Rc<Sealed>>,
-    /// Body files of messages that are not sealed.
-    pub bodies: Vec<Hash>,
+    /// Body files that a checkpoint found to be left and could not remove yet.
+    pub left_bodies: Vec<Hash>,
     /// Whether there is a manifest.
     pub has_manifest: bool,
 }
@@ -73,6 +73,13 @@ impl AccountState {
         inner.seq > inner.sealed_seq
     }
 
+    /// Whether there are body files that may have no message any more.
+    pub(super) fn has_left_bodies(&self) -> bool {
+        let inner = self.inner.borrow();
+        let mut mailboxes = inner.mailboxes.values();
+        !inner.left_bodies.is_empty() || mailboxes.any(|mailbox| !mailbox.data.borrow().left_bodies.is_empty())
+    }
+
     /// The number of the next change.
     pub(super) fn next_seq(&self) -> u64 {
         self.inner.borrow().seq_assigned + 1
@@ -90,6 +97,11 @@ impl AccountState {
 
     fn mailbox(&self, id: u32) -> Option<Rc<MailboxState>> {
         self.inner.borrow().mailboxes.get(&id).filter(|mailbox| !mailbox.deleted.get()).cloned()
+    }
+
+    /// Whether an append of that UID does anything: the mailbox is there and has not had it.
+    pub(super) fn takes(&self, mailbox: u32, uid: u32) -> bool {
+        self.mailbox(mailbox).is_some_and(|mailbox| uid >= mailbox.data.borrow().uid_next)
     }
 
     /// Makes a durable change visible. A change twice, or of a mailbox that is not there, does nothing.
@@ -114,9 +126,6 @@ impl AccountState {
                 _ => None,
             },
             Change::Appended { mailbox, uid, message } => self.mailbox(mailbox).inspect(|mailbox| {
-                if let Content::Segment(sealed) = message.content() {
-                    self.inner.borrow_mut().bodies.push(sealed.name());
-                }
                 mailbox.data.borrow_mut().apply_append(row_of(seq, uid, &message), message);
             }),
             // Segments are opened before they come here, and what is of the tree came first.

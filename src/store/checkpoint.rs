@@ -8,13 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::account::AccountState;
 use super::merge::seal;
 use super::seams::CommitLog;
 use super::types::{AccountId, Error};
 use super::{Core, Slot, load};
-use crate::limits::CHECKPOINT_LOG_BYTES;
+use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_TIME};
 
 /// When the next checkpoint is due, and whose turn it is.
 pub(super) struct Gate {
@@ -23,6 +24,8 @@ pub(super) struct Gate {
     threshold: Cell<u64>,
     busy: Cell<bool>,
     waiting: RefCell<Vec<Waker>>,
+    /// How many there were.
+    begun: Cell<u64>,
 }
 
 impl Default for Gate {
@@ -34,6 +37,7 @@ impl Default for Gate {
             threshold: Cell::new(CHECKPOINT_LOG_BYTES),
             busy: Cell::default(),
             waiting: RefCell::default(),
+            begun: Cell::default(),
         }
     }
 }
@@ -52,6 +56,11 @@ impl Gate {
         if unsealed >= self.threshold.get() {
             self.ask();
         }
+    }
+
+    /// How many checkpoints there were, the one that runs included.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.get()
     }
 
     pub(super) fn ask(&self) {
@@ -105,9 +114,22 @@ pub(super) async fn run(core: Weak<Core>, breathe: impl AsyncFn()) {
     }
 }
 
+/// Asks for a checkpoint when there was none for [`CHECKPOINT_TIME`] and something is not sealed; ends with the store.
+pub(super) async fn by_time(core: Weak<Core>, sleep: impl AsyncFn(Duration)) {
+    let begun = |core: &Weak<Core>| core.upgrade().map(|core| core.checkpoints.begun());
+    while let Some(before) = begun(&core) {
+        sleep(CHECKPOINT_TIME).await;
+        let Some(core) = core.upgrade() else { return };
+        if core.checkpoints.begun() == before && core.commits.published().1 > 0 {
+            core.checkpoints.ask();
+        }
+    }
+}
+
 /// Seals everything that was published before it began, and trims the log.
 pub(super) async fn checkpoint<B: AsyncFn()>(core: &Rc<Core>, breathe: &B) -> Result<(), Error> {
     let _turn = core.checkpoints.turn().await;
+    core.checkpoints.begun.set(core.checkpoints.begun.get() + 1);
     let (upto, bytes) = core.commits.published();
     let sealed = seal_accounts(core, breathe).await;
     if let Err(error) = sealed {
@@ -133,7 +155,7 @@ async fn seal_accounts<B: AsyncFn()>(core: &Rc<Core>, breathe: &B) -> Result<(),
             Slot::Open(state) => Some(state),
             Slot::Opening(_) => None,
         });
-        open.filter(|state| state.is_unsealed()).cloned().collect()
+        open.filter(|state| state.is_unsealed() || state.has_left_bodies()).cloned().collect()
     };
     for state in unsealed {
         if let Err(error) = seal(core, &state, breathe).await {

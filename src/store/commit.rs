@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::account::AccountState;
 use super::change::Change;
@@ -56,6 +57,17 @@ impl Done {
         })
         .await
     }
+}
+
+/// One commit: what a write and its sync carried, and how long they took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitTook {
+    /// Records.
+    pub records: u32,
+    /// Octets, headers and padding included.
+    pub bytes: usize,
+    /// From the moment it was handed to the log until it was durable.
+    pub nanoseconds: u64,
 }
 
 struct Pending {
@@ -180,22 +192,42 @@ impl Commits {
         self.queue.borrow().lost
     }
 
-    /// Writes what is submitted, for as long as the log lives. `published` is told after every group.
-    pub(super) async fn write(&self, published: impl Fn()) -> Lost {
+    /// Writes what is submitted, for as long as the log lives. `published` is told after every group; `clock` says how long
+    /// it is since any fixed moment.
+    pub(super) async fn write(&self, clock: impl Fn() -> Duration, mut published: impl FnMut(CommitTook)) -> Lost {
+        let mut handed = Duration::ZERO;
         poll_fn(|context| {
             loop {
                 self.queue.borrow_mut().writer = Some(context.waker().clone());
-                self.feed();
-                match self.poll_durable(context) {
-                    Poll::Ready(Ok(())) => published(),
-                    Poll::Ready(Err(lost)) => return Poll::Ready(lost),
+                if self.feed() {
+                    handed = clock();
+                }
+                match self.log.poll_durable(context) {
+                    Poll::Ready(Ok(lsn)) => {
+                        let took = self.took(clock().saturating_sub(handed));
+                        self.publish(lsn);
+                        published(took);
+                    }
+                    Poll::Ready(Err(lost)) => {
+                        self.lose();
+                        return Poll::Ready(lost);
+                    }
                     // A spare segment may just have come, with a batch that waits for it.
-                    Poll::Pending if self.feed() => {}
+                    Poll::Pending if self.feed() => handed = clock(),
                     Poll::Pending => return Poll::Pending,
                 }
             }
         })
         .await
+    }
+
+    fn took(&self, time: Duration) -> CommitTook {
+        let queue = self.queue.borrow();
+        CommitTook {
+            records: queue.in_flight as u32,
+            bytes: queue.writing_bytes,
+            nanoseconds: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+        }
     }
 
     /// Hands the next batch to the log where nothing is under way; true: it did.
@@ -221,20 +253,6 @@ impl Commits {
             self.log.submit(permit, batch);
         }
         true
-    }
-
-    fn poll_durable(&self, context: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        match self.log.poll_durable(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(lsn)) => {
-                self.publish(lsn);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(lost)) => {
-                self.lose();
-                Poll::Ready(Err(lost))
-            }
-        }
     }
 
     /// Applies the group that became durable, change by change, and wakes who waits for it.

@@ -45,6 +45,8 @@ pub trait Disk: Clone + 'static {
     async fn sync_folder(&self, path: &str) -> io::Result<()>;
     /// Renames a file, over another where there is one.
     async fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a file a second name, which must be free; its bytes are on the disk once.
+    async fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file's name; maps of it stay readable.
     async fn remove(&self, path: &str) -> io::Result<()>;
     /// Makes a folder; fine where it exists.
@@ -55,7 +57,12 @@ pub trait Disk: Clone + 'static {
     async fn map(&self, path: &str) -> io::Result<Map>;
     /// Maps the whole of an open file for reading: one that has no name any more.
     async fn map_file(&self, file: &Self::File) -> io::Result<Map>;
+    /// What maps the whole file when it is called, on any thread: it may block.
+    fn mapper(&self, path: &str) -> Mapper;
 }
+
+/// Maps a file; may block.
+pub type Mapper = Box<dyn FnOnce() -> io::Result<Map> + Send>;
 
 /// A boxed future of the erased disk.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -66,12 +73,14 @@ trait Erased {
     fn list<'a>(&'a self, path: &'a str) -> Boxed<'a, io::Result<Vec<String>>>;
     fn map<'a>(&'a self, path: &'a str) -> Boxed<'a, io::Result<Map>>;
     fn change<'a>(&'a self, change: NameChange<'a>) -> Boxed<'a, io::Result<()>>;
+    fn mapper(&self, path: &str) -> Mapper;
 }
 
 /// The operations on names, folded into one.
 enum NameChange<'a> {
     SyncFolder(&'a str),
     Rename(&'a str, &'a str),
+    Link(&'a str, &'a str),
     Remove(&'a str),
     CreateFolder(&'a str),
 }
@@ -132,9 +141,14 @@ impl<D: Disk> Erased for D {
         match change {
             NameChange::SyncFolder(path) => Box::pin(Disk::sync_folder(self, path)),
             NameChange::Rename(from, to) => Box::pin(Disk::rename(self, from, to)),
+            NameChange::Link(from, to) => Box::pin(Disk::link(self, from, to)),
             NameChange::Remove(path) => Box::pin(Disk::remove(self, path)),
             NameChange::CreateFolder(path) => Box::pin(Disk::create_folder(self, path)),
         }
+    }
+
+    fn mapper(&self, path: &str) -> Mapper {
+        Disk::mapper(self, path)
     }
 }
 
@@ -188,6 +202,10 @@ impl Disk for AnyDisk {
         self.0.change(NameChange::Rename(from, to)).await
     }
 
+    async fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.change(NameChange::Link(from, to)).await
+    }
+
     async fn remove(&self, path: &str) -> io::Result<()> {
         self.0.change(NameChange::Remove(path)).await
     }
@@ -206,6 +224,10 @@ impl Disk for AnyDisk {
 
     async fn map_file(&self, file: &AnyFile) -> io::Result<Map> {
         file.0.map().await
+    }
+
+    fn mapper(&self, path: &str) -> Mapper {
+        self.0.mapper(path)
     }
 }
 

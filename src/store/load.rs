@@ -4,11 +4,13 @@
 //! and a damaged file is put aside under `….corrupt`, never read again and never deleted; files that neither the manifest
 //! nor the log names are removed. A new account has its first mailboxes, durably, before anyone gets to see it.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
 use super::account::{Account, AccountState};
+use super::body_file;
 use super::change::Change;
 use super::disk::read_whole;
 use super::mailbox_state::MailboxState;
@@ -111,9 +113,28 @@ async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
 
 /// Maps and checks a segment; a damaged one is put aside.
 async fn open_file(core: &Core, account: AccountId, name: Hash) -> Result<Rc<Sealed>, Error> {
-    let path = segment_path(account, name);
     let map = core.segments.map(account, name).await?;
-    match Sealed::open(map, path, name, account) {
+    put_aside(core, (account, name), Sealed::open(map, segment_path(account, name), name, account)).await
+}
+
+/// The same of a body file, which another account may have brought along.
+async fn open_body(core: &Core, account: AccountId, name: Hash) -> Result<Rc<Sealed>, Error> {
+    if let Some(open) = core.bodies.open(name) {
+        return Ok(open);
+    }
+    let map = core.segments.map(account, name).await?;
+    let opened = body_file::open(map, segment_path(account, name), name, account);
+    let body = put_aside(core, (account, name), opened).await?;
+    core.bodies.keep(body.clone());
+    Ok(body)
+}
+
+async fn put_aside(
+    core: &Core,
+    (account, name): (AccountId, Hash),
+    opened: Result<Sealed, Error>,
+) -> Result<Rc<Sealed>, Error> {
+    match opened {
         Ok(sealed) => Ok(Rc::new(sealed)),
         Err(error) => {
             tracing::error!(account = account.0, "{error}; the file is put aside");
@@ -160,9 +181,10 @@ async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, 
         let decoded = Change::decode(record.kind, &record.payload);
         let change = decoded.ok_or_else(|| Error::corrupt("log", record.account_seq, "a change that can't be read"))?;
         let change = match change {
+            Change::AppendedSegment { mailbox, uid, .. } if !state.takes(mailbox, uid) => continue,
             Change::AppendedSegment { mailbox, uid, record, segment } => {
-                let message = Rc::new(Fresh::in_segment(record, open_file(core, state.id(), segment).await?)?);
-                Change::Appended { mailbox, uid, message }
+                let body = open_body(core, state.id(), segment).await?;
+                Change::Appended { mailbox, uid, message: Rc::new(Fresh::in_segment(record, body)?) }
             }
             other => other,
         };
@@ -174,11 +196,28 @@ async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, 
 /// Removes what a crash left between a segment and the manifest or the record that was to name it.
 async fn sweep(core: &Core, state: &AccountState) -> Result<(), Error> {
     let names = core.segments.list(state.id()).await?;
-    let orphans: Vec<Hash> = {
+    let mut orphans: HashSet<Hash> = names.into_iter().collect();
+    {
         let inner = state.inner.borrow();
-        let named = |name: &Hash| inner.bodies.contains(name) || inner.files.iter().any(|file| file.name() == *name);
-        names.into_iter().filter(|name| !named(name)).collect()
-    };
+        orphans.retain(|name| inner.files.iter().all(|file| file.name() != *name));
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        for mailbox in inner.mailboxes.values() {
+            let data = mailbox.data.borrow();
+            for location in &data.columns.location {
+                match location.body_name() {
+                    Ok(name) => drop(name.map(|name| orphans.remove(&name))),
+                    Err(error) => {
+                        tracing::error!(account = state.id().0, "what it no longer needs stays: {error}");
+                        return Ok(());
+                    }
+                }
+            }
+            // The log still has these; the checkpoint removes them.
+            orphans.retain(|name| !data.left_bodies.contains(name));
+        }
+    }
     for name in orphans {
         core.segments.delete(state.id(), name).await?;
     }

@@ -11,17 +11,13 @@ use super::account::Account;
 use super::change::{Change, SpecialUse, UidRanges};
 use super::commit::Done;
 use super::mailbox_state::{Counts, MailboxState, ranges_of};
-use super::map::{Encoded, Sealed};
+use super::map::Encoded;
 use super::message::{Fresh, Text};
-use super::record::{Details, NewMessage, Record};
-use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
-use super::seams::SegmentStore;
-use super::segments::segment_path;
-use super::types::{Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Uid, UidValidity};
+use super::record::{NewMessage, Record};
+use super::shared::{self, PlacedBody, Shared};
+use super::types::{Error, FlagOp, Flags, MailboxId, ModSeq, Uid, UidValidity};
 use super::view::View;
-use crate::limits::{
-    BREATH_BYTES, INLINE_BODY_BYTES_MAX, KEYWORD_BYTES_MAX, KEYWORDS_MAX, LOG_RECORD_BYTES_MAX, UID_RANGES_A_RECORD_MAX,
-};
+use crate::limits::{KEYWORD_BYTES_MAX, KEYWORDS_MAX, LOG_RECORD_BYTES_MAX, UID_RANGES_A_RECORD_MAX};
 
 /// Room for a log record's header and the lengths in it.
 pub(super) const RECORD_MARGIN: usize = 256;
@@ -133,64 +129,42 @@ impl Mailbox {
     /// what is submitted together shares one commit.
     pub async fn submit(&self, message: &NewMessage) -> Result<Submitted, Error> {
         self.check_open()?;
-        let details = Details::of(&message.structure).encode();
-        let details = details.and_then(Encoded::<Details>::new).ok_or_else(too_large)?;
-        let inline = details.bytes().len() + message.structure.text.len() + message.body.len();
-        // The delivery envelope and the keywords' names go into the record as well.
-        let delivery = message.delivery.as_ref().map_or(0, |envelope| {
-            let paths = envelope.recipients.iter().map(|path| path.len() + 16);
-            envelope.return_path.len() + paths.sum::<usize>()
-        });
-        let record_bytes = RECORD_MARGIN + delivery;
-        if record_bytes > LOG_RECORD_BYTES_MAX {
-            return Err(too_large());
+        let shared = Shared::among(1);
+        let submitted = self.submit_shared(message, &shared).await;
+        if submitted.is_err() {
+            shared.remove_unused(self.account.core()).await;
         }
-        let fits = message.body.len() <= INLINE_BODY_BYTES_MAX && inline + record_bytes <= LOG_RECORD_BYTES_MAX;
-        let (uid, done, body) = if fits {
-            let body = message.body.clone();
-            let text = Text::Shared(message.structure.clone());
+        submitted
+    }
+
+    /// The same for one of several copies; who made `shared` removes what it has and no message uses.
+    pub(super) async fn submit_shared(&self, message: &NewMessage, shared: &Shared) -> Result<Submitted, Error> {
+        let core = self.account.core();
+        let details = shared.details(message)?;
+        let record_bytes = record_bytes(message)?;
+        let (uid, done, body) = if shared.is_inline(message, &details) {
+            let bytes = record_bytes + details.bytes().len() + message.structure.text.len() + message.body.len();
+            let (text, body) = (Text::Shared(message.structure.clone()), message.body.clone());
             let content = move |record| Ok(Fresh::inline(record, details, text, body));
-            let (uid, done) = self.submit_message(message, inline + record_bytes, content)?;
+            let (uid, done) = self.submit_message(message, bytes, content)?;
             (uid, done, None)
         } else {
-            // What would refuse the message afterwards refuses it before a file is written for it.
-            let core = self.account.core();
-            core.commits.check_room(record_bytes)?;
-            self.keyword_bits(&message.keywords)?;
-            let name = self.put_body(message, &details).await?;
-            match self.submit_segment(message, record_bytes, name).await {
-                Ok((uid, done)) => (uid, done, Some(name)),
-                Err(error) => {
-                    self.delete_body(name).await;
-                    return Err(error);
-                }
-            }
+            self.check(message)?;
+            let body = shared.body_in(&self.account, message).await?;
+            let sealed = body.file.clone();
+            let content = move |record| Fresh::in_segment(record, sealed);
+            let (uid, done) = self.submit_message(message, record_bytes, content)?;
+            body.uses.set(body.uses.get() + 1);
+            core.bodies.keep(body.file.clone());
+            (uid, done, Some(body))
         };
         Ok(Submitted { mailbox: self.clone(), uid, done, body })
     }
 
-    /// Submits a message whose content is in body file `name`.
-    async fn submit_segment(
-        &self,
-        message: &NewMessage,
-        record_bytes: usize,
-        name: Hash,
-    ) -> Result<(Uid, Rc<Done>), Error> {
-        let (core, account) = (self.account.core(), self.account.id());
-        let map = core.segments.map(account, name).await?;
-        let segment = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
-        let submitted = self.submit_message(message, record_bytes, |record| Fresh::in_segment(record, segment))?;
-        // The file stays until the next checkpoint; a few dozen of them are as good a reason for one as a long log.
-        core.commits.count_unsealed(INLINE_BODY_BYTES_MAX as u64);
-        Ok(submitted)
-    }
-
-    /// Removes a body file that no record names.
-    async fn delete_body(&self, name: Hash) {
-        if let Err(error) = self.account.core().segments.delete(self.account.id(), name).await {
-            // It is swept when the account is opened the next time.
-            tracing::warn!(account = self.account.id().0, "a refused message's file stays: {error}");
-        }
+    /// What would refuse the message after its content was written refuses it before.
+    pub(super) fn check(&self, message: &NewMessage) -> Result<(), Error> {
+        self.account.core().commits.check_room(record_bytes(message)?)?;
+        self.keyword_bits(&message.keywords).map(drop)
     }
 
     /// Numbers a message and submits it.
@@ -225,28 +199,6 @@ impl Mailbox {
         let change = Change::Appended { mailbox: self.state.id.0, uid, message: fresh };
         let (_, done) = self.account.state().submit(core, change, true);
         Ok((Uid(uid), done))
-    }
-
-    /// Writes a large message's content to a body file of its own, durably; its name.
-    async fn put_body(&self, message: &NewMessage, details: &Encoded<Details>) -> Result<Hash, Error> {
-        let (core, account) = (self.account.core(), self.account.id());
-        core.ensure_folder(self.account.state()).await?;
-        // Its numbers are never used twice, so that the same message twice has two names, and two lives.
-        let header = FileHeader { kind: FileKind::Body, account, from_seq: core.epoch, to_seq: core.next_number() };
-        let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
-        let mut place = Place { details_start: writer.position(), ..Place::default() };
-        place.details_bytes = details.bytes().len() as u32;
-        writer.write(details.bytes()).await?;
-        place.text_start = writer.position();
-        place.text_bytes = u32::try_from(message.structure.text.len()).map_err(|_| too_large())?;
-        writer.write(message.structure.text.as_bytes()).await?;
-        place.raw_start = writer.position();
-        place.raw_bytes = u32::try_from(message.body.len()).map_err(|_| too_large())?;
-        for piece in message.body.chunks(BREATH_BYTES) {
-            writer.write(piece).await?;
-        }
-        let index = Index { places: vec![place], ..Index::default() };
-        Ok(writer.finish(&index, "body").await?.0)
     }
 
     /// The bits of those keywords that are named, and the others, which there is room for.
@@ -360,7 +312,7 @@ pub struct Submitted {
     uid: Uid,
     done: Rc<Done>,
     /// The body file that its record names.
-    body: Option<Hash>,
+    body: Option<PlacedBody>,
 }
 
 impl Submitted {
@@ -368,13 +320,26 @@ impl Submitted {
     pub async fn wait(self) -> Result<Uid, Error> {
         let outcome = self.done.wait().await;
         // Refused for want of room: the record is in no log. After any other failure nobody knows.
-        if let (Err(Error::Full), Some(name)) = (&outcome, self.body) {
-            self.mailbox.delete_body(name).await;
+        if let (Err(Error::Full), Some(body)) = (&outcome, self.body) {
+            body.uses.set(body.uses.get() - 1);
+            if body.uses.get() == 0 {
+                shared::delete(self.mailbox.account.core(), self.mailbox.account.id(), body.file.name()).await;
+            }
         }
         outcome.map(|()| self.uid)
     }
 }
 
-fn too_large() -> Error {
+/// A bound of the record that a message's log record has, its content aside: the delivery envelope goes into it.
+fn record_bytes(message: &NewMessage) -> Result<usize, Error> {
+    let delivery = message.delivery.as_ref().map_or(0, |envelope| {
+        let paths = envelope.recipients.iter().map(|path| path.len() + 16);
+        envelope.return_path.len() + paths.sum::<usize>()
+    });
+    let bytes = RECORD_MARGIN + delivery;
+    if bytes > LOG_RECORD_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
+}
+
+pub(super) fn too_large() -> Error {
     Error::Io { kind: std::io::ErrorKind::InvalidInput, message: "the message is too large to store".to_owned() }
 }

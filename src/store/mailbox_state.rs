@@ -17,7 +17,7 @@ use super::map::Sealed;
 use super::message::{Fresh, Location};
 use super::record::Date;
 use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
-use super::types::{FlagOp, Flags, MailboxId};
+use super::types::{FlagOp, Flags, Hash, MailboxId};
 use crate::limits::{FLAG_NOTICES_MAX, KEYWORDS_MAX, TOMBSTONES_MAX};
 
 /// Numbers of a mailbox (STATUS, SELECT).
@@ -97,6 +97,8 @@ pub(super) struct MailboxData {
     notices_after: u64,
     /// What is not sealed.
     pub unsealed: Unsealed,
+    /// Body files of messages that are gone; others may still be made of them.
+    pub left_bodies: Vec<Hash>,
 }
 
 /// What changed since the last checkpoint.
@@ -157,9 +159,9 @@ impl MailboxState {
         state
     }
 
-    /// Whether nothing but older files know of it.
+    /// Whether nothing but older files know of it, and no view reads what it had: that may be in body files.
     pub(super) fn is_forgettable(&self) -> bool {
-        self.deleted.get() && !self.subscribed.get()
+        self.deleted.get() && !self.subscribed.get() && self.data.borrow().unsettled.is_empty()
     }
 
     /// Its deletion is durable. It reads as empty, and views are told so.
@@ -214,7 +216,7 @@ impl MailboxData {
         }
         self.highest_modseq = self.highest_modseq.max(row.modseq);
         self.unsealed.meta = true;
-        self.unsealed.size += message.piece_lengths().map(u64::from).iter().sum::<u64>();
+        self.unsealed.size += message.file_bytes();
         self.add_row(row, Location::Fresh(message));
     }
 
@@ -225,7 +227,7 @@ impl MailboxData {
         }
         self.highest_modseq = self.highest_modseq.max(row.modseq);
         self.unsealed.meta = true;
-        self.unsealed.size += location.piece_lengths().map(u64::from).iter().sum::<u64>();
+        self.unsealed.size += location.file_bytes();
         self.add_row(row, location);
         true
     }
@@ -361,6 +363,8 @@ impl MailboxData {
         self.flags_modseq = self.highest_modseq;
         self.notices_after = self.highest_modseq;
         self.unsealed = Unsealed { from_uid: self.uid_next, ..Unsealed::default() };
+        // Those of a deleted mailbox: nothing in the log names them any more, they are swept now.
+        self.left_bodies.clear();
     }
 
     /// Messages were expunged.
@@ -491,7 +495,9 @@ impl MailboxData {
             return;
         }
         for row in std::mem::take(&mut self.unsettled) {
-            self.columns.location[row as usize] = Location::Gone;
+            let gone = std::mem::replace(&mut self.columns.location[row as usize], Location::Gone);
+            // A name that can't be read stays until the account is opened the next time.
+            self.left_bodies.extend(gone.body_name().ok().flatten());
         }
         let enough = (self.columns.len() / 8).clamp(64, TOMBSTONES_MAX);
         if self.hidden.len() >= enough {

@@ -20,7 +20,9 @@ use rkyv::{Archive, Portable};
 
 use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
-use super::sealed::{ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index};
+use super::sealed::{
+    APART, ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index, NAME_BYTES, Piece,
+};
 use super::types::{AccountId, Error, Hash};
 use crate::io::Lend;
 use crate::limits::SEALED_BLOCK_BYTES;
@@ -164,7 +166,8 @@ impl Sealed {
         let length = map.len();
         let wrong = |offset: usize, what| Error::corrupt(&path, offset as u64, what);
         let header = FileHeader::decode(&map).map_err(|what| wrong(0, what))?;
-        if header.account != account {
+        let shared = header.kind == FileKind::Body && header.account == AccountId(0);
+        if header.account != account && !shared {
             return Err(wrong(16, "another account's file"));
         }
         let footer_start = length.checked_sub(FRAME_BYTES).ok_or_else(|| wrong(0, "too short for a footer"))?;
@@ -228,6 +231,10 @@ impl Sealed {
         self.name
     }
 
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        &self.name.0
+    }
+
     pub(super) fn header(&self) -> &FileHeader {
         &self.header
     }
@@ -277,11 +284,10 @@ impl Sealed {
         Some(unsafe { rkyv::access_unchecked::<ArchivedDetails>(bytes) })
     }
 
-    /// The folded text of message `row`.
+    /// The folded text of message `row`, where it is in this file.
     pub(super) fn text(&self, row: u32) -> Result<&str, Error> {
-        let place = self.place(row);
-        let start = place.text_start.to_native();
-        let bytes = self.slice(start, place.text_bytes.to_native())?;
+        let (start, bytes) = self.extent(row, Piece::Text);
+        let bytes = self.slice(start, bytes)?;
         if !self.validated.has(2 * row as usize + 1) {
             std::str::from_utf8(bytes).map_err(|_| Error::corrupt(&self.path, start, "text is not UTF-8"))?;
             self.validated.set(2 * row as usize + 1);
@@ -290,10 +296,9 @@ impl Sealed {
         Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
     }
 
-    /// The raw message `row`.
+    /// The raw message `row`, where it is in this file.
     pub(super) fn raw(&self, row: u32) -> Result<&[u8], Error> {
-        let place = self.place(row);
-        self.slice(place.raw_start.to_native(), place.raw_bytes.to_native())
+        self.piece(row, Piece::Raw)
     }
 
     /// Where in the file the record of message `row` begins: its own, but for copies that share all they have.
@@ -306,54 +311,68 @@ impl Sealed {
         self.place(row).raw_start.to_native() as usize
     }
 
-    /// A piece of message `row` as it lies in the file, verified: 0 the record, 1 the details, 2 the text.
-    pub(super) fn piece(&self, row: u32, piece: usize) -> Result<&[u8], Error> {
-        let place = self.place(row);
-        let (start, bytes) = match piece {
-            0 => (place.record_start, place.record_bytes),
-            1 => (place.details_start, place.details_bytes),
-            _ => (place.text_start, place.text_bytes),
-        };
-        self.slice(start.to_native(), bytes.to_native())
+    /// Whether the raw message `row` is in a body file.
+    pub(super) fn is_apart(&self, row: u32) -> bool {
+        self.place(row).raw_bytes.to_native() == APART
     }
 
-    /// The bytes of a piece of message `row` (3: the raw message) whose blocks nobody read yet, as a range of the file.
-    pub(super) fn cold_piece(&self, row: u32, piece: usize) -> Option<Range<u64>> {
+    /// Whether the text of message `row` is in the body file as well.
+    pub(super) fn text_is_apart(&self, row: u32) -> bool {
+        self.place(row).text_bytes.to_native() == APART
+    }
+
+    /// The body file that message `row` is in.
+    pub(super) fn body_name(&self, row: u32) -> Result<Option<Hash>, Error> {
+        if !self.is_apart(row) {
+            return Ok(None);
+        }
+        let start = self.place(row).raw_start.to_native();
+        let name = self.piece(row, Piece::Name)?;
+        name.try_into()
+            .map(|name| Some(Hash(name)))
+            .map_err(|_| Error::corrupt(&self.path, start, "name of a body file"))
+    }
+
+    /// Where a piece of message `row` lies; no bytes where it has none in this file.
+    fn extent(&self, row: u32, piece: Piece) -> (u64, u32) {
         let place = self.place(row);
+        let apart = self.is_apart(row);
         let (start, bytes) = match piece {
-            0 => (place.record_start, place.record_bytes),
-            1 => (place.details_start, place.details_bytes),
-            2 => (place.text_start, place.text_bytes),
-            _ => (place.raw_start, place.raw_bytes),
+            Piece::Record => (place.record_start, place.record_bytes.to_native()),
+            Piece::Details => (place.details_start, place.details_bytes.to_native()),
+            Piece::Text if self.text_is_apart(row) => (place.text_start, 0),
+            Piece::Text => (place.text_start, place.text_bytes.to_native()),
+            Piece::Name => (place.raw_start, if apart { NAME_BYTES } else { 0 }),
+            Piece::Raw => (place.raw_start, if apart { 0 } else { place.raw_bytes.to_native() }),
         };
-        let mut blocks = self.blocks(start.to_native(), u64::from(bytes.to_native()));
+        (start.to_native(), bytes)
+    }
+
+    /// A piece of message `row` as it lies in the file, verified.
+    pub(super) fn piece(&self, row: u32, piece: Piece) -> Result<&[u8], Error> {
+        let (start, bytes) = self.extent(row, piece);
+        self.slice(start, bytes)
+    }
+
+    /// The bytes of a piece of message `row`.
+    pub(super) fn piece_bytes(&self, row: u32, piece: Piece) -> u32 {
+        self.extent(row, piece).1
+    }
+
+    /// The bytes of a piece of message `row` whose blocks nobody read yet, as a range of the file.
+    pub(super) fn cold_piece(&self, row: u32, piece: Piece) -> Option<Range<u64>> {
+        let (start, bytes) = self.extent(row, piece);
+        let mut blocks = self.blocks(start, u64::from(bytes));
         let first = blocks.find(|&block| !self.verified.has(block))?;
         let end = blocks.rfind(|&block| !self.verified.has(block)).unwrap_or(first) + 1;
         Some((first * SEALED_BLOCK_BYTES) as u64..((end * SEALED_BLOCK_BYTES) as u64).min(self.footer.table_start))
     }
 
-    /// The lengths of record, details, text and raw message `row`.
-    pub(super) fn piece_lengths(&self, row: u32) -> [u32; 4] {
-        let place = self.place(row);
-        [
-            place.record_bytes.to_native(),
-            place.details_bytes.to_native(),
-            place.text_bytes.to_native(),
-            place.raw_bytes.to_native(),
-        ]
-    }
-
-    /// The blocks of message `row` that nobody verified yet.
-    pub(super) fn cold(&self, row: u32) -> Option<ColdBlocks> {
-        let place = self.place(row);
-        let ranges = [
-            (place.record_start.to_native(), place.record_bytes.to_native()),
-            (place.details_start.to_native(), place.details_bytes.to_native()),
-            (place.text_start.to_native(), place.text_bytes.to_native()),
-            (place.raw_start.to_native(), place.raw_bytes.to_native()),
-        ];
+    /// The blocks of these pieces of message `row` that nobody verified yet.
+    pub(super) fn cold(&self, row: u32, pieces: &[Piece]) -> Option<ColdFile> {
         let mut blocks = Vec::new();
-        for (start, bytes) in ranges {
+        for &piece in pieces {
+            let (start, bytes) = self.extent(row, piece);
             let cold = self.blocks(start, u64::from(bytes)).filter(|&block| !self.verified.has(block));
             blocks.extend(cold.map(|block| (block as u32, self.checksum(block))));
         }
@@ -361,13 +380,13 @@ impl Sealed {
         if blocks.is_empty() {
             return None;
         }
-        Some(ColdBlocks { map: self.map.clone(), path: self.path.clone(), end: self.footer.table_start, blocks })
+        Some(ColdFile { map: self.map.clone(), path: self.path.clone(), end: self.footer.table_start, blocks })
     }
 
     /// Takes the word of [`ColdBlocks::verify`] for blocks of this file.
-    pub(super) fn warmed(&self, warm: &WarmBlocks) {
-        if warm.0.map.same(&self.map) {
-            warm.0.blocks.iter().for_each(|&(block, _)| self.verified.set(block as usize));
+    pub(super) fn warmed(&self, warm: &ColdFile) {
+        if warm.map.same(&self.map) {
+            warm.blocks.iter().for_each(|&(block, _)| self.verified.set(block as usize));
         }
     }
 
@@ -430,22 +449,18 @@ fn check_block(map: &Map, path: &str, end: u64, (block, crc): (u32, u32)) -> Res
     if crc32c::crc32c(bytes) == crc { Ok(()) } else { Err(Error::corrupt(path, start as u64, "block checksum")) }
 }
 
-/// Blocks of a map that may have to come from the disk, for a helper thread to read in and verify.
+/// Blocks of a file that may have to come from the disk, for a helper thread to read in and verify.
 #[derive(Debug)]
-pub struct ColdBlocks {
+pub(super) struct ColdFile {
     map: Map,
     path: String,
     end: u64,
     blocks: Vec<(u32, u32)>,
 }
 
-/// Blocks that were verified.
-#[derive(Debug)]
-pub struct WarmBlocks(ColdBlocks);
-
-impl ColdBlocks {
+impl ColdFile {
     /// Reads the blocks in and compares their checksums. Blocks.
-    pub fn verify(self) -> Result<WarmBlocks, Error> {
+    pub(super) fn verify(&self) -> Result<(), Error> {
         for &(block, crc) in &self.blocks {
             let start = block as usize * SEALED_BLOCK_BYTES;
             let end = (start + SEALED_BLOCK_BYTES).min(self.end as usize);
@@ -455,7 +470,7 @@ impl ColdBlocks {
                 _ => check_block(&self.map, &self.path, self.end, (block, crc))?,
             }
         }
-        Ok(WarmBlocks(self))
+        Ok(())
     }
 }
 

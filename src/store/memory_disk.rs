@@ -5,11 +5,11 @@
 //! changed and removed or not, each on its own. Any operation can be made the last one that works.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::rc::Rc;
 
-use super::disk::{Disk, Open};
+use super::disk::{Disk, Mapper, Open};
 use super::map::Map;
 
 const SECTOR: usize = 512;
@@ -69,6 +69,8 @@ struct State {
     short: Option<i32>,
     /// No write works, for that reason.
     unwritable: Option<i32>,
+    /// No file can get a second name: the system's error number.
+    unlinkable: Option<i32>,
 }
 
 /// The disk; clones are the same one.
@@ -107,6 +109,32 @@ impl MemoryDisk {
     /// Lets every write fail with that error number.
     pub(super) fn fail_writes(&self, errno: i32) {
         self.0.borrow_mut().unwritable = Some(errno);
+    }
+
+    /// Lets every link fail with that error number.
+    pub(super) fn fail_links(&self, errno: i32) {
+        self.0.borrow_mut().unlinkable = Some(errno);
+    }
+
+    /// What the files below a folder take: how many there are, whatever their names, and their bytes.
+    pub(super) fn stored(&self, folder: &str) -> (usize, usize) {
+        let state = self.0.borrow();
+        let named = state.names.iter().filter(|(path, _)| path.starts_with(folder));
+        let files: HashSet<usize> = named.map(|(_, inode)| *inode).collect();
+        (files.len(), files.iter().map(|inode| state.inodes[*inode].now.len()).sum())
+    }
+
+    /// Puts a file there that another server wrote, durably.
+    pub(super) fn plant(&self, path: &str, bytes: Vec<u8>) {
+        let state = &mut *self.0.borrow_mut();
+        for (end, _) in path.match_indices('/') {
+            state.folders.insert(path[..end].to_owned());
+            state.synced_folders.insert(path[..end].to_owned());
+        }
+        let inode = state.inodes.len();
+        state.inodes.push(Inode { now: bytes.clone(), synced: bytes, unsynced: Vec::new() });
+        state.names.insert(path.to_owned(), inode);
+        state.synced_names.insert(path.to_owned(), inode);
     }
 
     fn check_descriptors(&self) -> io::Result<()> {
@@ -337,6 +365,24 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    async fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.operation().await?;
+        let state = &mut *self.0.borrow_mut();
+        if let Some(errno) = state.unlinkable {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        if state.names.contains_key(to) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, to.to_owned()));
+        }
+        let inode = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        if !state.folders.contains(&folder_of(to)) {
+            return Err(not_found(to));
+        }
+        state.names.insert(to.to_owned(), inode);
+        Self::name(state, NameOp::Link(to.to_owned(), inode));
+        Ok(())
+    }
+
     async fn remove(&self, path: &str) -> io::Result<()> {
         if !self.0.borrow().names.contains_key(path) {
             return Err(not_found(path));
@@ -374,5 +420,14 @@ impl Disk for MemoryDisk {
 
     async fn map_file(&self, file: &usize) -> io::Result<Map> {
         Ok(Map::of_bytes(&self.0.borrow().inodes[*file].now))
+    }
+
+    fn mapper(&self, path: &str) -> Mapper {
+        let state = self.0.borrow();
+        let map = match state.names.get(path) {
+            Some(inode) => Ok(Map::of_bytes(&state.inodes[*inode].now)),
+            None => Err(not_found(path)),
+        };
+        Box::new(move || map)
     }
 }

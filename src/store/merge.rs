@@ -7,12 +7,12 @@
 //! half its size, so that a message is rewritten a logarithmic number of times. Content that several messages share is
 //! written once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
 use super::Core;
-use super::account::AccountState;
+use super::account::{AccountInner, AccountState};
 use super::change::UidRanges;
 use super::columns::Row;
 use super::disk::replace;
@@ -20,7 +20,9 @@ use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
 use super::manifest::{self, Manifest};
 use super::map::Sealed;
 use super::message::Location;
-use super::sealed::{Changed, FileHeader, FileKind, Group, Index, MailboxMeta, Place, SealedWriter, Vanished};
+use super::sealed::{
+    APART, Changed, FileHeader, FileKind, Group, Index, MailboxMeta, Piece, Place, SealedWriter, Vanished,
+};
 use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::types::{Error, Hash};
@@ -37,8 +39,8 @@ struct Plan {
     mailboxes: BTreeMap<u32, MailboxPlan>,
     /// Deleted mailboxes that no file names any more.
     forgotten: Vec<u32>,
-    /// Body files whose messages will be in the new file.
-    bodies: Vec<Hash>,
+    /// Body files that messages left which will not be in the new file.
+    left_bodies: Vec<Hash>,
     uid_validity: u32,
     mailbox_id: u32,
 }
@@ -75,6 +77,8 @@ impl Drop for Pin {
 pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, breathe: &B) -> Result<(), Error> {
     if !state.is_unsealed() {
         core.replay.borrow_mut().remove(&state.id());
+        let left = take_left_bodies(&mut state.inner.borrow_mut());
+        free_bodies(core, state, left, breathe).await;
         return Ok(());
     }
     let mut plan = begin(state);
@@ -91,19 +95,79 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
     };
     install(state, &plan, &file, breathe).await;
     core.replay.borrow_mut().remove(&state.id());
-    for name in plan.merged.iter().map(|file| file.name()).chain(plan.bodies.iter().copied()) {
-        // What stays behind is swept when the account is opened the next time.
-        if let Err(error) = core.segments.delete(state.id(), name).await {
-            tracing::warn!(account = state.id().0, "a file that is no longer used stays: {error}");
+    for file in &plan.merged {
+        delete(core, state, file.name()).await;
+    }
+    free_bodies(core, state, plan.left_bodies, breathe).await;
+    Ok(())
+}
+
+async fn delete(core: &Core, state: &AccountState, name: Hash) {
+    // What stays behind is swept when the account is opened the next time.
+    if let Err(error) = core.segments.delete(state.id(), name).await {
+        tracing::warn!(account = state.id().0, "a file that is no longer used stays: {error}");
+    }
+}
+
+fn take_left_bodies(inner: &mut AccountInner) -> Vec<Hash> {
+    let mut left = std::mem::take(&mut inner.left_bodies);
+    for mailbox in inner.mailboxes.values() {
+        left.append(&mut mailbox.data.borrow_mut().left_bodies);
+    }
+    left
+}
+
+/// Removes those body files from the account's folder that no message of it is made of. What messages left them is sealed.
+async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<Hash>, breathe: &B) {
+    if left.is_empty() {
+        return;
+    }
+    let mut free: HashSet<Hash> = left.iter().copied().collect();
+    let (seq, mailboxes) = {
+        let inner = state.inner.borrow();
+        (inner.seq, inner.mailboxes.values().cloned().collect::<Vec<_>>())
+    };
+    let mut certain = true;
+    for mailbox in &mailboxes {
+        let mut row = 0;
+        loop {
+            {
+                let data = mailbox.data.borrow();
+                let rest = data.columns.location.get(row..).unwrap_or_default();
+                let Some(names) = used_bodies(rest) else {
+                    certain = false;
+                    break;
+                };
+                free.retain(|name| !names.contains(name));
+                row += rest.len().min(BREATH_ROWS);
+                if row >= data.columns.len() {
+                    break;
+                }
+            }
+            breathe().await;
         }
     }
-    Ok(())
+    // A change in between may have made another message of one, or moved rows under our feet: the next checkpoint looks again.
+    if !certain || state.inner.borrow().seq != seq {
+        state.inner.borrow_mut().left_bodies.extend(left);
+        return;
+    }
+    for name in free {
+        core.bodies.depart(state.id(), name);
+        delete(core, state, name).await;
+    }
+}
+
+/// The body files of the first messages of `rows`; `None`: what they are can't be read.
+fn used_bodies(rows: &[Location]) -> Option<Vec<Hash>> {
+    let names = rows.iter().take(BREATH_ROWS).map(|location| location.body_name().ok());
+    names.filter_map(|name| name.map_or(Some(None), |name| name.map(Some))).collect()
 }
 
 /// Takes what is unsealed, in one moment.
 fn begin(state: &AccountState) -> Plan {
     let mut inner = state.inner.borrow_mut();
-    let bodies = std::mem::take(&mut inner.bodies);
+    let left_bodies = take_left_bodies(&mut inner);
     let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
     let unsealed: Vec<Rc<MailboxState>> = unsealed.cloned().collect();
     let mut new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
@@ -135,7 +199,7 @@ fn begin(state: &AccountState) -> Plan {
         merged,
         mailboxes,
         forgotten,
-        bodies,
+        left_bodies,
         uid_validity: inner.uid_validity_assigned,
         mailbox_id: inner.mailbox_id_assigned,
     }
@@ -154,7 +218,7 @@ impl MailboxPlan {
 
 /// Puts back what [`begin`] took.
 fn give_back(state: &AccountState, plan: Plan) {
-    state.inner.borrow_mut().bodies.extend(plan.bodies);
+    state.inner.borrow_mut().left_bodies.extend(plan.left_bodies);
     for mailbox in plan.mailboxes.into_values() {
         let mut data = mailbox.state.data.borrow_mut();
         let (now, before) = (&mut data.unsealed, mailbox.unsealed);
@@ -296,7 +360,8 @@ async fn write<B: AsyncFn()>(
     Ok(file)
 }
 
-/// Writes records, details, texts and raw messages, each kind together: a list of envelopes touches no raw message.
+/// Writes records, details, texts, names of body files and raw messages, each kind together: a list of envelopes touches no
+/// raw message. What is in a body file stays there.
 async fn write_messages<P: SegmentPut, B: AsyncFn()>(
     core: &Core,
     writer: &mut SealedWriter<P>,
@@ -308,23 +373,26 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
     let mut places = vec![Place::default(); rows.len()];
     let shared = shared_content(&rows, breathe).await;
     let mut breath = 0;
-    for piece in 0..4 {
+    for piece in Piece::ALL {
         for (index, (place, location)) in places.iter_mut().zip(&rows).enumerate() {
             if shared.contains_key(&index) {
                 continue;
             }
             warm(core, location, piece).await?;
-            let bytes = piece_of(location, piece)?;
+            let found = piece_of(location, piece)?;
             // Archives are read in place, aligned; record and details are.
-            if piece < 2 {
+            if matches!(piece, Piece::Record | Piece::Details) {
                 writer.align().await?;
             }
-            let (start, length) = (writer.position(), bytes.len() as u32);
+            let bytes = found.unwrap_or_default();
+            let (start, length) = (writer.position(), found.map_or(APART, |bytes| bytes.len() as u32));
             match piece {
-                0 => (place.record_start, place.record_bytes) = (start, length),
-                1 => (place.details_start, place.details_bytes) = (start, length),
-                2 => (place.text_start, place.text_bytes) = (start, length),
-                _ => (place.raw_start, place.raw_bytes) = (start, length),
+                Piece::Record => (place.record_start, place.record_bytes) = (start, length),
+                Piece::Details => (place.details_start, place.details_bytes) = (start, length),
+                Piece::Text => (place.text_start, place.text_bytes) = (start, length),
+                Piece::Name => place.raw_start = start,
+                Piece::Raw if found.is_none() => place.raw_bytes = APART,
+                Piece::Raw => (place.raw_start, place.raw_bytes) = (start, length),
             }
             for part in bytes.chunks(BREATH_BYTES) {
                 writer.write(part).await?;
@@ -364,7 +432,7 @@ async fn shared_content<B: AsyncFn()>(rows: &[&Location], breathe: &B) -> HashMa
 }
 
 /// Has the disk read what the map would otherwise fault in, while others run.
-async fn warm(core: &Core, location: &Location, piece: usize) -> Result<(), Error> {
+async fn warm(core: &Core, location: &Location, piece: Piece) -> Result<(), Error> {
     let Location::Sealed(file, row) = location else { return Ok(()) };
     let Some(mut cold) = file.cold_piece(*row, piece) else { return Ok(()) };
     while cold.start < cold.end {
@@ -375,13 +443,14 @@ async fn warm(core: &Core, location: &Location, piece: usize) -> Result<(), Erro
     Ok(())
 }
 
-fn piece_of(location: &Location, piece: usize) -> Result<&[u8], Error> {
+/// A piece as it goes into an account's file; `None`: it is in a body file, and stays there.
+fn piece_of(location: &Location, piece: Piece) -> Result<Option<&[u8]>, Error> {
     match (location, piece) {
-        (Location::Fresh(fresh), 3) => fresh.raw(),
-        (Location::Fresh(fresh), piece) => Ok(fresh.pieces()?[piece]),
-        (Location::Sealed(sealed, row), 3) => sealed.raw(*row),
-        (Location::Sealed(sealed, row), piece) => sealed.piece(*row, piece),
-        (Location::Gone, _) => Ok(&[]),
+        (Location::Fresh(fresh), piece) => fresh.piece(piece),
+        (Location::Sealed(sealed, row), Piece::Text) if sealed.text_is_apart(*row) => Ok(None),
+        (Location::Sealed(sealed, row), Piece::Raw) if sealed.is_apart(*row) => Ok(None),
+        (Location::Sealed(sealed, row), piece) => sealed.piece(*row, piece).map(Some),
+        (Location::Gone, _) => Ok(Some(&[])),
     }
 }
 

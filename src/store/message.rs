@@ -1,20 +1,25 @@
 //! One message as it is read: in memory while it is only in the log, in a mapped file once it is sealed.
 //!
 //! Invariants: a [`Message`] pins what it reads (the memory or the map) and so stays readable when the message is
-//! expunged, merged into another file, or the file is removed; making one and reading it allocate nothing. Record and
-//! details are checked when the message is made, raw bytes and text block by block when they are first read.
+//! expunged, merged into another file, or the file is removed; making one and reading it allocate nothing, but where a
+//! body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by block
+//! when they are first read.
 
+use std::cell::OnceCell;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rkyv::rancor::Error as RkyvError;
 
-use super::map::{ColdBlocks, Encoded, Sealed, WarmBlocks};
+use super::body_file::{BodyFiles, ColdBlocks, Unread, WarmBlocks};
+use super::map::{Encoded, Sealed};
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
+use super::sealed::{NAME_BYTES, Piece};
 use super::spool::Body;
 use super::types::{Error, Hash, Uid};
 use crate::io::Lend;
+use crate::limits::TEXT_BESIDE_BYTES_MAX;
 use crate::mime;
 
 /// Folded text of a message in memory.
@@ -39,11 +44,11 @@ impl Deref for Text {
 #[derive(Debug)]
 pub(super) enum Content {
     Inline {
-        details: Encoded<Details>,
+        details: Rc<Encoded<Details>>,
         text: Text,
         body: Body,
     },
-    /// A body file with this one message.
+    /// A body file.
     Segment(Rc<Sealed>),
 }
 
@@ -55,8 +60,13 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub(super) fn inline(record: Encoded<Record>, details: Encoded<Details>, text: Text, body: Body) -> Fresh {
-        Fresh { record, content: Content::Inline { details, text, body } }
+    pub(super) fn inline(
+        record: Encoded<Record>,
+        details: impl Into<Rc<Encoded<Details>>>,
+        text: Text,
+        body: Body,
+    ) -> Fresh {
+        Fresh { record, content: Content::Inline { details: details.into(), text, body } }
     }
 
     /// A message whose content is in the body file `segment`.
@@ -73,6 +83,14 @@ impl Fresh {
         &self.content
     }
 
+    /// The body file that it is in.
+    pub(super) fn segment(&self) -> Option<&Rc<Sealed>> {
+        match &self.content {
+            Content::Segment(sealed) => Some(sealed),
+            Content::Inline { .. } => None,
+        }
+    }
+
     /// What it takes in a log record.
     pub(super) fn inline_bytes(&self) -> usize {
         let content = match &self.content {
@@ -82,25 +100,34 @@ impl Fresh {
         self.record.bytes().len() + content
     }
 
-    /// The lengths of record, details, text and raw message.
-    pub(super) fn piece_lengths(&self) -> [u32; 4] {
-        let record = self.record.bytes().len() as u32;
-        match &self.content {
-            Content::Inline { details, text, body } => {
-                [record, details.bytes().len() as u32, text.len() as u32, body.len() as u32]
-            }
+    /// What it takes in an account's file, about.
+    pub(super) fn file_bytes(&self) -> u64 {
+        let beside = match &self.content {
+            Content::Inline { details, text, body } => details.bytes().len() + text.len() + body.len(),
             Content::Segment(sealed) => {
-                let [_, details, text, raw] = sealed.piece_lengths(0);
-                [record, details, text, raw]
+                let text = sealed.piece_bytes(0, Piece::Text) as usize;
+                let text = if text > TEXT_BESIDE_BYTES_MAX { 0 } else { text };
+                sealed.piece_bytes(0, Piece::Details) as usize + text + NAME_BYTES as usize
             }
-        }
+        };
+        (self.record.bytes().len() + beside) as u64
     }
 
-    /// Record, details and text, as they go into a file.
-    pub(super) fn pieces(&self) -> Result<[&[u8]; 3], Error> {
-        match &self.content {
-            Content::Inline { details, text, .. } => Ok([self.record.bytes(), details.bytes(), text.as_bytes()]),
-            Content::Segment(sealed) => Ok([self.record.bytes(), sealed.piece(0, 1)?, sealed.piece(0, 2)?]),
+    /// A piece as it goes into an account's file; `None`: it is in the body file, and stays there.
+    pub(super) fn piece(&self, piece: Piece) -> Result<Option<&[u8]>, Error> {
+        match (&self.content, piece) {
+            (_, Piece::Record) => Ok(Some(self.record.bytes())),
+            (Content::Inline { details, .. }, Piece::Details) => Ok(Some(details.bytes())),
+            (Content::Inline { text, .. }, Piece::Text) => Ok(Some(text.as_bytes())),
+            (Content::Inline { .. }, Piece::Name) => Ok(Some(&[])),
+            (Content::Inline { body, .. }, Piece::Raw) => Ok(Some(body)),
+            (Content::Segment(sealed), Piece::Details) => sealed.piece(0, piece).map(Some),
+            (Content::Segment(sealed), Piece::Text) => {
+                let beside = sealed.piece_bytes(0, piece) as usize <= TEXT_BESIDE_BYTES_MAX;
+                if beside { sealed.piece(0, piece).map(Some) } else { Ok(None) }
+            }
+            (Content::Segment(sealed), Piece::Name) => Ok(Some(sealed.name_bytes())),
+            (Content::Segment(_), Piece::Raw) => Ok(None),
         }
     }
 
@@ -130,36 +157,45 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// The lengths of record, details, text and raw message.
-    pub(super) fn piece_lengths(&self) -> [u32; 4] {
+    /// What it takes in an account's file, about.
+    pub(super) fn file_bytes(&self) -> u64 {
         match self {
-            Location::Fresh(fresh) => fresh.piece_lengths(),
-            Location::Sealed(sealed, row) => sealed.piece_lengths(*row),
-            Location::Gone => [0; 4],
+            Location::Fresh(fresh) => fresh.file_bytes(),
+            Location::Sealed(sealed, row) => {
+                Piece::ALL.iter().map(|&piece| u64::from(sealed.piece_bytes(*row, piece))).sum()
+            }
+            Location::Gone => 0,
         }
     }
 
-    /// What of the message was never looked at and may have to come from the disk.
-    pub(super) fn cold(&self) -> Option<ColdBlocks> {
-        let (sealed, row) = self.sealed()?;
-        sealed.cold(row)
+    /// What of the message was never looked at and may have to come from the disk; `all`: not its details alone.
+    pub(super) fn cold(&self, all: bool, bodies: &BodyFiles) -> Option<ColdBlocks> {
+        match self {
+            Location::Sealed(sealed, row) => ColdBlocks::of(sealed, *row, all, bodies),
+            Location::Fresh(fresh) => ColdBlocks::of_body(fresh.segment()?, all),
+            Location::Gone => None,
+        }
     }
 
     /// Takes back what a helper thread verified, so that it is not verified again.
-    pub(super) fn warmed(&self, warm: &WarmBlocks) {
-        if let Some((sealed, _)) = self.sealed() {
-            sealed.warmed(warm);
+    pub(super) fn warmed(&self, warm: &WarmBlocks, bodies: &BodyFiles) {
+        match self {
+            Location::Sealed(sealed, _) => warm.give(sealed, bodies),
+            Location::Fresh(fresh) => {
+                if let Some(body) = fresh.segment() {
+                    warm.give_body(body);
+                }
+            }
+            Location::Gone => {}
         }
     }
 
-    fn sealed(&self) -> Option<(&Sealed, u32)> {
+    /// The body file that the message is in.
+    pub(super) fn body_name(&self) -> Result<Option<Hash>, Error> {
         match self {
-            Location::Sealed(sealed, row) => Some((sealed, *row)),
-            Location::Fresh(fresh) => match &fresh.content {
-                Content::Segment(sealed) => Some((sealed, 0)),
-                Content::Inline { .. } => None,
-            },
-            Location::Gone => None,
+            Location::Sealed(sealed, row) => sealed.body_name(*row),
+            Location::Fresh(fresh) => Ok(fresh.segment().map(|body| body.name())),
+            Location::Gone => Ok(None),
         }
     }
 }
@@ -176,16 +212,43 @@ pub struct Message {
 enum Pinned {
     Fresh(Rc<Fresh>),
     Sealed(Rc<Sealed>, u32),
+    Apart(Apart),
+}
+
+/// A message of an account's file whose content is in a body file: that is opened when it is asked for.
+#[derive(Clone, Debug)]
+struct Apart {
+    sealed: Rc<Sealed>,
+    row: u32,
+    body: OnceCell<Rc<Sealed>>,
+    unread: Unread,
+}
+
+impl Apart {
+    fn body(&self) -> Result<&Rc<Sealed>, Error> {
+        if let Some(body) = self.body.get() {
+            return Ok(body);
+        }
+        let name = self.sealed.body_name(self.row)?;
+        let name = name.ok_or_else(|| Error::corrupt(self.sealed.path(), 0, "no body file"))?;
+        let body = self.unread.bodies().read(self.sealed.header().account, name)?;
+        Ok(self.body.get_or_init(|| body))
+    }
 }
 
 impl Message {
     /// Pins what is at `location`, message `uid` of its mailbox; `None` where it is gone.
-    pub(super) fn at(location: &Location, uid: u32) -> Result<Option<Message>, Error> {
+    pub(super) fn at(location: &Location, uid: u32, bodies: &Rc<BodyFiles>) -> Result<Option<Message>, Error> {
         let pinned = match location {
             Location::Fresh(fresh) => Pinned::Fresh(fresh.clone()),
             Location::Sealed(sealed, row) => {
                 sealed.check_message(*row)?;
-                Pinned::Sealed(sealed.clone(), *row)
+                if sealed.is_apart(*row) {
+                    let unread = Unread::new(bodies);
+                    Pinned::Apart(Apart { sealed: sealed.clone(), row: *row, body: OnceCell::new(), unread })
+                } else {
+                    Pinned::Sealed(sealed.clone(), *row)
+                }
             }
             Location::Gone => return Ok(None),
         };
@@ -195,13 +258,15 @@ impl Message {
     fn record(&self) -> &ArchivedRecord {
         match &self.pinned {
             Pinned::Fresh(fresh) => &fresh.record,
-            Pinned::Sealed(sealed, row) => sealed.record(*row).expect("checked when the message was pinned"),
+            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => {
+                sealed.record(*row).expect("checked when the message was pinned")
+            }
         }
     }
 
     fn details(&self) -> &ArchivedDetails {
         let (sealed, row) = match &self.pinned {
-            Pinned::Sealed(sealed, row) => (sealed, *row),
+            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => (sealed, *row),
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { details, .. } => return details,
                 Content::Segment(sealed) => (sealed, 0),
@@ -215,6 +280,7 @@ impl Message {
         match &self.pinned {
             Pinned::Fresh(fresh) => fresh.raw(),
             Pinned::Sealed(sealed, row) => sealed.raw(*row),
+            Pinned::Apart(apart) => apart.body()?.raw(0),
         }
     }
 
@@ -222,6 +288,8 @@ impl Message {
     pub fn text(&self) -> Result<&str, Error> {
         match &self.pinned {
             Pinned::Sealed(sealed, row) => sealed.text(*row),
+            Pinned::Apart(apart) if apart.sealed.text_is_apart(apart.row) => apart.body()?.text(0),
+            Pinned::Apart(apart) => apart.sealed.text(apart.row),
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { text, .. } => Ok(text),
                 Content::Segment(sealed) => sealed.text(0),
@@ -326,6 +394,10 @@ impl Message {
         self.raw()?;
         Ok(match &self.pinned {
             Pinned::Sealed(sealed, row) => (sealed.clone(), sealed.raw_start(*row)),
+            Pinned::Apart(apart) => {
+                let body = apart.body()?;
+                (body.clone(), body.raw_start(0))
+            }
             Pinned::Fresh(fresh) => match &fresh.content {
                 Content::Inline { .. } => (fresh.clone(), 0),
                 Content::Segment(sealed) => (sealed.clone(), sealed.raw_start(0)),

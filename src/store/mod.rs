@@ -13,6 +13,7 @@
 //! It knows nothing of protocols, names of users or quotas. The format on disk is FORMAT.md.
 
 mod account;
+mod body_file;
 mod change;
 mod checkpoint;
 mod columns;
@@ -37,6 +38,7 @@ mod ring_disk;
 mod sealed;
 mod seams;
 mod segments;
+mod shared;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -51,16 +53,19 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 pub use account::{Account, CreateError};
+pub use body_file::{ColdBlocks, WarmBlocks};
 pub use change::SpecialUse;
+pub use commit::CommitTook;
 pub use copy::Copied;
-pub use disk::{AnyDisk, Disk, Open};
+pub use disk::{AnyDisk, Disk, Mapper, Open};
 pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
-pub use map::{ColdBlocks, Map, WarmBlocks};
+pub use map::Map;
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
 pub use recovery::{Recovered, Replay, recover, remove_old_logs};
@@ -83,6 +88,7 @@ pub(crate) mod simulation {
 }
 
 use account::AccountState;
+use body_file::BodyFiles;
 use commit::{Commits, Log};
 use recovery::ReplayRecord;
 
@@ -90,6 +96,7 @@ use recovery::ReplayRecord;
 struct Core {
     disk: AnyDisk,
     segments: FileSegments<AnyDisk>,
+    bodies: Rc<BodyFiles>,
     commits: Commits,
     placement: LocalPlacement,
     epoch: u64,
@@ -169,6 +176,7 @@ impl Store {
         let opened = log.open(replay.stream).await?;
         let core = Core {
             segments: FileSegments::new(disk.clone()),
+            bodies: BodyFiles::new(disk.clone()),
             disk,
             commits: Commits::new(log),
             placement: LocalPlacement { epoch: opened.epoch },
@@ -187,16 +195,33 @@ impl Store {
     }
 
     /// The future that writes what is submitted; it ends when the log is lost, and then the process must end. The shard
-    /// runs it before everything else.
-    pub fn writer(&self) -> impl Future<Output = Lost> + 'static {
+    /// runs it before everything else. `on_commit` is told of each commit; `clock` says how long it is since any fixed
+    /// moment.
+    pub fn writer(
+        &self,
+        clock: impl Fn() -> Duration + 'static,
+        mut on_commit: impl FnMut(CommitTook) + 'static,
+    ) -> impl Future<Output = Lost> + 'static {
         let core = self.0.clone();
-        async move { core.commits.write(|| core.checkpoints.consider(core.commits.published().1)).await }
+        async move {
+            let published = |took| {
+                on_commit(took);
+                core.checkpoints.consider(core.commits.published().1);
+            };
+            core.commits.write(clock, published).await
+        }
     }
 
     /// The future that seals what the log holds, in the background; it ends with the store's last handle gone or the log
     /// lost. `breathe` is awaited every few dozen microseconds of work.
     pub fn checkpointer(&self, breathe: impl AsyncFn() + 'static) -> impl Future<Output = ()> + 'static {
         checkpoint::run(Rc::downgrade(&self.0), breathe)
+    }
+
+    /// The future that asks for a checkpoint when there was none for [`crate::limits::CHECKPOINT_TIME`] although something
+    /// is not sealed, so that a start has little to replay; it ends with the store's last handle gone.
+    pub fn checkpoints_by_time(&self, sleep: impl AsyncFn(Duration) + 'static) -> impl Future<Output = ()> + 'static {
+        checkpoint::by_time(Rc::downgrade(&self.0), sleep)
     }
 
     /// Asks for a checkpoint although the log is short.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::disk::{Disk, Open};
+use super::disk::{Disk, Mapper, Open};
 use super::map::Map;
 use crate::io::{Descriptor, OpenFlags, Ring};
 
@@ -69,6 +69,10 @@ impl Disk for RingDisk {
         self.ring.rename(&self.path(from), &self.path(to)).await
     }
 
+    async fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.ring.link(&self.path(from), &self.path(to)).await
+    }
+
     async fn remove(&self, path: &str) -> io::Result<()> {
         self.ring.remove(&self.path(path)).await
     }
@@ -100,6 +104,11 @@ impl Disk for RingDisk {
     async fn map_file(&self, file: &Descriptor) -> io::Result<Map> {
         Map::of_file(&std::fs::File::from(file.file().try_clone()?))
     }
+
+    fn mapper(&self, path: &str) -> Mapper {
+        let path = self.path(path);
+        Box::new(move || Map::of_file(&std::fs::File::open(path)?))
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +137,12 @@ mod tests {
             disk.sync_folder("a").await.unwrap();
             assert_eq!(&*disk.map("a/two").await.unwrap(), b"\0\0\0abc");
             assert_eq!(disk.list("a").await.unwrap(), ["two"]);
+            disk.link("a/two", "a/three").await.unwrap();
+            assert_eq!(disk.link("a/two", "a/three").await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(disk.link("a/none", "a/four").await.unwrap_err().kind(), io::ErrorKind::NotFound);
+            let mapper = disk.mapper("a/three");
+            assert_eq!(&*std::thread::spawn(mapper).join().unwrap().unwrap(), b"\0\0\0abc");
+            disk.remove("a/three").await.unwrap();
             disk.remove("a/two").await.unwrap();
             assert_eq!(&*disk.map_file(&file).await.unwrap(), b"\0\0\0abc", "it needs no name");
             assert!(disk.list("a").await.unwrap().is_empty() && disk.list("none").await.unwrap().is_empty());

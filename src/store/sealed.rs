@@ -15,8 +15,13 @@ use crate::limits::{SEALED_BLOCK_BYTES, STORE_WRITE_BYTES};
 pub(super) const MAGIC: &[u8; 8] = b"RPSEALED";
 /// The last eight bytes but eight.
 pub(super) const FOOTER_MAGIC: &[u8; 8] = b"RPFOOTER";
-/// The version of everything in the file.
-pub(super) const FORMAT: u16 = 1;
+/// The version of everything in the file. Format 1 has no [`APART`], and a body file belongs to one account.
+pub(super) const FORMAT: u16 = 2;
+/// Instead of the length of a raw message: it is in a body file, whose name (32 bytes) lies where the message would begin.
+/// Instead of that of its text: that is in the body file as well.
+pub(super) const APART: u32 = u32::MAX;
+/// Bytes of a body file's name.
+pub(super) const NAME_BYTES: u32 = 32;
 /// rkyv 0.8, little endian, 32-bit relative pointers, aligned primitives.
 pub(super) const RKYV_CONFIGURATION: u32 = 0x0008_3201;
 /// Bytes of the header, and of the footer.
@@ -30,7 +35,7 @@ pub(super) const ALIGNMENT: u64 = 16;
 pub(super) enum FileKind {
     /// Mailboxes, records, changes of a range of sequence numbers.
     Account = 1,
-    /// The content of one large message until the next checkpoint.
+    /// The content of one large message, which several messages of several accounts may be made of.
     Body = 2,
 }
 
@@ -38,6 +43,7 @@ pub(super) enum FileKind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct FileHeader {
     pub kind: FileKind,
+    /// 0 in a body file, which is the same for all that share it (format 1: the one account).
     pub account: AccountId,
     /// The changes of the account after this one
     pub from_seq: u64,
@@ -143,12 +149,27 @@ pub struct Place {
     pub details_bytes: u32,
     /// The folded text.
     pub text_start: u64,
-    /// Its bytes.
+    /// Its bytes, or [`APART`].
     pub text_bytes: u32,
     /// The raw message.
     pub raw_start: u64,
-    /// Its bytes.
+    /// Its bytes, or [`APART`].
     pub raw_bytes: u32,
+}
+
+/// What there is of a message in a file, in the order in which the pieces of all messages lie there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Piece {
+    Record,
+    Details,
+    Text,
+    /// The name of the body file, where the raw message is [`APART`].
+    Name,
+    Raw,
+}
+
+impl Piece {
+    pub(super) const ALL: [Piece; 5] = [Piece::Record, Piece::Details, Piece::Text, Piece::Name, Piece::Raw];
 }
 
 impl FileHeader {
@@ -159,7 +180,8 @@ impl FileHeader {
         bytes[10..12].copy_from_slice(&(self.kind as u16).to_le_bytes());
         bytes[12..16].copy_from_slice(&RKYV_CONFIGURATION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.account.0.to_le_bytes());
-        bytes[24..26].copy_from_slice(&self.account.partition().0.to_le_bytes());
+        let partition = if self.kind == FileKind::Body { 0 } else { self.account.partition().0 };
+        bytes[24..26].copy_from_slice(&partition.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.from_seq.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.to_seq.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..60]);
@@ -176,7 +198,8 @@ impl FileHeader {
         if crc32c::crc32c(&bytes[..60]) != u32::from_le_bytes(bytes[60..64].try_into().expect("four")) {
             return Err("header checksum");
         }
-        if u16::from_le_bytes([bytes[8], bytes[9]]) != FORMAT || bytes[12..16] != RKYV_CONFIGURATION.to_le_bytes() {
+        let format = u16::from_le_bytes([bytes[8], bytes[9]]);
+        if !(1..=FORMAT).contains(&format) || bytes[12..16] != RKYV_CONFIGURATION.to_le_bytes() {
             return Err("written in a format of another version");
         }
         let kind = match u16::from_le_bytes([bytes[10], bytes[11]]) {

@@ -128,6 +128,9 @@ pub trait SegmentStore {
     async fn get_range(&self, account: AccountId, name: Hash, range: Range<u64>) -> Result<Vec<u8>, Error>;
     /// The whole segment for reading in place.
     async fn map(&self, account: AccountId, name: Hash) -> Result<Map, Error>;
+    /// Gives a segment of `from` to `to` as well, durably, without its bytes a second time; fine where it has it. False: it
+    /// can't be had that way, and must be put.
+    async fn share(&self, from: AccountId, name: Hash, to: AccountId) -> Result<bool, Error>;
     /// Removes a segment; fine where there is none.
     async fn delete(&self, account: AccountId, name: Hash) -> Result<(), Error>;
     /// The account's segments. Half-written ones that nobody writes any more are removed on the way.

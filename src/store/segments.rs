@@ -91,6 +91,24 @@ impl<D: Disk> SegmentStore for FileSegments<D> {
         }
     }
 
+    async fn share(&self, from: AccountId, name: Hash, to: AccountId) -> Result<bool, Error> {
+        let (old, new) = (segment_path(from, name), segment_path(to, name));
+        match self.disk.link(&old, &new).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Too many names, a file system that knows no second ones or ends between the folders, or gone from there.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMLINK | libc::EPERM | libc::EXDEV)) => {
+                return Ok(false);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported) => {
+                return Ok(false);
+            }
+            linked => linked.map_err(|error| Error::io(&new, &error))?,
+        }
+        let folder = account_folder(to);
+        self.disk.sync_folder(&folder).await.map_err(|error| Error::io(&folder, &error))?;
+        Ok(true)
+    }
+
     async fn delete(&self, account: AccountId, name: Hash) -> Result<(), Error> {
         let path = segment_path(account, name);
         match self.disk.remove(&path).await {

@@ -8,9 +8,9 @@
 use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
+use super::body_file::{ColdBlocks, WarmBlocks};
 use super::mailbox::Mailbox;
 use super::mailbox_state::{MailboxData, Told, merge_ranges};
-use super::map::{ColdBlocks, WarmBlocks};
 use super::message::Message;
 use super::record::Date;
 use super::types::{Error, FlagOp, Flags, ModSeq, Uid};
@@ -258,16 +258,24 @@ impl View {
     }
 
     /// What of a message may have to come from the disk, for a helper thread to read in before the message is asked for;
-    /// [`View::warmed`] takes the answer.
+    /// [`View::warmed`] takes the answer. To be asked until there is nothing: one thing may tell where another lies.
     pub fn cold(&self, seq: u32) -> Option<ColdBlocks> {
-        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold())
+        let bodies = &self.mailbox.account().core().bodies;
+        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(true, bodies))
+    }
+
+    /// The same of what is known of a message, but for its text and its octets: ENVELOPE and BODYSTRUCTURE need no more.
+    pub fn cold_details(&self, seq: u32) -> Option<ColdBlocks> {
+        let bodies = &self.mailbox.account().core().bodies;
+        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(false, bodies))
     }
 
     /// Takes back what a helper thread verified of a message.
     pub fn warmed(&self, seq: u32, warm: &WarmBlocks) {
+        let bodies = &self.mailbox.account().core().bodies;
         self.with(|data, told| {
             if let Some(row) = row_of(told, seq) {
-                data.columns.location[row].warmed(warm);
+                data.columns.location[row].warmed(warm, bodies);
             }
         });
     }
@@ -275,7 +283,10 @@ impl View {
     /// A message, pinned; `None` beyond EXISTS.
     pub fn message(&self, seq: u32) -> Result<Option<Message>, Error> {
         self.with(|data, told| match row_of(told, seq) {
-            Some(row) => Message::at(&data.columns.location[row], data.columns.uid[row]),
+            Some(row) => {
+                let bodies = &self.mailbox.account().core().bodies;
+                Message::at(&data.columns.location[row], data.columns.uid[row], bodies)
+            }
             None => Ok(None),
         })
     }

@@ -73,6 +73,11 @@ fn assert_same(delivered: &[Vec<u8>], sent: &[Vec<u8>], program: &str) {
     }
 }
 
+/// A program that puts what it reads into a Maildir.
+fn deliver_to(mail: &Path) -> String {
+    format!("#!/bin/sh\nexec cat > {}/new/$(date +%s%N).$$\n", mail.display())
+}
+
 /// A settings file that only its owner reads, as these programs want it.
 fn settings(path: PathBuf, text: &str) -> String {
     fs::write(&path, text).expect("a scratch file");
@@ -87,14 +92,17 @@ fn getmail_fetches_once_and_deletes_when_told() {
         let (mut server, sent) = filled("getmail");
         let folder = server.scratch().join("getmail");
         let mail = maildir(&folder.join("mail"));
+        // It delivers no Maildir as root.
+        let deliver = settings(folder.join("deliver"), &deliver_to(&mail));
+        fs::set_permissions(&deliver, fs::Permissions::from_mode(0o700)).expect("its mode");
         let rc = |delete: bool| {
             let text = format!(
                 "[retriever]\ntype = {kind}\nserver = 127.0.0.1\nport = {}\nusername = {USER}\npassword = {}\ntimeout = 20\n\n\
-                 [destination]\ntype = Maildir\npath = {}/\n\n\
+                 [destination]\ntype = MDA_external\npath = {}\nallow_root_commands = true\n\n\
                  [options]\nread_all = false\ndelete = {delete}\nreceived = false\ndelivered_to = false\n",
                 server.port(port),
                 server.password(),
-                mail.display()
+                deliver
             );
             settings(folder.join("getmailrc"), &text)
         };
@@ -120,10 +128,7 @@ fn fetchmail_fetches_once_and_deletes_when_told() {
         let (server, sent) = filled("fetchmail");
         let folder = server.scratch().join("fetchmail");
         let mail = maildir(&folder.join("mail"));
-        let deliver = settings(
-            folder.join("deliver"),
-            &format!("#!/bin/sh\nexec cat > {}/new/$(date +%s%N).$$\n", mail.display()),
-        );
+        let deliver = settings(folder.join("deliver"), &deliver_to(&mail));
         let fetch = |keep: &str| {
             let text = format!(
                 "poll 127.0.0.1 protocol POP3 port {} uidl:\n  user \"{USER}\" there with password \"{}\" {tls} no sslcertck {keep}\n  \

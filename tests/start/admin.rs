@@ -308,6 +308,9 @@ fn figures_count_what_happens() {
     let mut wrong = server.imap();
     wrong.command("LOGIN a@localhost wrong");
     server.smtp().deliver(USER, &numbered("two", 5));
+    let mut maildrop = server.maildrop();
+    maildrop.ok("STAT");
+    maildrop.ok("QUIT");
     let after = Figures::of(&server);
     let grew = |series: &str, by: f64| {
         let (old, new) = (before.0.get(series).copied().unwrap_or(0.0), after.value(series));
@@ -322,6 +325,11 @@ fn figures_count_what_happens() {
     grew("ringpost_logins_total{protocol=\"imap\",result=\"refused\"}", 1.0);
     grew("ringpost_bad_commands_total{protocol=\"imap\"}", 1.0);
     grew("ringpost_messages_total{protocol=\"smtp\"}", 1.0);
+    grew("ringpost_command_seconds_count{protocol=\"pop3\",command=\"STAT\"}", 1.0);
+    grew("ringpost_sessions_ended_total{protocol=\"pop3\",reason=\"logout\"}", 1.0);
+    // The append and the delivery at least, the one durable before the other came.
+    let commits = |figures: &Figures| figures.value("ringpost_commit_seconds_count");
+    assert!(commits(&after) - commits(&before) >= 2.0, "{} commits", commits(&after));
     grew("ringpost_sessions_total{protocol=\"imap\"}", 2.0);
     assert_eq!(after.value("ringpost_sessions{protocol=\"imap\",tls=\"false\"}"), 2.0);
     assert_eq!(after.value("ringpost_sessions_logged_in"), 1.0);

@@ -4,6 +4,7 @@
 //! every response is parsed and checked against what was asked, and a contradiction is a [`Fault::Violation`]. NO and BAD to
 //! the work's commands are counted, in set-up they end the run. Bytes behind the OK of STARTTLS are a violation (injection).
 
+mod gather;
 mod work;
 
 use std::cell::RefCell;
@@ -11,12 +12,25 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use self::work::Answered;
 use super::command::{Builder, Pieces, tag};
 use super::frame::Frame;
 use super::mailbox::Mailbox;
 use super::parse::{Code, Response, Status, StatusText, parse};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown};
 use crate::message::Template;
+use crate::names::Names;
+
+/// What FETCH of all messages asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// `FLAGS`
+    Flags,
+    /// `(RFC822.SIZE ENVELOPE)`
+    Envelope,
+    /// `BODY.PEEK[]`
+    Body,
+}
 
 /// What the connections do once they are set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +44,19 @@ pub enum Work {
         /// `(UID FLAGS)`
         flags: bool,
     },
+    /// FETCH of all messages in one command.
+    FetchAll(What),
+    /// STORE of a flag, which the next one takes away again: of all messages in one command, or of one after the other.
+    Store {
+        /// True: `1:*`.
+        all: bool,
+    },
+    /// SEARCH by the criterion of the settings.
+    Search,
     /// APPEND of a generated message.
     Append,
     /// A connection an operation: LOGIN, SELECT, LOGOUT.
-    Login,
+    Session,
     /// Nothing: logged in, the mailbox selected, and in IDLE where `idle`.
     Hold {
         /// True: IDLE.
@@ -50,12 +73,18 @@ pub struct Settings {
     pub work: Work,
     /// Commands in flight.
     pub depth: usize,
-    /// The user's name.
-    pub user: String,
-    /// The password.
+    /// The accounts: connection `i` logs in as the one at `i`.
+    pub users: Names,
+    /// The password of all of them.
     pub password: String,
+    /// Connections of the run.
+    pub connections: u32,
     /// The mailbox to select or append to.
     pub mailbox: String,
+    /// What SEARCH looks for, as it stands in the command.
+    pub criterion: String,
+    /// How many messages SEARCH must find, where that is known.
+    pub found: Option<u32>,
     /// True: STARTTLS before LOGIN.
     pub starttls: bool,
     /// The messages of APPEND.
@@ -71,14 +100,19 @@ enum Kind {
     Idle,
     Noop,
     Fetch { number: u32, body: bool, answered: bool },
+    FetchAll(What),
+    Store { number: u32, adds: bool, answered: bool },
+    StoreAll { adds: bool },
+    Search { found: Option<u32> },
     Append,
     Logout,
 }
 
 impl Kind {
-    /// RFC 9051 §7.5.1: no EXPUNGE while only these are in progress.
+    /// RFC 3501 §7.4.1: no EXPUNGE while only these are in progress.
     fn forbids_expunge(self) -> bool {
-        matches!(self, Kind::Fetch { .. })
+        use Kind::{Fetch, FetchAll, Search, Store, StoreAll};
+        matches!(self, Fetch { .. } | FetchAll(_) | Store { .. } | StoreAll { .. } | Search { .. })
     }
 }
 
@@ -143,6 +177,9 @@ pub struct Client {
     next_tag: u32,
     issued: u64,
     appended: Option<(u32, u32)>,
+    /// The messages that a command about all of them was answered for.
+    answered: Answered,
+    gathering: bool,
 }
 
 fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
@@ -169,7 +206,13 @@ impl Client {
             next_tag: 0,
             issued: 0,
             appended: None,
+            answered: Answered::default(),
+            gathering: false,
         }
+    }
+
+    fn user(&self) -> String {
+        self.settings.users.of(u64::from(self.index))
     }
 
     fn is_echo(&self) -> bool {
@@ -223,7 +266,7 @@ impl Client {
                 return Err(Fault::Fatal(text.into()));
             }
             let tag = self.tag();
-            let login = Builder::new(&tag).word("LOGIN").string(&self.settings.user).string(&self.settings.password);
+            let login = Builder::new(&tag).word("LOGIN").string(&self.user()).string(&self.settings.password);
             self.send_pieces(Kind::Login, tag, login.end(), turn);
             return Ok(());
         }
@@ -244,15 +287,15 @@ impl Client {
 
     fn set_up_work(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         match self.settings.work {
-            Work::Login => {
+            Work::Session => {
                 self.send_simple(Kind::Logout, "LOGOUT", turn);
                 return Ok(());
             }
-            Work::Fetch { .. } if self.mailbox.as_ref().is_none_or(|mailbox| mailbox.exists() == 0) => {
-                let text = format!(
-                    "{} of {} is empty: fill it first, with --work append",
-                    self.settings.mailbox, self.settings.user
-                );
+            Work::Fetch { .. } | Work::FetchAll(_) | Work::Store { .. }
+                if self.mailbox.as_ref().is_none_or(|mailbox| mailbox.exists() == 0) =>
+            {
+                let text =
+                    format!("{} of {} is empty: fill it first, with --work append", self.settings.mailbox, self.user());
                 return Err(Fault::Fatal(text));
             }
             Work::Hold { idle: true } if !self.idling => {
@@ -298,14 +341,18 @@ impl Client {
             }),
             Response::Expunge(number) => {
                 if self.flight.iter().all(|pending| pending.kind.forbids_expunge()) {
-                    let when = if self.flight.is_empty() { "with no command in progress" } else { "during FETCH" };
-                    return violation(format!("EXPUNGE {number} {when} (RFC 9051 §7.5.1)"));
+                    let when = if self.flight.is_empty() {
+                        "with no command in progress"
+                    } else {
+                        "during FETCH, STORE or SEARCH"
+                    };
+                    return violation(format!("EXPUNGE {number} {when} (RFC 3501 §7.4.1)"));
                 }
                 self.in_mailbox("EXPUNGE", |mailbox| mailbox.told_expunge(number))
             }
             Response::Vanished(_) => violation("VANISHED without ENABLE QRESYNC"),
             Response::Fetch(number, items) => self.fetched(number, &items, turn),
-            Response::Search(_) => violation("SEARCH results that nothing asked for"),
+            Response::Search { found, greatest } => self.searched(found, greatest),
             Response::Other(_) => Ok(()),
         }
     }
@@ -385,7 +432,8 @@ impl Client {
             self.capabilities = Capabilities::told(names);
         }
         match pending.kind {
-            Kind::Noop | Kind::Fetch { .. } | Kind::Append => self.worked(&pending, status, turn),
+            Kind::Noop | Kind::Append => self.worked(&pending, status, turn),
+            kind if kind.forbids_expunge() => self.worked(&pending, status, turn),
             _ if status.status == Status::Ok => self.set_up_succeeded(pending.kind, turn),
             kind => self.set_up_failed(kind, status, turn),
         }
@@ -419,12 +467,12 @@ impl Client {
 
     fn set_up_failed(&mut self, kind: Kind, status: &StatusText<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let what = match kind {
-            Kind::Login => format!("LOGIN as {}", self.settings.user),
+            Kind::Login => format!("LOGIN as {}", self.user()),
             Kind::Select => format!("SELECT {}", self.settings.mailbox),
             Kind::StartTls => "STARTTLS".into(),
             other => format!("{other:?}").to_uppercase(),
         };
-        if self.settings.work == Work::Login || turn.tally.recording {
+        if self.settings.work == Work::Session || turn.tally.recording {
             turn.tally.error(&format!("{} to {}", kind_of(status), what.split(' ').next().unwrap_or_default()));
             self.stage = Stage::Over;
             turn.wish = Wish::Reopen;
@@ -445,7 +493,7 @@ fn kind_of(status: &StatusText<'_>) -> String {
 
 impl Dialogue for Client {
     fn is_standing(&self) -> bool {
-        self.settings.work != Work::Login
+        self.settings.work != Work::Session
     }
 
     fn opening(&mut self, now: Instant) {
@@ -471,6 +519,9 @@ impl Dialogue for Client {
     }
 
     fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault> {
+        if self.gathers(input) {
+            return Ok(0);
+        }
         let mut at = 0;
         while let Some(bytes) = self.frame.whole(&input[at..]).map_err(|what| {
             turn.transcript.note(b'S', &input[at..]);

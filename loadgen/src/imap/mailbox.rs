@@ -109,6 +109,11 @@ impl Mailbox {
         Ok(())
     }
 
+    /// A number among the results of SEARCH, 0 where there is none.
+    pub fn told_found(&self, number: u32) -> Result<(), String> {
+        if number == 0 { Ok(()) } else { self.within("a SEARCH result", number) }
+    }
+
     fn within(&self, what: &str, number: u32) -> Result<(), String> {
         if number <= self.exists() {
             return Ok(());

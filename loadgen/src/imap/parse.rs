@@ -81,8 +81,13 @@ pub enum Response<'a> {
     Fetch(u32, Vec<FetchItem<'a>>),
     /// VANISHED (RFC 7162 §3.2.10); true: EARLIER.
     Vanished(bool),
-    /// SEARCH: how many numbers.
-    Search(usize),
+    /// SEARCH or SORT.
+    Search {
+        /// How many numbers.
+        found: u32,
+        /// The greatest of them, 0 where there is none.
+        greatest: u32,
+    },
     /// Any other untagged data: its name.
     Other(&'a [u8]),
 }
@@ -303,7 +308,7 @@ fn numbered<'a>(cursor: &mut Cursor<'a>) -> Taken<Response<'a>> {
 
 /// `"SEARCH" *(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]` (RFC 3501, RFC 7162 §3.1.5)
 fn search<'a>(cursor: &mut Cursor<'a>) -> Taken<Response<'a>> {
-    let mut found = 0;
+    let (mut found, mut greatest) = (0, 0);
     while cursor.took(b' ') {
         if cursor.peek() == Some(b'(') {
             cursor.any_value()?;
@@ -312,10 +317,10 @@ fn search<'a>(cursor: &mut Cursor<'a>) -> Taken<Response<'a>> {
         if cursor.rest() == b"\r\n" {
             break; // "* SEARCH \r\n": an empty result with a space, from old servers.
         }
-        cursor.nz_number()?;
+        greatest = greatest.max(cursor.nz_number()?);
         found += 1;
     }
-    Ok(Response::Search(found))
+    Ok(Response::Search { found, greatest })
 }
 
 /// ```text
@@ -380,8 +385,11 @@ mod tests {
     fn data() {
         assert_eq!(parse(b"* 0 EXISTS\r\n"), Ok(Response::Exists(0)));
         assert_eq!(parse(b"* 44 EXPUNGE\r\n"), Ok(Response::Expunge(44)));
-        assert_eq!(parse(b"* SEARCH 2 84 882 (MODSEQ 917162500)\r\n"), Ok(Response::Search(3)));
-        assert_eq!(parse(b"* SEARCH\r\n"), Ok(Response::Search(0)));
+        assert_eq!(
+            parse(b"* SEARCH 2 84 882 (MODSEQ 917162500)\r\n"),
+            Ok(Response::Search { found: 3, greatest: 882 })
+        );
+        assert_eq!(parse(b"* SEARCH\r\n"), Ok(Response::Search { found: 0, greatest: 0 }));
         assert_eq!(parse(b"* VANISHED (EARLIER) 41,43:116\r\n"), Ok(Response::Vanished(true)));
         assert_eq!(parse(b"* 3 FETCH (UID 9)\r\n"), Ok(Response::Fetch(3, vec![FetchItem::Uid(9)])));
         for good in [

@@ -1,6 +1,7 @@
-//! The client side of one SMTP connection: set-up (greeting, EHLO, STARTTLS, AUTH), then one transaction after the other.
+//! The client side of one SMTP or LMTP connection: set-up (greeting, EHLO or LHLO, STARTTLS, AUTH), then one transaction after
+//! the other. An operation is a transaction that took all its recipients.
 //!
-//! Invariants: MAIL, RCPT and DATA go in one write where PIPELINING is announced, else one by one; the message goes only after 354;
+//! Invariants: in LMTP there is a reply to the message for each recipient that was taken, and none for the others (RFC 2033 §4.2); MAIL, RCPT and DATA go in one write where PIPELINING is announced, else one by one; the message goes only after 354;
 //! each reply is checked against the command that it answers (RFC 5321 §4.3.2), its enhanced status code against its class
 //! (RFC 2034 §4). A refusal is counted; in set-up it ends the run.
 
@@ -12,16 +13,21 @@ use std::time::Instant;
 use super::reply::{Framing, Reply};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish};
 use crate::message::Template;
+use crate::names::Names;
 
 /// What all connections of a run share.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Reverse-path.
     pub from: String,
-    /// Forward-path.
-    pub to: String,
-    /// User and password, where the work is submission.
-    pub credentials: Option<(String, String)>,
+    /// Forward-paths, taken in turn.
+    pub to: Names,
+    /// Recipients of each transaction.
+    pub recipients: u32,
+    /// True: LMTP (RFC 2033).
+    pub lmtp: bool,
+    /// Users and their password, where the work is submission.
+    pub credentials: Option<(Names, String)>,
     /// True: STARTTLS first.
     pub starttls: bool,
     /// The messages.
@@ -97,7 +103,9 @@ pub struct Client {
     /// The first refusal of the transaction.
     refused: Option<String>,
     sender_accepted: bool,
-    recipient_accepted: bool,
+    /// Recipients of this transaction that were named, and that were taken.
+    named: u32,
+    taken: u32,
     started: Instant,
     sent: Instant,
     issued: u64,
@@ -118,7 +126,8 @@ impl Client {
             authenticated: false,
             refused: None,
             sender_accepted: false,
-            recipient_accepted: false,
+            named: 0,
+            taken: 0,
             started: now,
             sent: now,
             issued: 0,
@@ -151,6 +160,7 @@ impl Client {
                 let hint = if self.secured { "" } else { "; try --tls starttls or --tls implicit" };
                 return Err(Fault::Fatal(format!("the server does not announce AUTH PLAIN{hint}")));
             }
+            let user = user.of(u64::from(self.index));
             let token = base64(format!("\0{user}\0{password}").as_bytes());
             self.send(Command::Auth, &format!("AUTH PLAIN {token}\r\n"), turn);
             return Ok(());
@@ -165,7 +175,8 @@ impl Client {
 
     fn ehlo(&mut self, turn: &mut Turn<'_>) {
         self.stage = Stage::SettingUp;
-        self.send(Command::Ehlo, "EHLO loadgen.invalid\r\n", turn);
+        let line = if self.settings.lmtp { "LHLO loadgen.invalid\r\n" } else { "EHLO loadgen.invalid\r\n" };
+        self.send(Command::Ehlo, line, turn);
     }
 
     fn extensions_told(&mut self, reply: &Reply<'_>) {
@@ -193,15 +204,25 @@ impl Client {
         }
         self.refused = None;
         self.sender_accepted = false;
-        self.recipient_accepted = false;
+        (self.named, self.taken) = (0, 0);
         self.started = turn.now;
         self.issued += 1;
         let settings = self.settings.clone();
         self.send(Command::Mail, &format!("MAIL FROM:<{}>\r\n", settings.from), turn);
         if self.extensions.pipelining {
-            self.send(Command::Rcpt, &format!("RCPT TO:<{}>\r\n", settings.to), turn);
+            for _ in 0..settings.recipients {
+                self.recipient(turn);
+            }
             self.send(Command::Data, "DATA\r\n", turn);
         }
+    }
+
+    /// Names the next recipient. Connections begin at different ones, and each goes through all of them.
+    fn recipient(&mut self, turn: &mut Turn<'_>) {
+        let transactions = u64::from(self.index) * 7 + self.issued - 1;
+        let name = self.settings.to.of(transactions * u64::from(self.settings.recipients) + u64::from(self.named));
+        self.named += 1;
+        self.send(Command::Rcpt, &format!("RCPT TO:<{name}>\r\n"), turn);
     }
 
     fn reply(&mut self, reply: &Reply<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
@@ -227,10 +248,7 @@ impl Client {
                 self.envelope_replied(command, success, reply, turn);
                 Ok(())
             }
-            Command::Data => {
-                self.data_replied(success, reply, turn);
-                Ok(())
-            }
+            Command::Data => self.data_replied(success, reply, turn),
             Command::Message => {
                 self.message_replied(success, reply, turn);
                 Ok(())
@@ -273,7 +291,7 @@ impl Client {
     ) -> Result<(), Fault> {
         if !success {
             let what = match (command, &self.settings.credentials) {
-                (Command::Auth, Some((user, _))) => format!("AUTH as {user}"),
+                (Command::Auth, Some((user, _))) => format!("AUTH as {}", user.of(u64::from(self.index))),
                 _ => command.name().to_owned(),
             };
             if turn.tally.recording {
@@ -297,7 +315,7 @@ impl Client {
     fn envelope_replied(&mut self, command: Command, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
         match command {
             Command::Mail => self.sender_accepted = success,
-            _ => self.recipient_accepted = success,
+            _ => self.taken += u32::from(success),
         }
         if !success {
             self.refuse(command, reply);
@@ -305,21 +323,21 @@ impl Client {
         if self.extensions.pipelining {
             return;
         }
-        let settings = self.settings.clone();
-        match (command, success) {
-            (Command::Mail, true) => self.send(Command::Rcpt, &format!("RCPT TO:<{}>\r\n", settings.to), turn),
-            (_, true) => self.send(Command::Data, "DATA\r\n", turn),
-            (_, false) => self.give_up(turn),
+        match command {
+            Command::Mail if !success => self.give_up(turn),
+            _ if self.named < self.settings.recipients => self.recipient(turn),
+            _ if self.taken > 0 => self.send(Command::Data, "DATA\r\n", turn),
+            _ => self.give_up(turn),
         }
     }
 
-    fn data_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
+    fn data_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
         if !success {
             self.refuse(Command::Data, reply);
             self.give_up(turn);
-            return;
+            return Ok(());
         }
-        if self.recipient_accepted {
+        if self.taken > 0 {
             let number = u64::from(self.index) * 1_000_000_000 + self.issued;
             let settings = self.settings.clone();
             // The template has no line that begins with a dot: nothing to stuff.
@@ -327,11 +345,23 @@ impl Client {
         }
         // RFC 2920 §3.1: DATA accepted after all recipients were refused is ended by the dot alone.
         self.send(Command::Message, ".\r\n", turn);
+        if self.settings.lmtp {
+            if self.taken == 0 {
+                return Err(Fault::Violation("DATA was accepted without a recipient (RFC 2033 §4.2)".into()));
+            }
+            for _ in 1..self.taken {
+                self.flight.push_back(Command::Message);
+            }
+        }
+        Ok(())
     }
 
     fn message_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
         if !success {
             self.refuse(Command::Message, reply);
+        }
+        if !self.flight.is_empty() {
+            return; // other recipients' replies
         }
         match self.refused.take() {
             Some(kind) => turn.tally.error(&kind),
@@ -417,7 +447,7 @@ impl Dialogue for Client {
 }
 
 /// RFC 4648 §4.
-fn base64(octets: &[u8]) -> String {
+pub(crate) fn base64(octets: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
     for group in octets.chunks(3) {

@@ -1,4 +1,5 @@
-//! The client side of SMTP (RFC 5321) with PIPELINING, ENHANCEDSTATUSCODES, STARTTLS and AUTH PLAIN where they are announced.
+//! The client side of SMTP (RFC 5321) and LMTP (RFC 2033) with PIPELINING, ENHANCEDSTATUSCODES, STARTTLS and AUTH PLAIN where they
+//! are announced.
 //!
 //! reply finds and checks a whole reply, whatever the chunking; client is the dialogue.
 

@@ -417,7 +417,10 @@ impl Dialogue {
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
             // Not met: `allowed` refuses it before authentication, and after it the framer reports its message apart.
             Command::Append(_) => self.answer(tagged.tag, "BAD Log in first"),
-            Command::Unknown(_) => self.answer(tagged.tag, "BAD Unknown command"),
+            Command::Unknown(_) => {
+                self.count_bad();
+                self.answer(tagged.tag, "BAD Unknown command");
+            }
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
         }
         Ok(Next::Command)

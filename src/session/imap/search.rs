@@ -149,7 +149,7 @@ impl Dialogue {
                     Err(content) => content,
                 };
                 if message.is_none() {
-                    if let Some(cold) = view.cold(seq) {
+                    while let Some(cold) = view.cold(seq) {
                         // A block of the map that nobody looked at: read and checked where it may block.
                         let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
                         view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);

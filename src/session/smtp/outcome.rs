@@ -11,7 +11,6 @@ use super::Dialogue;
 use super::data::Arrival;
 use super::transaction::{Transaction, kept};
 use crate::delivery::Recipient;
-use crate::limits;
 use crate::session;
 use crate::store::{AccountId, Body, Date, DeliveryEnvelope, Error, Flags, NewMessage};
 
@@ -21,7 +20,6 @@ pub(super) type Reply = (u16, &'static str, &'static str);
 /// Each account with its result.
 type Results = Vec<(AccountId, Result<(), Reply>)>;
 
-const TOO_MANY: Reply = (452, "4.5.3", "Too many recipients for a message of this size");
 const UNREADABLE: Reply = (451, "4.3.0", "The message could not be taken apart");
 
 /// What the store's refusal means to a client.
@@ -104,9 +102,6 @@ impl Dialogue {
         let full = self.without_room(body.len() as u64, transaction).await?;
         let mut recipients = recipients(transaction);
         recipients.retain(|recipient| !full.contains_key(&recipient.account));
-        if body.len() as u64 * recipients.len() as u64 > limits::TRANSACTION_BYTES_MAX {
-            return Err(TOO_MANY);
-        }
         let Some(structure) = session::structure(&self.context, &body).await else { return Err(UNREADABLE) };
         let now = (self.context.clock)();
         let return_path = kept(&transaction.reverse_path, &transaction.parameters);

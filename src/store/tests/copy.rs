@@ -194,12 +194,15 @@ fn what_a_copy_can_refuse() {
     });
 }
 
-/// Content that messages share is in the files once, also after merges; a large one as well as a small one.
+/// Content that messages share is on the disk once, also after merges; a body file as well as what is in an account's.
 #[test]
 fn shared_content_is_sealed_once() {
     let disk = MemoryDisk::default();
     let large = crate::limits::INLINE_BODY_BYTES_MAX + 10_000;
-    let bytes = |account: &Account| account.state().inner.borrow().files.iter().map(|file| file.len()).sum::<u64>();
+    let few = |large: usize, small: usize| {
+        let octets = disk.stored("accounts/").1;
+        assert!(octets < (large + small) * 5 / 4, "{octets} for {large} and {small}");
+    };
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let store = &stores[0];
         let inbox = inbox(store, 1).await;
@@ -210,20 +213,25 @@ fn shared_content_is_sealed_once() {
         for _ in 0..20 {
             inbox.view(true).copy(&[1..=2], &other).await.unwrap();
         }
+        few(large, 0);
         store.seal_all().await.unwrap();
-        assert!(bytes(account) < 2 * (large as u64 + 100_000), "{}", bytes(account));
-        inbox.append(message(3, 2 * large)).await.unwrap();
+        few(large, 100_000);
+        inbox.append(message(3, 200_000)).await.unwrap();
         inbox.view(true).expunge(&[1..=1], false).await.unwrap();
         store.seal_all().await.unwrap();
         assert_eq!(account.state().inner.borrow().files.len(), 1, "merged");
-        assert!(bytes(account) < 4 * large as u64 + 200_000, "{}", bytes(account));
+        few(large, 300_000);
     })
     .unwrap();
+    let size = |number: u64| [0, large, 100_000, 200_000][number as usize];
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let account = stores[0].account(AccountId(1)).await.unwrap();
-        let size = |number: u64| if number == 1 { large } else { 100_000 };
-        let found = numbers(&account.mailbox("other").unwrap(), size);
-        assert_eq!(found, (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
+        let other = account.mailbox("other").unwrap();
+        assert_eq!(numbers(&other, size), (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
+        other.view(false).expunge(&[1..=39], false).await.unwrap();
+        stores[0].seal_all().await.unwrap();
+        few(0, 300_000);
+        assert_eq!((numbers(&other, size), numbers(&account.mailbox("INBOX").unwrap(), size)), (vec![2], vec![2, 3]));
     })
     .unwrap();
 }

@@ -1,14 +1,72 @@
 //! The work of a connection that is set up: what it sends in its closed loop, and the checks of what that is answered with.
 //!
-//! Invariants: a FETCH that is answered OK brought what it asked for; a message's body never changes; UIDs of APPEND ascend.
+//! Invariants: a FETCH or STORE that is answered OK brought what it asked for, of each message; a SEARCH brought its one result;
+//! a message's body never changes; UIDs of APPEND ascend.
 
-use super::{Client, Kind, Pending, Stage, Work, kind_of, violation};
-use crate::dialogue::{Fault, Turn};
+use super::{Client, Kind, Pending, Stage, What, Work, kind_of, violation};
+use crate::dialogue::{Fault, Turn, shown};
 use crate::imap::command::Builder;
 use crate::imap::fetch::FetchItem;
 use crate::imap::mailbox::Mailbox;
 use crate::imap::parse::{Code, Status, StatusText};
 use crate::message::{Verdict, checksum, verify};
+
+/// Which messages a command about all of them has been answered for; each counts once.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    words: Vec<u64>,
+    asked: u32,
+    left: u32,
+}
+
+impl Answered {
+    fn ask(&mut self, messages: u32) {
+        self.words.clear();
+        self.words.resize(messages.div_ceil(64) as usize, 0);
+        (self.asked, self.left) = (messages, messages);
+    }
+
+    /// Message `number` was answered for, once or once more.
+    fn note(&mut self, number: u32) {
+        if number > self.asked {
+            return; // it came after the command
+        }
+        let at = number - 1;
+        let (word, bit) = (&mut self.words[at as usize / 64], 1 << (at % 64));
+        self.left -= u32::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    /// The first message that is missing.
+    fn missing(&self) -> Option<u32> {
+        (self.left > 0).then(|| {
+            (1..=self.asked).find(|number| self.words[(number - 1) as usize / 64] >> ((number - 1) % 64) & 1 == 0)
+        })?
+    }
+}
+
+/// The items of one FETCH response that the checks are about.
+#[derive(Default)]
+struct Told<'a> {
+    uid: Option<u32>,
+    flags: Option<&'a [&'a [u8]]>,
+    sized: bool,
+    envelope: bool,
+    body: bool,
+}
+
+impl Told<'_> {
+    fn has(&self, what: What) -> bool {
+        match what {
+            What::Flags => self.flags.is_some(),
+            What::Envelope => self.sized && self.envelope,
+            What::Body => self.body,
+        }
+    }
+}
+
+/// The flag that STORE adds and takes away.
+const FLAG: &str = "\\Flagged";
 
 impl Client {
     pub(super) fn issue(&mut self, turn: &mut Turn<'_>) {
@@ -20,8 +78,12 @@ impl Client {
             match self.settings.work {
                 Work::Noop | Work::Echo => self.issue_noop(turn),
                 Work::Fetch { body, flags } => self.issue_fetch(body, flags, turn),
+                Work::FetchAll(what) => self.issue_fetch_all(what, turn),
+                Work::Store { all: true } => self.issue_store_all(turn),
+                Work::Store { all: false } => self.issue_store(turn),
+                Work::Search => self.issue_search(turn),
                 Work::Append => self.issue_append(turn),
-                Work::Login | Work::Hold { .. } => return,
+                Work::Session | Work::Hold { .. } => return,
             }
             self.issued += 1;
         }
@@ -46,6 +108,54 @@ impl Client {
         let line = format!("{} FETCH {number} {what}\r\n", std::str::from_utf8(&tag).unwrap_or_default());
         turn.send(line.as_bytes());
         self.sent(tag, Kind::Fetch { number: number as u32, body, answered: false }, turn);
+    }
+
+    fn issue_line(&mut self, kind: Kind, line: &str, turn: &mut Turn<'_>) {
+        let tag = self.tag();
+        let line = format!("{} {line}\r\n", std::str::from_utf8(&tag).unwrap_or_default());
+        turn.send(line.as_bytes());
+        self.sent(tag, kind, turn);
+    }
+
+    fn issue_fetch_all(&mut self, what: What, turn: &mut Turn<'_>) {
+        self.answered.ask(self.mailbox.as_ref().map_or(0, Mailbox::exists));
+        let items = match what {
+            What::Flags => "FLAGS",
+            What::Envelope => "(RFC822.SIZE ENVELOPE)",
+            What::Body => "BODY.PEEK[]",
+        };
+        // What is large is checked while it comes; else the checks wait, so that they don't hold up the server.
+        self.gathering = what != What::Body;
+        self.issue_line(Kind::FetchAll(what), &format!("FETCH 1:* {items}"), turn);
+    }
+
+    fn issue_store_all(&mut self, turn: &mut Turn<'_>) {
+        self.answered.ask(self.mailbox.as_ref().map_or(0, Mailbox::exists));
+        let adds = self.issued.is_multiple_of(2);
+        self.gathering = true;
+        let sign = if adds { '+' } else { '-' };
+        self.issue_line(Kind::StoreAll { adds }, &format!("STORE 1:* {sign}FLAGS ({FLAG})"), turn);
+    }
+
+    fn issue_store(&mut self, turn: &mut Turn<'_>) {
+        let exists = self.mailbox.as_ref().map_or(1, Mailbox::exists).max(1);
+        // Each connection has messages of its own, where there are enough, and passes over them adding, then taking away.
+        let (all, own) = (self.settings.connections, self.index);
+        let each = u64::from((exists / all).max(1));
+        let (step, adds) = (self.issued % each, (self.issued / each).is_multiple_of(2));
+        let number = (own + step as u32 * all) % exists + 1;
+        let sign = if adds { '+' } else { '-' };
+        self.issue_line(
+            Kind::Store { number, adds, answered: false },
+            &format!("STORE {number} {sign}FLAGS ({FLAG})"),
+            turn,
+        );
+    }
+
+    fn issue_search(&mut self, turn: &mut Turn<'_>) {
+        let line = format!("SEARCH {}", self.settings.criterion);
+        self.gathering = true;
+        self.issue_line(Kind::Search { found: None }, &line, turn);
     }
 
     fn issue_append(&mut self, turn: &mut Turn<'_>) {
@@ -79,31 +189,72 @@ impl Client {
     pub(super) fn fetched(&mut self, number: u32, items: &[FetchItem<'_>], turn: &mut Turn<'_>) -> Result<(), Fault> {
         let uid = items.iter().find_map(|item| if let FetchItem::Uid(uid) = item { Some(*uid) } else { None });
         self.in_mailbox("FETCH", |mailbox| mailbox.told_fetch(number, uid))?;
-        let mut has_flags = false;
-        let mut has_body = false;
+        let mut told = Told { uid, ..Told::default() };
         for item in items {
             match item {
-                FetchItem::Flags(_) => has_flags = true,
+                FetchItem::Flags(flags) => told.flags = Some(flags),
+                FetchItem::Size(_) => told.sized = true,
+                FetchItem::Envelope => told.envelope = true,
                 FetchItem::Section { section: b"", origin: None, data } => {
-                    has_body = true;
+                    told.body = true;
                     let Some(data) = data else { return violation(format!("BODY[] of message {number} is NIL")) };
-                    self.check_body(number, uid, data.octets(), turn)?;
+                    let known = uid.or_else(|| self.mailbox.as_ref().and_then(|mailbox| mailbox.uid(number)));
+                    self.check_body(number, known, data.octets(), turn)?;
                 }
                 _ => {}
             }
         }
+        self.answer(number, &told)
+    }
+
+    /// Finds the command that a FETCH response answers.
+    fn answer(&mut self, number: u32, told: &Told<'_>) -> Result<(), Fault> {
+        let alone = self.settings.connections == 1;
         for pending in &mut self.flight {
-            if let Kind::Fetch { number: asked, body, answered } = &mut pending.kind
-                && *asked == number
-                && !*answered
-                && uid.is_some()
-                && (if *body { has_body } else { has_flags })
-            {
-                *answered = true;
-                break;
+            match &mut pending.kind {
+                Kind::FetchAll(what) if told.has(*what) => self.answered.note(number),
+                Kind::StoreAll { adds } => {
+                    let Some(flags) = told.flags else { continue };
+                    // Other connections store the same flag.
+                    if alone && is_set(flags) != *adds {
+                        let flags = shown(&flags.join(&b' '));
+                        return violation(format!("STORE was answered by FLAGS ({flags}) of message {number}"));
+                    }
+                    self.answered.note(number);
+                }
+                Kind::Store { number: asked, adds, answered } if *asked == number && !*answered => {
+                    let Some(flags) = told.flags else { continue };
+                    *answered = is_set(flags) == *adds;
+                }
+                Kind::Fetch { number: asked, body, answered }
+                    if *asked == number
+                        && !*answered
+                        && told.uid.is_some()
+                        && told.has(if *body { What::Body } else { What::Flags }) =>
+                {
+                    *answered = true;
+                }
+                _ => continue,
             }
+            break;
         }
         Ok(())
+    }
+
+    pub(super) fn searched(&mut self, found: u32, greatest: u32) -> Result<(), Fault> {
+        self.in_mailbox("SEARCH", |mailbox| mailbox.told_found(greatest))?;
+        for pending in &mut self.flight {
+            if let Kind::Search { found: told @ None } = &mut pending.kind {
+                *told = Some(found);
+                return match self.settings.found {
+                    Some(expected) if expected != found => {
+                        violation(format!("SEARCH found {found} messages, not the {expected} that there are"))
+                    }
+                    _ => Ok(()),
+                };
+            }
+        }
+        violation("SEARCH results that nothing asked for")
     }
 
     fn check_body(&self, number: u32, uid: Option<u32>, body: &[u8], turn: &mut Turn<'_>) -> Result<(), Fault> {
@@ -128,6 +279,27 @@ impl Client {
         Ok(())
     }
 
+    /// What a command that ended with OK must have brought.
+    fn check_answered(&self, kind: Kind) -> Result<(), Fault> {
+        let missing = self.answered.missing();
+        match kind {
+            Kind::Fetch { number, body, answered: false } => {
+                let what = if body { "BODY[]" } else { "FLAGS" };
+                violation(format!("FETCH {number} was answered OK without its UID and {what}"))
+            }
+            Kind::Store { number, adds, answered: false } => {
+                let what = if adds { "with" } else { "without" };
+                violation(format!("STORE {number} was answered OK without FLAGS {what} {FLAG}"))
+            }
+            Kind::FetchAll(_) | Kind::StoreAll { .. } if missing.is_some() => {
+                let number = missing.unwrap_or(0);
+                violation(format!("a command about all messages was answered OK without message {number}"))
+            }
+            Kind::Search { found: None } => violation("SEARCH was answered OK without its result"),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn worked(
         &mut self,
         pending: &Pending,
@@ -138,10 +310,7 @@ impl Client {
             turn.tally.error(&kind_of(status));
             return Ok(());
         }
-        if let Kind::Fetch { number, body, answered: false } = pending.kind {
-            let what = if body { "BODY[]" } else { "FLAGS" };
-            return violation(format!("FETCH {number} was answered OK without its UID and {what}"));
-        }
+        self.check_answered(pending.kind)?;
         if let (Kind::Append, Some(Code::AppendUid { validity, uid })) = (pending.kind, &status.code) {
             if let Some((known, last)) = self.appended
                 && known == *validity
@@ -154,4 +323,8 @@ impl Client {
         turn.tally.done(turn.now - pending.sent);
         Ok(())
     }
+}
+
+fn is_set(flags: &[&[u8]]) -> bool {
+    flags.iter().any(|flag| flag.eq_ignore_ascii_case(FLAG.as_bytes()))
 }

@@ -1,0 +1,246 @@
+//! Body files: the contents of large messages, a file each, that many messages of many accounts may be made of.
+//!
+//! Invariants: a body file has a name in the folder of every account that has a message in it, and the file system counts
+//! those; the file is written once, and mapped once for all of them; at most [`BODY_FILES_OPEN_MAX`] stay mapped for later.
+//! A [`super::Message`] that has not looked into its body file yet is counted ([`Unread`]), and finds it even when its
+//! account let go of the file meanwhile. Which messages are in which file is the business of the sealed files and the log.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use super::disk::{AnyDisk, Disk, Mapper};
+use super::map::{ColdFile, Map, Sealed};
+use super::sealed::{FileKind, Piece};
+use super::segments::segment_path;
+use super::types::{AccountId, Error, Hash};
+use crate::limits::BODY_FILES_OPEN_MAX;
+
+/// The body files that were read lately, of all accounts of a store.
+pub(super) struct BodyFiles {
+    disk: AnyDisk,
+    /// The one that was asked for last is the last.
+    open: RefCell<Vec<Rc<Sealed>>>,
+    /// Messages that may still ask for their body file.
+    unread: Cell<usize>,
+    /// Files without a name that those may ask for.
+    departed: RefCell<Vec<Rc<Sealed>>>,
+}
+
+impl fmt::Debug for BodyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} body files", self.open.borrow().len())
+    }
+}
+
+impl BodyFiles {
+    pub(super) fn new(disk: AnyDisk) -> Rc<BodyFiles> {
+        Rc::new(BodyFiles { disk, open: RefCell::default(), unread: Cell::default(), departed: RefCell::default() })
+    }
+
+    /// Whether nobody reads one, and none is kept.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.borrow().is_empty() && self.departed.borrow().is_empty() && self.unread.get() == 0
+    }
+
+    /// The file, where it is open.
+    pub(super) fn open(&self, name: Hash) -> Option<Rc<Sealed>> {
+        let mut open = self.open.borrow_mut();
+        if let Some(at) = open.iter().rposition(|file| file.name() == name) {
+            open[at..].rotate_left(1);
+            return open.last().cloned();
+        }
+        self.departed.borrow().iter().find(|file| file.name() == name).cloned()
+    }
+
+    /// Keeps an open file for whoever asks next.
+    pub(super) fn keep(&self, file: Rc<Sealed>) {
+        let mut open = self.open.borrow_mut();
+        if open.iter().any(|other| other.name() == file.name()) {
+            return;
+        }
+        if open.len() >= BODY_FILES_OPEN_MAX {
+            open.remove(0);
+        }
+        open.push(file);
+    }
+
+    /// The file of that name of an account. Where nobody warmed it, it is opened here and now.
+    pub(super) fn read(&self, account: AccountId, name: Hash) -> Result<Rc<Sealed>, Error> {
+        if let Some(file) = self.open(name) {
+            return Ok(file);
+        }
+        let file = Rc::new(self.cold(account, name).open()?);
+        self.keep(file.clone());
+        Ok(file)
+    }
+
+    /// A file for a helper thread to open.
+    fn cold(&self, account: AccountId, name: Hash) -> ColdBody {
+        let path = segment_path(account, name);
+        ColdBody { mapper: self.disk.mapper(&path), path, account, name }
+    }
+
+    /// Before the last name goes that this store knows: what may still be asked for stays readable.
+    pub(super) fn depart(&self, account: AccountId, name: Hash) {
+        if self.unread.get() > 0
+            && let Ok(file) = self.read(account, name)
+        {
+            self.departed.borrow_mut().push(file);
+        }
+        self.open.borrow_mut().retain(|file| file.name() != name);
+    }
+}
+
+/// A message that has not asked for its body file yet.
+#[derive(Debug)]
+pub(super) struct Unread(Rc<BodyFiles>);
+
+impl Unread {
+    pub(super) fn new(bodies: &Rc<BodyFiles>) -> Unread {
+        bodies.unread.set(bodies.unread.get() + 1);
+        Unread(bodies.clone())
+    }
+
+    pub(super) fn bodies(&self) -> &BodyFiles {
+        &self.0
+    }
+}
+
+impl Clone for Unread {
+    fn clone(&self) -> Unread {
+        Unread::new(&self.0)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.0.unread.set(self.0.unread.get() - 1);
+        if self.0.unread.get() == 0 {
+            let departed = std::mem::take(&mut *self.0.departed.borrow_mut());
+            drop(departed);
+        }
+    }
+}
+
+/// A body file that is not open.
+struct ColdBody {
+    mapper: Mapper,
+    path: String,
+    account: AccountId,
+    name: Hash,
+}
+
+impl fmt::Debug for ColdBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+impl ColdBody {
+    /// Opens the file. Blocks.
+    fn open(self) -> Result<Sealed, Error> {
+        let map = match (self.mapper)() {
+            Ok(map) => map,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::corrupt(&self.path, 0, "missing"));
+            }
+            Err(error) => return Err(Error::io(&self.path, &error)),
+        };
+        open(map, self.path, self.name, self.account)
+    }
+}
+
+/// Opens what must be a body file.
+pub(super) fn open(map: Map, path: String, name: Hash, account: AccountId) -> Result<Sealed, Error> {
+    let file = Sealed::open(map, path, name, account)?;
+    match file.header().kind {
+        FileKind::Body => Ok(file),
+        FileKind::Account => Err(Error::corrupt(file.path(), 10, "no body file")),
+    }
+}
+
+/// What of a message may have to come from the disk: blocks of one file or two, and a file that is not open.
+#[derive(Debug, Default)]
+pub struct ColdBlocks {
+    own: Option<ColdFile>,
+    body: Option<ColdFile>,
+    unopened: Option<ColdBody>,
+}
+
+/// What was read in and verified.
+#[derive(Debug)]
+pub struct WarmBlocks {
+    own: Option<ColdFile>,
+    body: Option<ColdFile>,
+    opened: RefCell<Option<Sealed>>,
+}
+
+/// What there is to read of a message in a body file.
+const CONTENT: [Piece; 3] = [Piece::Details, Piece::Text, Piece::Raw];
+
+impl ColdBlocks {
+    /// Of message `row` of an account's file: its record and details, and all of it where so asked.
+    pub(super) fn of(file: &Sealed, row: u32, all: bool, bodies: &BodyFiles) -> Option<ColdBlocks> {
+        let pieces = if all { &Piece::ALL[..] } else { &Piece::ALL[..2] };
+        let mut cold = ColdBlocks { own: file.cold(row, pieces), ..ColdBlocks::default() };
+        // The name must be read before its file is; and one that can't be read is an error when the message is.
+        if all
+            && file.cold_piece(row, Piece::Name).is_none()
+            && let Ok(Some(name)) = file.body_name(row)
+        {
+            match bodies.open(name) {
+                Some(body) => cold.body = body.cold(0, &CONTENT),
+                None => cold.unopened = Some(bodies.cold(file.header().account, name)),
+            }
+        }
+        let any = cold.own.is_some() || cold.body.is_some() || cold.unopened.is_some();
+        any.then_some(cold)
+    }
+
+    /// Of a message that is a body file's, and in no account's file yet.
+    pub(super) fn of_body(body: &Sealed, all: bool) -> Option<ColdBlocks> {
+        let file = body.cold(0, if all { &CONTENT } else { &CONTENT[..1] })?;
+        Some(ColdBlocks { body: Some(file), ..ColdBlocks::default() })
+    }
+
+    /// Reads the blocks in and compares their checksums. Blocks.
+    pub fn verify(self) -> Result<WarmBlocks, Error> {
+        let ColdBlocks { own, mut body, unopened } = self;
+        if let Some(own) = &own {
+            own.verify()?;
+        }
+        let opened = unopened.map(ColdBody::open).transpose()?;
+        if let Some(opened) = &opened {
+            body = opened.cold(0, &CONTENT);
+        }
+        if let Some(body) = &body {
+            body.verify()?;
+        }
+        Ok(WarmBlocks { own, body, opened: RefCell::new(opened) })
+    }
+}
+
+impl WarmBlocks {
+    /// Hands over what was verified of message `row` of an account's file.
+    pub(super) fn give(&self, file: &Sealed, bodies: &BodyFiles) {
+        if let Some(own) = &self.own {
+            file.warmed(own);
+        }
+        let opened = self.opened.borrow_mut().take();
+        if let Some(opened) = opened {
+            bodies.keep(Rc::new(opened));
+        }
+        if let Some(body) = &self.body {
+            bodies.open.borrow().iter().for_each(|open| open.warmed(body));
+        }
+    }
+
+    /// The same for a message that is a body file's.
+    pub(super) fn give_body(&self, file: &Sealed) {
+        if let Some(body) = &self.body {
+            file.warmed(body);
+        }
+    }
+}

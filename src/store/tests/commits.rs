@@ -1,0 +1,89 @@
+//! What a commit tells of itself, and the checkpoint of a store that is left alone.
+
+use super::whole::{boxed, inbox};
+use super::*;
+use crate::limits::CHECKPOINT_TIME;
+
+#[test]
+fn a_quiet_store_is_sealed_by_time() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let slept = Rc::new(RefCell::new(Vec::new()));
+        let (told, ticks) = (slept.clone(), Rc::new(Cell::new(0)));
+        let allowed = ticks.clone();
+        let sleep = async move |time: Duration| {
+            told.borrow_mut().push(time);
+            poll_fn(|_| if allowed.get() > 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+            allowed.set(allowed.get() - 1);
+        };
+        let mut timer = boxed(store.checkpoints_by_time(sleep));
+        let mut checkpoints = boxed(store.checkpointer(async || yield_now().await));
+        let mut turn = async || {
+            for _ in 0..200 {
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(timer.as_mut().poll(&mut context).is_pending());
+                assert!(checkpoints.as_mut().poll(&mut context).is_pending());
+                yield_now().await;
+            }
+        };
+        // The one of the start, then nothing to do.
+        turn().await;
+        let begun = || store.0.checkpoints.begun();
+        assert_eq!(begun(), 1);
+        ticks.set(1);
+        turn().await;
+        assert_eq!((begun(), ticks.get(), &slept.borrow()[..]), (1, 0, &[CHECKPOINT_TIME; 2][..]));
+        let inbox = inbox(&store, 1).await;
+        inbox.append(message(1, 300)).await.unwrap();
+        turn().await;
+        assert_eq!(begun(), 1, "not before its time");
+        ticks.set(1);
+        turn().await;
+        assert_eq!(begun(), 2);
+        assert!(!inbox.account().state().is_unsealed());
+        // Another came of itself meanwhile: not so soon again.
+        inbox.append(message(2, 300)).await.unwrap();
+        store.seal_all().await.unwrap();
+        inbox.append(message(3, 300)).await.unwrap();
+        ticks.set(1);
+        turn().await;
+        assert_eq!(begun(), 3);
+        ticks.set(1);
+        turn().await;
+        assert_eq!(begun(), 4);
+    });
+}
+
+#[test]
+fn every_commit_is_told() {
+    let disk = MemoryDisk::default();
+    let mut replay = block_on(recover(&disk, 1)).unwrap().shards.remove(0);
+    replay.segment_bytes = SEGMENT_BYTES;
+    let store = block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED)).unwrap();
+    let (told, time) = (Rc::new(RefCell::new(Vec::new())), Cell::new(Duration::ZERO));
+    let commits = told.clone();
+    let clock = move || {
+        // A second passes between any two looks at it.
+        time.set(time.get() + Duration::from_secs(1));
+        time.get()
+    };
+    let writer = store.writer(clock, move |took: CommitTook| commits.borrow_mut().push(took));
+    let mut others: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![Box::pin(async move {
+        let _ = writer.await;
+    })];
+    let work = async {
+        let inbox = inbox(&store, 1).await;
+        let before = disk.write_syncs() as usize;
+        assert_eq!(told.borrow().len(), 1);
+        let appended = join((0..20).map(|number| boxed(inbox.append(message(number, 500)))).collect()).await;
+        assert!(appended.iter().all(Result::is_ok));
+        assert_eq!(told.borrow().len(), 1 + disk.write_syncs() as usize - before, "one for each commit");
+    };
+    drive(work, &mut others);
+    let told = told.borrow();
+    // The account's first mailboxes, and the messages.
+    assert_eq!(told.iter().map(|took| took.records).sum::<u32>(), 6 + 20);
+    let octets: usize = told.iter().map(|took| took.bytes).sum();
+    assert!((20 * 500..64 * 1024).contains(&octets), "{octets}");
+    assert!(told.iter().all(|took| took.nanoseconds == 1_000_000_000), "{told:?}");
+}
