@@ -224,9 +224,9 @@ fn attack_11_addresses() {
         assert!(reply.code == 501 || reply.code == 500 || reply.code == 553, "{}: {shown}", show(case));
         println!("{}: {shown}", show(case));
     }
-    // RFC 5321 §4.1.1.3: a source route is refused, or its mailbox alone counts; never a relay.
+    // RFC 5321 §4.1.1.3: of a source route its mailbox alone counts; never a relay.
     let reply = smtp.attempt("RCPT TO:<@relay.example:a@localhost>").expect("a reply");
-    assert!(reply.shown().starts_with("501 5.1.3") || reply.code == 250, "{}", reply.shown());
+    assert_eq!(reply.code, 250, "{}", reply.shown());
     let reply = smtp.attempt("RCPT TO:<@localhost:a@elsewhere.example>").expect("a reply");
     assert!(matches!(reply.code, 501 | 550 | 554), "a relay by a source route: {}", reply.shown());
     for relay in ["a%elsewhere.example@localhost", "elsewhere.example!a@localhost", "\"a@elsewhere.example\"@localhost"]

@@ -1,8 +1,8 @@
 //! Paths of SMTP: `<local-part@domain>`, the null reverse-path and the domainless postmaster.
 //!
 //! Invariant: what is taken is UTF-8 without control characters, so that it may be written into a header or a log as it
-//! is; whether it may be more than ASCII is asked elsewhere ([`Mailbox::is_ascii`]). Source routes and empty quoted local
-//! parts are refused; that a U-label is a valid one is not looked at, for it only has to match a domain of ours.
+//! is; whether it may be more than ASCII is asked elsewhere ([`Mailbox::is_ascii`]). Source routes are passed over, empty
+//! quoted local parts refused; that a U-label is a valid one is not looked at, for it only has to match a domain of ours.
 //! RFC 5321 §4.1.2, §4.1.3, RFC 6531 §3.3.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -72,12 +72,13 @@ pub(super) fn brackets(text: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// `Mailbox = Local-part "@" ( Domain / address-literal )`, or `Postmaster` in any case, without brackets.
+/// `[ A-d-l ":" ] Mailbox`, or `Postmaster` in any case, without brackets.
+/// `Mailbox = Local-part "@" ( Domain / address-literal )`
 pub(super) fn mailbox(text: &[u8]) -> Option<Mailbox<'_>> {
     if text.len() > SMTP_PATH_BYTES_MAX - 2 {
         return None;
     }
-    let text = from_utf8(text).ok()?;
+    let text = behind_route(from_utf8(text).ok()?)?;
     if text.eq_ignore_ascii_case("postmaster") {
         return Some(Mailbox { local: text, domain: "" });
     }
@@ -85,6 +86,17 @@ pub(super) fn mailbox(text: &[u8]) -> Option<Mailbox<'_>> {
     let (local, rest) = text.split_at(at);
     let domain = rest.strip_prefix('@')?;
     (is_utf8_domain(domain) || is_address_literal(domain)).then_some(Mailbox { local, domain })
+}
+
+/// What stands behind `A-d-l ":"`, where there is one: RFC 5321 §4.1.1.3 has servers recognise a source route and pass it
+/// over. `A-d-l = At-domain *( "," At-domain )`, `At-domain = "@" Domain`
+fn behind_route(text: &str) -> Option<&str> {
+    if !text.starts_with('@') {
+        return Some(text);
+    }
+    let (route, mailbox) = text.split_once(':')?;
+    let is_at_domain = |text: &str| text.strip_prefix('@').is_some_and(|domain| is_domain(domain.as_bytes()));
+    route.split(',').all(is_at_domain).then_some(mailbox)
 }
 
 /// Whether what goes beyond ASCII is neither control nor space: RFC 6531 §3.3 adds all of `UTF8-non-ascii`, whose C1
@@ -214,8 +226,13 @@ mod tests {
             "a@x-",
             "a b@x",
             "a@b@c",
-            "@r:a@x",
-            "@r,@s:a@x",
+            "@:a@x",
+            "@r,:a@x",
+            "@r,s:a@x",
+            "@r a@x",
+            "@r:@s:a@x",
+            "@[127.0.0.1]:a@x",
+            "@r:",
             "a@[1.2.3]",
             "a@[::1]",
             "a@[IPv6:1]",
@@ -246,6 +263,14 @@ mod tests {
         }
         assert_eq!(mailbox(b"a\xc3@x"), None);
         assert_eq!(mailbox(b"a\0@x"), None);
+    }
+
+    #[test]
+    fn source_routes() {
+        let userc = Some(Mailbox { local: "userc", domain: "d.bar.org" });
+        for text in ["userc@d.bar.org", "@jkl.org:userc@d.bar.org", "@hosta.int,@jkl.org:userc@d.bar.org"] {
+            assert_eq!(mailbox(text.as_bytes()), userc, "{text}");
+        }
     }
 
     #[test]

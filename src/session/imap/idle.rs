@@ -21,10 +21,10 @@ impl Session {
         self.dialogue.put("+ idling\r\n");
         let since = self.dialogue.wire.ring().now();
         loop {
-            self.dialogue.tell(true);
             if self.dialogue.has_lost_its_mailbox() {
                 return Ok(Next::Over);
             }
+            self.dialogue.tell(true);
             let limits = self.dialogue.limits();
             match self.dialogue.framer.next_line(self.input.octets(), limits::IDLE_LINE_BYTES_MAX, limits) {
                 Frame::Command { length } => {
