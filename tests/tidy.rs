@@ -300,6 +300,27 @@ fn every_must_and_should_has_a_row() {
     nothing(rfc::counted(&table(), &counts));
 }
 
+/// What `tests/rfc/count` counts and what it leaves out, by a text of the RFCs' form.
+#[test]
+fn words_are_counted_by_section() {
+    let text = "\n\nNetwork Working Group    A. Author\n\n                     A Title\n\nTable of Contents\n\n   1.  What MUST be . . . . 1\n\
+        \n1. Introduction\n\n   The key words \"MUST\", \"MUST NOT\" and \"SHOULD\" are to be interpreted as\n   \
+        described in RFC 2119.\n\n2.1.  Clients MUST read this\n\n   They MUST NOT do so, SHOULD not do that,\n   and must do \
+        this;\n\n\nAuthor                 Standards Track                 [Page 1]\n\u{c}\nRFC 1          What MUST be done\
+                      May 2016\n\n\n   it SHOULD NOT be that, or a MUSTER, or REQUIRED.\n\n   word = \"a\" ; MUST be a\n\n\
+        3. References\n\n   [A] \"One MUST\".\n\nAppendix A. More\n\n   It MUST.\n";
+    let folder = std::env::temp_dir().join(format!("ringpost-tidy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    std::fs::write(folder.join("rfc1.txt"), text).expect("a scratch file");
+    let mut count = std::process::Command::new("python3");
+    let counted = count.arg(root().join("tests/rfc/count")).arg(&folder).arg("1").output().expect("python3");
+    std::fs::remove_dir_all(&folder).expect("a scratch folder");
+    let counted = String::from_utf8(counted.stdout).expect("UTF-8");
+    let (head, rows) = counted.split_once('\n').expect("a head");
+    assert!(head.starts_with("# RFC, section, word,"), "{head}");
+    assert_eq!(rows, "1\t2.1\tMUST\t2\n1\t2.1\tSHOULD\t2\n1\tA\tMUST\t1\n");
+}
+
 #[test]
 fn missing_rows_are_found() {
     let row = |section: &str, word: &str| format!("1\t{section}\t{word}\tx\tno\tx\n");

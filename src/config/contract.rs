@@ -186,6 +186,9 @@ fn esmtp(root: &mut Section<'_, '_>) -> Esmtp {
     let Some(mut section) = root.section("esmtp") else { return Esmtp::default() };
     let vrfy = section.flag("vrfy").unwrap_or(false);
     let dsn = section.flag("dsn").unwrap_or(false);
+    if dsn {
+        section.warn("dsn", "false: DSN will be offered, and no notice is ever sent yet");
+    }
     section.all_later(&[("expn", Harmless::Flag(false)), ("etrn", Harmless::Flag(false))]);
     section.finish();
     Esmtp { vrfy, dsn }
@@ -397,8 +400,9 @@ cpus = "0-9"
         let text = "[esmtp]\nvrfy = true\ndsn = true\n[[lmtp.listener]]\naddress = [\"127.0.0.1\"]\nport = 24\n";
         let config = read_text(text).unwrap();
         assert_eq!(config.esmtp, Esmtp { vrfy: true, dsn: true });
+        assert!(config.warnings[0].to_string().contains("no notice is ever sent yet"));
         let lmtp = &config.lmtp.listeners[0];
-        assert!(lmtp.anonymous && !lmtp.password && config.warnings.is_empty());
+        assert!(lmtp.anonymous && !lmtp.password && config.warnings.len() == 1);
         assert!(mistakes("[esmtp]\nchunking = false\n")[0].contains("esmtp.chunking"));
     }
 

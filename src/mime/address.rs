@@ -94,7 +94,8 @@ pub(super) fn write(out: &mut Vec<u8>, list: &[Address]) {
 enum Word<'a> {
     Atom(&'a [u8]),
     Quoted(Vec<u8>),
-    At,
+    /// With the blanks around it, for a display name that it stands in.
+    At(&'static str),
 }
 
 struct Reading<'a> {
@@ -107,7 +108,9 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Gathers words up to one of `stops` or the end, which stays; other specials are passed over.
     fn words(&mut self, stops: &[u8]) {
+        let mut is_blank = false;
         while let Some(octet) = self.cursor.peek() {
+            let was_blank = std::mem::replace(&mut is_blank, octet.is_ascii_whitespace());
             match octet {
                 _ if stops.contains(&octet) => break,
                 b'<' | b'>' | b')' | b',' | b':' | b';' => self.cursor.advance(),
@@ -119,7 +122,13 @@ impl<'a> Reading<'a> {
                 }
                 b'@' => {
                     self.cursor.advance();
-                    self.words.push(Word::At);
+                    let is_blank = self.cursor.peek().is_some_and(|octet| octet.is_ascii_whitespace());
+                    self.words.push(Word::At(match (was_blank, is_blank) {
+                        (true, true) => " @ ",
+                        (true, false) => " @",
+                        (false, true) => "@ ",
+                        (false, false) => "@",
+                    }));
                 }
                 _ => {
                     let text = self.atom();
@@ -157,13 +166,13 @@ impl<'a> Reading<'a> {
             if self.cursor.eat(b':') {
                 route = Some(domains.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect());
             } else {
-                self.words.push(Word::At);
+                self.words.push(Word::At("@"));
                 self.words.push(Word::Atom(&domains[1..]));
             }
         }
         // A comma: the bracket was never closed.
         self.words(b">,");
-        let (mailbox, host) = match self.words.iter().rposition(|word| matches!(word, Word::At)) {
+        let (mailbox, host) = match self.words.iter().rposition(|word| matches!(word, Word::At(_))) {
             Some(at) => (joined(&self.words[..at]), joined(&self.words[at + 1..])),
             None => (joined(&self.words), Vec::new()),
         };
@@ -176,7 +185,7 @@ impl<'a> Reading<'a> {
     fn addr_spec(&mut self) -> Option<Address> {
         let words = &self.words;
         let comment = self.comment.take();
-        let (name, mailbox, host) = match words.iter().rposition(|word| matches!(word, Word::At)) {
+        let (name, mailbox, host) = match words.iter().rposition(|word| matches!(word, Word::At(_))) {
             None if words.is_empty() => return None,
             // No address at all: one word is a local user's name, more are a name without an address.
             None if words.len() == 1 => (comment, joined(words), Vec::new()),
@@ -200,7 +209,7 @@ impl<'a> Reading<'a> {
 /// Whether two words are one local part or domain: `obs-local-part = word *("." word)`.
 fn dotted(left: &Word<'_>, right: &Word<'_>) -> bool {
     match (left, right) {
-        (Word::At, _) | (_, Word::At) => false,
+        (Word::At(_), _) | (_, Word::At(_)) => false,
         (Word::Atom(left), _) if left.ends_with(b".") => true,
         (_, Word::Atom(right)) => right.starts_with(b"."),
         _ => false,
@@ -211,7 +220,7 @@ fn text<'w>(word: &'w Word<'_>) -> &'w [u8] {
     match word {
         Word::Atom(text) => text,
         Word::Quoted(text) => text,
-        Word::At => b"@",
+        Word::At(_) => b"@",
     }
 }
 
@@ -219,10 +228,20 @@ fn joined(words: &[Word<'_>]) -> Vec<u8> {
     words.iter().map(text).collect::<Vec<_>>().concat()
 }
 
-/// `phrase = 1*word / obs-phrase`, a space between the words.
+/// `phrase = 1*word / obs-phrase`, a space between the words; an "@", which is none, stays as it is written.
 fn phrase(words: &[Word<'_>]) -> Option<Vec<u8>> {
-    let texts: Vec<&[u8]> = words.iter().map(text).collect();
-    (!words.is_empty()).then(|| texts.join(&b' '))
+    let mut phrase = Vec::new();
+    let mut after_word = false;
+    for word in words {
+        if let Word::At(blanks) = word {
+            phrase.extend_from_slice(blanks.as_bytes());
+        } else {
+            phrase.extend_from_slice(if after_word { b" " } else { b"" });
+            phrase.extend_from_slice(text(word));
+        }
+        after_word = !matches!(word, Word::At(_));
+    }
+    (!words.is_empty()).then_some(phrase)
 }
 
 #[cfg(test)]
@@ -294,6 +313,7 @@ mod tests {
         );
         assert_eq!(wire("\"joe doe\"@[IPv6:2001:db8::1]"), r#"((NIL NIL "joe doe" "[IPv6:2001:db8::1]"))"#);
         assert_eq!(wire("\"\" <a@b>"), r#"(("" NIL "a" "b"))"#);
+        assert_eq!(wire("a@b <a@b>, a @ b <a@b>"), r#"(("a@b" NIL "a" "b")("a @ b" NIL "a" "b"))"#);
         assert_eq!(wire("[List: x] you <a@b>"), r#"(("[List: x] you" NIL "a" "b"))"#);
     }
 

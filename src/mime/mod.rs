@@ -23,6 +23,7 @@ mod section;
 mod subject;
 mod text;
 mod transfer;
+mod utf7;
 mod wire;
 mod words;
 

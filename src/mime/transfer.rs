@@ -40,6 +40,11 @@ const SEXTETS: [u8; 256] = {
     sextets
 };
 
+/// The value of an octet of the base64 alphabet.
+pub(super) fn sextet(octet: u8) -> Option<u8> {
+    Some(SEXTETS[usize::from(octet)]).filter(|sextet| *sextet < 64)
+}
+
 /// Appends the octets of `text`; padding ends a quantum, so that encodings written one after the other are all read.
 pub(super) fn base64(text: &[u8], max: usize, out: &mut Vec<u8>) {
     let (mut quantum, mut sextets) = (0u32, 0);

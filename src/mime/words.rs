@@ -9,10 +9,13 @@ use std::borrow::Cow;
 use encoding_rs::{REPLACEMENT, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 use memchr::memchr;
 
-use super::transfer;
+use super::{transfer, utf7};
 
 /// `octets` of the charset `label` as text.
 pub(super) fn to_unicode<'a>(label: Option<&[u8]>, octets: &'a [u8]) -> Cow<'a, str> {
+    if label.is_some_and(utf7::is_named) {
+        return Cow::Owned(utf7::decode(octets));
+    }
     let is_ascii = |label: &[u8]| label.trim_ascii().eq_ignore_ascii_case(b"us-ascii");
     let known = label.filter(|label| !is_ascii(label)).and_then(encoding_rs::Encoding::for_label);
     match known.filter(|encoding| *encoding != REPLACEMENT) {
@@ -113,6 +116,9 @@ fn encoded_word(text: &[u8]) -> Option<(EncodedWord<'_>, usize)> {
     Some((EncodedWord { charset, is_base64, text: &rest[start..end] }, end + 4))
 }
 
+/// The escape sequence of ISO-2022-JP that goes back to ASCII (RFC 1468).
+const TO_ASCII: &[u8] = b"\x1b(B";
+
 /// A charset and a language in octets; the longest registered charset name has 45.
 const CHARSET_BYTES_MAX: usize = 80;
 
@@ -129,10 +135,15 @@ impl<'a> Run<'a> {
             self.end(text);
             self.charset = Some(word.charset);
         }
+        let joint = self.octets.len();
         if word.is_base64 {
             transfer::base64(word.text, usize::MAX, &mut self.octets);
         } else {
             transfer::q(word.text, &mut self.octets);
+        }
+        // Every word of ISO-2022-JP ends in ASCII; where the next leaves it at once, the two escapes are malformed together.
+        if self.octets[..joint].ends_with(TO_ASCII) && self.octets[joint..].starts_with(b"\x1b") {
+            self.octets.drain(joint - TO_ASCII.len()..joint);
         }
     }
 
@@ -176,6 +187,13 @@ mod tests {
     fn characters_cut_in_half_are_joined() {
         assert_eq!(decode(b"=?utf-8?Q?=C3?= =?UTF-8?B?qQ==?= x"), "é x");
         assert_eq!(decode(b"=?utf-8?Q?=C3?= x =?UTF-8?B?qQ==?="), "\u{fffd} x \u{fffd}");
+    }
+
+    #[test]
+    fn words_of_iso_2022_jp_are_joined() {
+        let word = "=?ISO-2022-JP?B?GyRCJUYlOSVIGyhC?=";
+        assert_eq!(decode(format!("{word} {word}\t{word}").as_bytes()), "テストテストテスト");
+        assert_eq!(decode(format!("{word} =?iso-2022-jp?Q?x=1B(B?= {word}").as_bytes()), "テストxテスト");
     }
 
     #[test]

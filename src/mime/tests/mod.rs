@@ -6,3 +6,4 @@ mod generated;
 mod grammar;
 mod hostile;
 mod known;
+mod second_opinion;
