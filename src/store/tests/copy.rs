@@ -236,6 +236,57 @@ fn shared_content_is_sealed_once() {
     .unwrap();
 }
 
+/// The next checkpoint writes them although the file that they are read from has no name any more.
+#[test]
+fn copies_amid_a_merge() {
+    let disk = MemoryDisk::default();
+    let two = async |store: &Store| {
+        let inbox = inbox(store, 1).await;
+        let other = inbox.account().mailbox("other").unwrap();
+        (inbox, other)
+    };
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let inbox = inbox(&stores[0], 1).await;
+        inbox.account().create("other").await.unwrap();
+        for number in 0..4 {
+            inbox.append(message(number, 150_000)).await.unwrap();
+        }
+        stores[0].seal_all().await.unwrap();
+        inbox.append(message(4, 250_000)).await.unwrap();
+        inbox.append(message(5, 250_000)).await.unwrap();
+    })
+    .unwrap();
+    let size = |number: u64| if number < 4 { 150_000 } else { 250_000 };
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let (inbox, other) = two(&stores[0]).await;
+        let copying = boxed(async {
+            for _ in 0..40 {
+                yield_now().await;
+            }
+            // Nobody looked at their blocks.
+            inbox.view(true).copy(&[1..=4], &other).await.unwrap();
+        });
+        let sealing = boxed(async {
+            let slow = async || {
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+            };
+            super::super::checkpoint::checkpoint(&stores[0].0, &slow).await.unwrap();
+            assert_eq!(inbox.account().state().inner.borrow().files.len(), 1, "merged");
+        });
+        join(vec![copying, sealing]).await;
+        stores[0].seal_all().await.unwrap();
+    })
+    .unwrap();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let (inbox, other) = two(&stores[0]).await;
+        assert_eq!(numbers(&other, size), [0, 1, 2, 3]);
+        assert_eq!(numbers(&inbox, size), [0, 1, 2, 3, 4, 5]);
+    })
+    .unwrap();
+}
+
 /// A checkpoint that is read row by row while copies, moves, flags and expunges go on, and a crash right after it: what
 /// the replay copies is what was copied, with the flags of then.
 #[test]
