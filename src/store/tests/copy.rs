@@ -1,5 +1,6 @@
 //! COPY and MOVE: what arrives, what is kept, what races leave, and that a replay finds the same.
 
+use super::super::message::Location;
 use super::whole::{boxed, inbox};
 use super::*;
 
@@ -260,11 +261,13 @@ fn copies_amid_a_merge() {
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let (inbox, other) = two(&stores[0]).await;
         let copying = boxed(async {
-            for _ in 0..40 {
-                yield_now().await;
+            for number in 0..24u32 {
+                let uid = 1 + number % 4;
+                inbox.view(true).copy(&[uid..=uid], &other).await.unwrap();
+                for _ in 0..10 {
+                    yield_now().await;
+                }
             }
-            // Nobody looked at their blocks.
-            inbox.view(true).copy(&[1..=4], &other).await.unwrap();
         });
         let sealing = boxed(async {
             let slow = async || {
@@ -276,12 +279,16 @@ fn copies_amid_a_merge() {
             assert_eq!(inbox.account().state().inner.borrow().files.len(), 1, "merged");
         });
         join(vec![copying, sealing]).await;
+        let file = inbox.account().state().inner.borrow().files[0].clone();
+        let nameless = |location: &&Location| matches!(location, Location::Sealed(old, _) if !Rc::ptr_eq(old, &file));
+        let nameless = other.state().data.borrow().columns.location.iter().filter(nameless).count();
+        assert!(nameless > 0, "{nameless} amid it");
         stores[0].seal_all().await.unwrap();
     })
     .unwrap();
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let (inbox, other) = two(&stores[0]).await;
-        assert_eq!(numbers(&other, size), [0, 1, 2, 3]);
+        assert_eq!(numbers(&other, size), (0..24).map(|number| number % 4).collect::<Vec<_>>());
         assert_eq!(numbers(&inbox, size), [0, 1, 2, 3, 4, 5]);
     })
     .unwrap();
