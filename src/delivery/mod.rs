@@ -194,6 +194,32 @@ mod tests {
         assert!(!ran.unwrap().1);
     }
 
+    /// A long message as well as a short one: the first account, which would write the file for all, is the damaged one.
+    #[test]
+    fn a_damaged_account_fails_alone() {
+        for bytes in [300, 100_000] {
+            let (disk, accounts) = (MemoryDisk::default(), [1, 2, 3].map(AccountId));
+            let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
+                for id in accounts {
+                    stores[0].account(id).await.unwrap();
+                }
+                stores[0].seal_all().await.unwrap();
+            });
+            ran.unwrap();
+            let manifest = crate::store::simulation::manifest(accounts[0]);
+            disk.damage(&manifest, |bytes| bytes[20] ^= 1);
+            let ran = with_segments(&disk, 1, SEGMENT_BYTES, async |stores: Vec<Store>| {
+                let results = append(&stores[0], message(1, bytes), recipients(&accounts)).await;
+                assert!(results.iter().all(|(id, result)| result.is_ok() != (*id == accounts[0])), "{results:?}");
+                for id in &accounts[1..] {
+                    let inbox = stores[0].account(*id).await.unwrap().mailbox("INBOX").unwrap();
+                    assert!(inbox.view(true).message(1).unwrap().unwrap().raw().unwrap().len() >= bytes);
+                }
+            });
+            assert!(!ran.unwrap().1);
+        }
+    }
+
     #[test]
     fn a_refusal_is_the_store_s() {
         let disk = MemoryDisk::default();

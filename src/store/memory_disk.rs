@@ -163,7 +163,7 @@ impl MemoryDisk {
     }
 
     /// Changes a file behind everybody's back.
-    pub(super) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.borrow_mut();
         let inode = state.names[path];
         change(&mut state.inodes[inode].now);

@@ -84,7 +84,7 @@ pub use view::{Entry, Update, View};
 #[cfg(test)]
 pub(crate) mod simulation {
     pub(crate) use super::memory_disk::MemoryDisk;
-    pub(crate) use super::tests::{message, with_segments};
+    pub(crate) use super::tests::{manifest, message, with_segments};
 }
 
 use account::AccountState;

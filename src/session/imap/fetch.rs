@@ -123,6 +123,7 @@ impl Dialogue {
         let State::Selected(_, view) = &self.state else { return Stop::Done };
         let wire = &mut self.wire;
         let needs_message = wanted.items.iter().any(|item| !is_entry_item(item));
+        let needs_octets = wanted.items.iter().any(|item| !is_entry_item(item) && !is_details_item(item));
         while let Some(range) = wanted.uids.get(cursor.range) {
             if cursor.seq == 0 {
                 cursor.seq = view.first_at_or_after(range.first);
@@ -132,11 +133,12 @@ impl Dialogue {
                 continue;
             };
             if needs_message && !cursor.begun {
-                if let Some(cold) = view.cold(cursor.seq) {
+                let cold = if needs_octets { view.cold(cursor.seq) } else { view.cold_details(cursor.seq) };
+                if let Some(cold) = cold {
                     return Stop::Cold(cursor.seq, Box::new(cold));
                 }
                 // Everything that may fail is done before a word of the answer is written.
-                match whole(view, cursor.seq) {
+                match checked(view, cursor.seq, needs_octets) {
                     Ok(Some(found)) => cursor.message = Some(found),
                     Ok(None) => {
                         cursor.next();
@@ -204,16 +206,16 @@ fn begin(out: &mut Vec<u8>, seq: u32, uid: u32, by_uid: bool) {
     }
 }
 
-/// A message whose record and octets were checked.
-fn whole(view: &View, seq: u32) -> Result<Option<Message>, Error> {
+/// A message whose record, and octets where they are needed, were checked.
+fn checked(view: &View, seq: u32, octets: bool) -> Result<Option<Message>, Error> {
     let message = view.message(seq)?;
-    if let Some(message) = &message {
+    if let Some(message) = message.as_ref().filter(|_| octets) {
         message.raw()?;
     }
     Ok(message)
 }
 
-/// The octets of a [`whole`] message.
+/// The octets of a [`checked`] message.
 fn raw(message: &Message) -> &[u8] {
     message.raw().unwrap_or_default()
 }
@@ -249,6 +251,11 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
 /// Items that need no message.
 fn is_entry_item(item: &FetchItem<'_>) -> bool {
     matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size)
+}
+
+/// Items that need what is known of a message, and none of its octets.
+fn is_details_item(item: &FetchItem<'_>) -> bool {
+    matches!(item, FetchItem::Envelope | FetchItem::BodyStructure)
 }
 
 fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'_>) {

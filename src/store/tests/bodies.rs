@@ -254,6 +254,35 @@ fn what_is_seen_or_held_can_be_read_after_its_file_is_gone() {
     });
 }
 
+/// Of a deleted mailbox whose messages another one had as well: a view that was told of nothing reads them to the end.
+#[test]
+fn a_view_of_a_deleted_mailbox_keeps_its_bodies() {
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let account = inbox.account();
+        let other = account.create("other").await.unwrap();
+        inbox.append(message(1, MB)).await.unwrap();
+        inbox.view(true).copy(&[1..=1], &other).await.unwrap();
+        store.seal_all().await.unwrap();
+    });
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let mut view = inbox.account().mailbox("other").unwrap().view(true);
+        inbox.account().delete("other").await.unwrap();
+        expunge_all(&store, 1).await;
+        for number in 2..12 {
+            inbox.append(message(number, 2000)).await.unwrap();
+            store.seal_all().await.unwrap();
+        }
+        assert!(view.is_gone());
+        assert_whole(&view.message(1).unwrap().unwrap(), 1, MB);
+        view.advance(true, &mut |_| ());
+        store.seal_all().await.unwrap();
+        assert_eq!(stored(&disk).0, 0);
+    });
+}
+
 #[test]
 fn a_name_that_no_record_took_is_removed() {
     let disk = MemoryDisk::default();

@@ -1,5 +1,6 @@
 //! COPY and MOVE: what arrives, what is kept, what races leave, and that a replay finds the same.
 
+use super::super::message::Location;
 use super::whole::{boxed, inbox};
 use super::*;
 
@@ -232,6 +233,63 @@ fn shared_content_is_sealed_once() {
         stores[0].seal_all().await.unwrap();
         few(0, 300_000);
         assert_eq!((numbers(&other, size), numbers(&account.mailbox("INBOX").unwrap(), size)), (vec![2], vec![2, 3]));
+    })
+    .unwrap();
+}
+
+/// The next checkpoint writes them although the file that they are read from has no name any more.
+#[test]
+fn copies_amid_a_merge() {
+    let disk = MemoryDisk::default();
+    let two = async |store: &Store| {
+        let inbox = inbox(store, 1).await;
+        let other = inbox.account().mailbox("other").unwrap();
+        (inbox, other)
+    };
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let inbox = inbox(&stores[0], 1).await;
+        inbox.account().create("other").await.unwrap();
+        for number in 0..4 {
+            inbox.append(message(number, 150_000)).await.unwrap();
+        }
+        stores[0].seal_all().await.unwrap();
+        inbox.append(message(4, 250_000)).await.unwrap();
+        inbox.append(message(5, 250_000)).await.unwrap();
+    })
+    .unwrap();
+    let size = |number: u64| if number < 4 { 150_000 } else { 250_000 };
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let (inbox, other) = two(&stores[0]).await;
+        let copying = boxed(async {
+            for number in 0..24u32 {
+                let uid = 1 + number % 4;
+                inbox.view(true).copy(&[uid..=uid], &other).await.unwrap();
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+            }
+        });
+        let sealing = boxed(async {
+            let slow = async || {
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+            };
+            super::super::checkpoint::checkpoint(&stores[0].0, &slow).await.unwrap();
+            assert_eq!(inbox.account().state().inner.borrow().files.len(), 1, "merged");
+        });
+        join(vec![copying, sealing]).await;
+        let file = inbox.account().state().inner.borrow().files[0].clone();
+        let nameless = |location: &&Location| matches!(location, Location::Sealed(old, _) if !Rc::ptr_eq(old, &file));
+        let nameless = other.state().data.borrow().columns.location.iter().filter(nameless).count();
+        assert!(nameless > 0, "{nameless} amid it");
+        stores[0].seal_all().await.unwrap();
+    })
+    .unwrap();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let (inbox, other) = two(&stores[0]).await;
+        assert_eq!(numbers(&other, size), (0..24).map(|number| number % 4).collect::<Vec<_>>());
+        assert_eq!(numbers(&inbox, size), [0, 1, 2, 3, 4, 5]);
     })
     .unwrap();
 }

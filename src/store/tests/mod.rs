@@ -1,6 +1,7 @@
 //! Tests of the store as a whole: a tiny executor, messages, and a harness that opens stores on a disk in memory.
 
 mod bodies;
+mod bodies_model;
 mod commits;
 mod copy;
 mod crash;
@@ -119,6 +120,11 @@ pub(crate) fn with_segments<T, F: Future<Output = T>>(
     }
     let value = drive(test(stores), &mut writers);
     Ok((value, lost.get()))
+}
+
+/// The path of an account's manifest.
+pub(crate) fn manifest(account: AccountId) -> String {
+    format!("{}/{}", segments::account_folder(account), manifest::NAME)
 }
 
 /// Runs `test` on the one store over `disk`, which is expected to work.

@@ -1,8 +1,12 @@
 //! FETCH (RFC 3501 §6.4.5, §7.4.2): items, sections, partials, and what they do to \Seen.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use super::{append, filled, lines};
+use crate::support::message::numbered;
 use crate::support::structure::Value;
-use crate::support::{Imap, Server, show};
+use crate::support::{Imap, Server, eventually, show};
 
 const NESTED: &str = "From: a@x.example\r\nSubject: outer\r\nTo: b@x.example\r\n\
     MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=out\r\n\r\npreamble\r\n--out\r\n\
@@ -186,4 +190,41 @@ fn seen_is_set_and_told() {
     assert!(told[0].starts_with("6 FETCH (UID 6 BODY[TEXT] "), "{told:?}");
     assert_eq!(told[1], "6 FETCH (UID 6 FLAGS (\\\\Seen \\\\Recent))");
     assert_eq!(reader.ok("SEARCH UNSEEN").found(), [0u32; 0]);
+}
+
+/// What the server knows of a message is read without its octets: those of a long one may lie elsewhere, damaged here.
+#[test]
+fn details_need_no_octets() {
+    let mut server = Server::start("fetch-details");
+    server.login().append("INBOX", &numbered("long", 10_000));
+    server.restart();
+    let accounts = server.data().join("accounts");
+    let files = || files_in(&accounts).into_iter();
+    eventually("the account is sealed", Duration::from_secs(10), || files().find(|path| path.ends_with("MANIFEST")));
+    server.stop();
+    let length = |path: &PathBuf| path.metadata().map_or(0, |file| file.len());
+    let body = files().max_by_key(length).expect("a body file");
+    let mut octets = std::fs::read(&body).expect("a body file");
+    let middle = octets.len() / 2;
+    assert!(middle > 150_000, "{middle}");
+    octets[middle] ^= 1;
+    std::fs::write(&body, octets).expect("a body file");
+    server.run();
+    let mut imap = server.select("INBOX");
+    for _ in 0..2 {
+        let fetched = imap.fetch_one(1, "(FLAGS ENVELOPE BODYSTRUCTURE)");
+        assert!(fetched.value("ENVELOPE").is_some() && fetched.value("BODYSTRUCTURE").is_some());
+        imap.answered("UID FETCH 1 (ENVELOPE BODY.PEEK[])", "NO ");
+        imap.answered("UID FETCH 1 BODY", "NO ");
+    }
+}
+
+/// The files below a folder; none where it is not there yet.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let files = entries.flat_map(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files_in(&path) } else { vec![path] }
+    });
+    files.collect()
 }
