@@ -120,7 +120,8 @@ fn a_taken_port_leaves_the_first_passwords_to_the_next_start() {
     assert!(!data.join("FIRST-LOGIN").exists(), "accounts were made by a start that failed");
     drop(taken);
     let mut timed = Command::new("timeout");
-    timed.args(["--preserve-status", "--signal=TERM", "5", env!("CARGO_BIN_EXE_ringpost")]);
+    // In the foreground it sends one signal: to its group it would send a second, which ends the server at once.
+    timed.args(["--foreground", "--preserve-status", "--signal=TERM", "5", env!("CARGO_BIN_EXE_ringpost")]);
     timed.args(["serve", "--data", &shown, "--port-base", &base]);
     let (output, _) = Binary::run(timed, b"", RUN_TIME_MAX);
     let said = String::from_utf8(output.stdout).expect("UTF-8");
@@ -153,7 +154,8 @@ fn folders_that_can_not_be_used() {
     let path = strange.display().to_string();
     let before = files(&strange);
     let mut timed = Command::new("timeout");
-    timed.args(["--preserve-status", "--signal=TERM", "5", env!("CARGO_BIN_EXE_ringpost")]);
+    // In the foreground it sends one signal: to its group it would send a second, which ends the server at once.
+    timed.args(["--foreground", "--preserve-status", "--signal=TERM", "5", env!("CARGO_BIN_EXE_ringpost")]);
     timed.args(["serve", "--data", &path, "--port-base", &base_text]).env("RINGPOST_LOG", "warn");
     let (output, _) = Binary::run(timed, b"", RUN_TIME_MAX);
     // Whether it starts there or not is the server's choice, but it says so; what was there must stay.
