@@ -5,6 +5,8 @@
 
 use memchr::memchr;
 
+use crate::limits::QUOTED_BYTES_MAX;
+
 /// ```text
 /// string = quoted / literal
 /// quoted = DQUOTE *QUOTED-CHAR DQUOTE          ; 7-bit, no CR, no LF
@@ -14,7 +16,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &[u8]) {
         let text: Vec<u8> = text.iter().copied().filter(|octet| *octet != 0).collect();
         return string(out, &text);
     }
-    if text.iter().any(|octet| !octet.is_ascii() || matches!(octet, b'\r' | b'\n')) {
+    if text.len() > QUOTED_BYTES_MAX || text.iter().any(|octet| !octet.is_ascii() || matches!(octet, b'\r' | b'\n')) {
         out.extend_from_slice(format!("{{{}}}\r\n", text.len()).as_bytes());
         out.extend_from_slice(text);
         return;
@@ -67,5 +69,8 @@ mod tests {
         assert_eq!(written("é".as_bytes()), b"{2}\r\n\xc3\xa9");
         assert_eq!(written(b"a\0b"), b"\"ab\"");
         assert_eq!(written(b"\xff\0"), b"{1}\r\n\xff");
+        // Clients that read lines have a bound for them.
+        assert!(written(&[b'x'; QUOTED_BYTES_MAX]).starts_with(b"\"x"));
+        assert!(written(&[b'x'; QUOTED_BYTES_MAX + 1]).starts_with(b"{1001}\r\nx"));
     }
 }

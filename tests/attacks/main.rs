@@ -10,5 +10,6 @@ mod after_login;
 mod before_login;
 mod chunking;
 mod lmtp;
+mod mime;
 mod smtp;
 mod tls;

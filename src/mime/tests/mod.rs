@@ -6,4 +6,6 @@ mod generated;
 mod grammar;
 mod hostile;
 mod known;
+mod malformed;
 mod second_opinion;
+mod well_formed;

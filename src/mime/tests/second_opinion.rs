@@ -16,7 +16,7 @@ use super::super::entity::{Entity, Parameters};
 use super::super::*;
 
 /// What is said of a message: place and fact, with its value; none is empty.
-type Facts = BTreeMap<(String, &'static str), String>;
+pub(super) type Facts = BTreeMap<(String, &'static str), String>;
 
 const ADDRESS_FIELDS: [(&str, HeaderName<'static>); 6] = [
     ("from", HeaderName::From),
@@ -27,19 +27,19 @@ const ADDRESS_FIELDS: [(&str, HeaderName<'static>); 6] = [
     ("bcc", HeaderName::Bcc),
 ];
 
-fn spaced(text: &str) -> String {
+pub(super) fn spaced(text: &str) -> String {
     text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Our reading.
-struct Ours<'a> {
+pub(super) struct Ours<'a> {
     raw: &'a [u8],
     parts: Vec<Part>,
     facts: Facts,
 }
 
 impl Ours<'_> {
-    fn of(raw: &[u8]) -> Facts {
+    pub(super) fn of(raw: &[u8]) -> Facts {
         let mut ours = Ours { raw, parts: scan::parts(raw), facts: Facts::new() };
         ours.header(0, "");
         let shape = ours.part(0, "", false);
@@ -128,10 +128,10 @@ fn email(name: &str, address: &str) -> String {
 }
 
 /// The other reading.
-struct Theirs(Facts);
+pub(super) struct Theirs(Facts);
 
 impl Theirs {
-    fn of(raw: &[u8]) -> Facts {
+    pub(super) fn of(raw: &[u8]) -> Facts {
         let mut theirs = Theirs(Facts::new());
         let shape = match mail_parser::MessageParser::new().parse(raw) {
             Some(message) => theirs.message(&message, ""),
