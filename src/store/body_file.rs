@@ -102,10 +102,6 @@ impl Unread {
         bodies.unread.set(bodies.unread.get() + 1);
         Unread(bodies.clone())
     }
-
-    pub(super) fn bodies(&self) -> &BodyFiles {
-        &self.0
-    }
 }
 
 impl Clone for Unread {

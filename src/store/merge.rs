@@ -81,16 +81,23 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         free_bodies(core, state, left, breathe).await;
         return Ok(());
     }
-    let mut plan = begin(state);
-    let sealed = match fill(&mut plan, breathe).await {
-        Ok(()) => write(core, state, &mut plan, breathe).await,
-        Err(error) => Err(error),
-    };
-    let file = match sealed {
-        Ok(file) => file,
-        Err(error) => {
-            give_back(state, plan);
-            return Err(error);
+    let mut merges = true;
+    let (plan, file) = loop {
+        let mut plan = begin(state, merges);
+        let sealed = match fill(&mut plan, breathe).await {
+            Ok(()) => write(core, state, &mut plan, breathe).await,
+            Err(error) => Err(error),
+        };
+        match sealed {
+            Ok(file) => break (plan, file),
+            Err(error) => {
+                give_back(state, plan);
+                // What can't be read is not merged: one damaged file is no reason to keep everybody's log.
+                if !merges || !matches!(error, Error::Corrupt { .. }) {
+                    return Err(error);
+                }
+                merges = false;
+            }
         }
     };
     install(state, &plan, &file, breathe).await;
@@ -129,25 +136,26 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
     };
     let mut certain = true;
     for mailbox in &mailboxes {
-        let mut row = 0;
+        // By UID: rows move down when expunged ones before them go, which is no change of the account.
+        let mut uid = 0;
         loop {
             {
                 let data = mailbox.data.borrow();
-                let rest = data.columns.location.get(row..).unwrap_or_default();
-                let Some(names) = used_bodies(rest) else {
+                let row = data.columns.lower_bound(uid);
+                let Some(names) = used_bodies(data.columns.location.get(row..).unwrap_or_default()) else {
                     certain = false;
                     break;
                 };
                 free.retain(|name| !names.contains(name));
-                row += rest.len().min(BREATH_ROWS);
-                if row >= data.columns.len() {
-                    break;
+                match data.columns.uid.get(row + BREATH_ROWS) {
+                    Some(next) => uid = *next,
+                    None => break,
                 }
             }
             breathe().await;
         }
     }
-    // A change in between may have made another message of one, or moved rows under our feet: the next checkpoint looks again.
+    // A change in between may have made another message of one: the next checkpoint looks again.
     if !certain || state.inner.borrow().seq != seq {
         state.inner.borrow_mut().left_bodies.extend(left);
         return;
@@ -164,8 +172,8 @@ fn used_bodies(rows: &[Location]) -> Option<Vec<Hash>> {
     names.filter_map(|name| name.map_or(Some(None), |name| name.map(Some))).collect()
 }
 
-/// Takes what is unsealed, in one moment.
-fn begin(state: &AccountState) -> Plan {
+/// Takes what is unsealed, in one moment; `merges`: older files too, where they are due.
+fn begin(state: &AccountState, merges: bool) -> Plan {
     let mut inner = state.inner.borrow_mut();
     let left_bodies = take_left_bodies(&mut inner);
     let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
@@ -173,7 +181,7 @@ fn begin(state: &AccountState) -> Plan {
     let mut new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
     let mut merged = Vec::new();
-    while let Some(last) = kept.pop_if(|last| new_bytes >= last.len() / 2) {
+    while let Some(last) = kept.pop_if(|last| merges && new_bytes >= last.len() / 2) {
         new_bytes += last.len();
         merged.insert(0, last);
     }

@@ -5,7 +5,7 @@
 //! body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by block
 //! when they are first read.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -220,8 +220,10 @@ enum Pinned {
 struct Apart {
     sealed: Rc<Sealed>,
     row: u32,
+    bodies: Rc<BodyFiles>,
     body: OnceCell<Rc<Sealed>>,
-    unread: Unread,
+    /// Until the body file is open: from then on it is held itself.
+    unread: RefCell<Option<Unread>>,
 }
 
 impl Apart {
@@ -231,8 +233,10 @@ impl Apart {
         }
         let name = self.sealed.body_name(self.row)?;
         let name = name.ok_or_else(|| Error::corrupt(self.sealed.path(), 0, "no body file"))?;
-        let body = self.unread.bodies().read(self.sealed.header().account, name)?;
-        Ok(self.body.get_or_init(|| body))
+        let body = self.bodies.read(self.sealed.header().account, name)?;
+        let body = self.body.get_or_init(|| body);
+        drop(self.unread.take());
+        Ok(body)
     }
 }
 
@@ -244,8 +248,8 @@ impl Message {
             Location::Sealed(sealed, row) => {
                 sealed.check_message(*row)?;
                 if sealed.is_apart(*row) {
-                    let unread = Unread::new(bodies);
-                    Pinned::Apart(Apart { sealed: sealed.clone(), row: *row, body: OnceCell::new(), unread })
+                    let (bodies, unread) = (bodies.clone(), RefCell::new(Some(Unread::new(bodies))));
+                    Pinned::Apart(Apart { sealed: sealed.clone(), row: *row, bodies, body: OnceCell::new(), unread })
                 } else {
                     Pinned::Sealed(sealed.clone(), *row)
                 }

@@ -117,8 +117,18 @@ impl Shared {
         }
         let index = Index { places: vec![place], ..Index::default() };
         let name = writer.finish(&index, "body").await?.0;
-        let map = core.segments.map(account.id(), name).await?;
-        let file = body_file::open(map, segment_path(account.id(), name), name, account.id())?;
+        let opened = match core.segments.map(account.id(), name).await {
+            Ok(map) => body_file::open(map, segment_path(account.id(), name), name, account.id()),
+            Err(error) => Err(error),
+        };
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                // Nobody will name it.
+                let _ = core.segments.delete(account.id(), name).await;
+                return Err(error);
+            }
+        };
         // A start opens it once more for the record: a few dozen of them are as good a reason for a checkpoint as a long log.
         core.commits.count_unsealed(INLINE_BODY_BYTES_MAX as u64);
         Ok(Rc::new(file))

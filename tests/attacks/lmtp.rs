@@ -342,3 +342,25 @@ fn switches_of_esmtp() {
     // A stranger is told nothing where users log in.
     server.submission().expect(&format!("VRFY {USER}"), "530 5.7.0");
 }
+
+/// RFC 2033 §4.2: a chunk that fails ends the transaction, and the last one, which was sent behind it, still has a reply
+/// for each recipient. A line that only looks like BDAT ends the connection: what follows it is text and no command.
+#[test]
+fn a_failed_chunk_leaves_clients_in_step() {
+    let mut server = Server::start("lmtp-failed-chunk");
+    let mut lmtp = connect(&server);
+    for_three(&mut lmtp);
+    lmtp.wire.write(b"BDAT 4\r\na\nb\nBDAT 2 LAST\r\n\r\nNOOP\r\n").expect("the connection");
+    lmtp.due("550 5.5.2");
+    for _ in 0..3 {
+        lmtp.due("503 5.5.1");
+    }
+    lmtp.due("250 2.0.0");
+    for_three(&mut lmtp);
+    lmtp.wire.write(b"BDAT 6\tLAST\r\nRSET\r\n").expect("the connection");
+    lmtp.due("501 5.5.4");
+    let rest = lmtp.wire.rest().expect("a close");
+    assert!(rest.is_empty(), "{}", show(&rest));
+    assert_eq!(count(&server, USER), 0);
+    server.assert_alive();
+}

@@ -13,5 +13,5 @@ pub mod reply;
 
 pub use envelope::{Body, Mail, Notify, Rcpt, Ret};
 pub use frame::{DataFramer, DataPiece, Fault, Line, LineFramer, Violation};
-pub use parse::{Command, ParseError, parse};
+pub use parse::{Command, ParseError, announces_chunk, parse};
 pub use path::Mailbox;

@@ -116,11 +116,16 @@ impl ParseError {
     }
 }
 
+/// Whether a line that can't be read may be a BDAT, which octets follow that are no commands.
+pub fn announces_chunk(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// `command = verb [SP argument] CRLF`; spaces before the CRLF are forgiven, the CRLF itself may be gone.
 pub fn parse(line: &[u8]) -> Result<Command<'_>, ParseError> {
     let line = line.strip_suffix(b"\r\n").unwrap_or(line);
     if line.iter().any(u8::is_ascii_control) {
-        return Err(ParseError::Unreadable);
+        return Err(if announces_chunk(line) { ParseError::ChunkSize } else { ParseError::Unreadable });
     }
     let line = line.trim_ascii_end();
     let space = memchr(b' ', line).unwrap_or(line.len());

@@ -45,7 +45,7 @@ impl Session {
             return Ok(Next::Command);
         }
         if let Some((code, enhanced, text)) = arrival.refusal() {
-            dialogue.transaction = None;
+            dialogue.owed = dialogue.transaction.take().map_or(0, |transaction| transaction.recipients.len());
             return Ok(dialogue.idly(code, enhanced, text));
         }
         if let Some(transaction) = &mut dialogue.transaction {
@@ -101,9 +101,12 @@ impl Session {
         if self.dialogue.has_idled_enough() {
             return Ok(Next::Over);
         }
-        match transaction {
-            Some(transaction) if last => self.dialogue.refuse_message(&transaction, refusal).await?,
-            _ => self.dialogue.reply(code, enhanced, text),
+        let recipients = transaction.map_or(self.dialogue.owed, |transaction| transaction.recipients.len());
+        self.dialogue.owed = if last { 0 } else { recipients };
+        if last {
+            self.dialogue.refuse_message(recipients, refusal).await?;
+        } else {
+            self.dialogue.reply(code, enhanced, text);
         }
         Ok(Next::Command)
     }

@@ -11,7 +11,7 @@ impl Dialogue {
         if self.has_idled_enough() {
             return Next::Over;
         }
-        self.transaction = None;
+        (self.transaction, self.owed) = (None, 0);
         self.hello = Some(Hello { domain: domain.into(), extended });
         let host = self.context.config.hostname.clone();
         if !extended {

@@ -24,7 +24,7 @@ use super::{Context, Ended, Endpoint, Farewell, Peer, Protocol};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
-use crate::proto::smtp::{Command, Line, LineFramer, ParseError, parse, reply};
+use crate::proto::smtp::{Command, Line, LineFramer, ParseError, announces_chunk, parse, reply};
 use transaction::Transaction;
 
 /// One SMTP session.
@@ -44,6 +44,8 @@ struct Dialogue {
     hello: Option<Hello>,
     identity: Option<Identity>,
     transaction: Option<Box<Transaction>>,
+    /// Recipients of a transaction that one of its chunks ended: in LMTP each of them has a reply to the last chunk.
+    owed: usize,
     idle_commands: u32,
 }
 
@@ -77,6 +79,7 @@ impl Session {
             hello: None,
             identity: None,
             transaction: None,
+            owed: 0,
             idle_commands: 0,
         };
         Session { input, dialogue }
@@ -108,6 +111,7 @@ impl Session {
                     next
                 }
                 Line::Refused { fault, length, close } => {
+                    let close = close || announces_chunk(&self.input.octets()[..length]);
                     self.input.consume(length);
                     let next = self.dialogue.idly(500, "5.5.2", fault.text());
                     // What follows a bare CR or LF may be read as commands by one program and as text by another.
@@ -161,7 +165,7 @@ impl Session {
         dialogue.framer = LineFramer::default();
         dialogue.hello = None;
         dialogue.identity = None;
-        dialogue.transaction = None;
+        (dialogue.transaction, dialogue.owed) = (None, 0);
         dialogue.visit.start_tls((&mut self.input, &mut dialogue.wire)).await?;
         Ok(Next::Command)
     }
@@ -252,7 +256,7 @@ impl Dialogue {
                 Next::Over
             }
             Command::Rset => {
-                self.transaction = None;
+                (self.transaction, self.owed) = (None, 0);
                 self.idly(250, "2.0.0", "OK")
             }
             Command::Noop => self.idly(250, "2.0.0", "OK"),

@@ -45,7 +45,7 @@ impl Dialogue {
         };
         let results = match results {
             Ok(results) => results,
-            Err(refusal) => return self.refuse_message(&transaction, refusal).await,
+            Err(refusal) => return self.refuse_message(transaction.recipients.len(), refusal).await,
         };
         let failed: BTreeMap<AccountId, Reply> =
             results.iter().filter_map(|(account, result)| Some((*account, result.err()?))).collect();
@@ -86,10 +86,10 @@ impl Dialogue {
         Ok(())
     }
 
-    /// Says why nobody gets the message.
-    pub(super) async fn refuse_message(&mut self, transaction: &Transaction, refusal: Reply) -> io::Result<()> {
+    /// Says why nobody gets the message, in LMTP to each of the recipients.
+    pub(super) async fn refuse_message(&mut self, recipients: usize, refusal: Reply) -> io::Result<()> {
         let (code, enhanced, text) = refusal;
-        let replies = if self.speaks_lmtp() { transaction.recipients.len().max(1) } else { 1 };
+        let replies = if self.speaks_lmtp() { recipients.max(1) } else { 1 };
         for _ in 0..replies {
             self.reply(code, enhanced, text);
             self.wire.breathe().await?;

@@ -91,6 +91,7 @@ impl Dialogue {
             return self.idly(552, "5.3.4", "The message is larger than this server takes");
         }
         let ret = mail.ret.map(|ret| ret.text().to_owned());
+        self.owed = 0;
         self.transaction = Some(Box::new(Transaction {
             reverse_path: mail.from.as_ref().map(path).unwrap_or_default(),
             parameters: parameters([("RET", ret), ("ENVID", mail.envid.map(str::to_owned))]),

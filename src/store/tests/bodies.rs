@@ -547,3 +547,41 @@ fn a_folder_of_format_1_is_read_and_carried_on() {
         assert_eq!(stored(&disk).0, 0);
     });
 }
+
+/// Rows that move down while the checkpoint looks for a body's users hide none of them, whenever that is.
+#[test]
+fn rows_that_move_amid_the_search_hide_no_user() {
+    for turn in 0..16 {
+        let disk = MemoryDisk::default();
+        with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+            let inbox = inbox(&stores[0], 1).await;
+            let other = inbox.account().create("other").await.unwrap();
+            for number in 0..700 {
+                inbox.append(message(number, 200)).await.unwrap();
+            }
+            inbox.append(message(700, 300_000)).await.unwrap();
+            let (late, view) = (RefCell::new(Some(inbox.view(true))), inbox.view(true));
+            view.copy(&[701..=701], &other).await.unwrap();
+            view.expunge(&[1..=200], false).await.unwrap();
+            drop(view);
+            other.view(true).expunge(&[1..=1], false).await.unwrap();
+            let breaths = Cell::new(0);
+            let breathe = async || {
+                if breaths.replace(breaths.get() + 1) == turn {
+                    // The last one that was not told of the expunges: their rows go.
+                    drop(late.borrow_mut().take());
+                }
+                yield_now().await;
+            };
+            super::super::checkpoint::checkpoint(&stores[0].0, &breathe).await.unwrap();
+            assert!(turn > 0 || late.borrow().is_none(), "it breathes at all");
+        })
+        .unwrap();
+        with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+            let view = inbox(&stores[0], 1).await.view(true);
+            let long = view.message(view.exists()).unwrap().expect("the last one");
+            assert_eq!(long.raw().map(<[u8]>::len), Ok(message(700, 300_000).body.len()), "turn {turn}");
+        })
+        .unwrap();
+    }
+}
