@@ -388,3 +388,8 @@ pub const BODY_FILES_OPEN_MAX: usize = 128;
 pub const BODY_NAMES_AT_ONCE: usize = 32;
 /// Without a checkpoint for so long, what is not sealed is: a start after a quiet day replays minutes.
 pub const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
+// LIST.
+
+/// Octets of all patterns of one LIST, each with the reference: a pattern's tables in the arena take up to 30 times its length,
+/// a quarter of [`ARENA_BYTES_MAX`] in all.
+pub const LIST_PATTERN_BYTES_MAX: usize = 16 * 1024;

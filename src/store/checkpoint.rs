@@ -26,6 +26,8 @@ pub(super) struct Gate {
     waiting: RefCell<Vec<Waker>>,
     /// How many there were.
     begun: Cell<u64>,
+    /// How many of them are over, whatever came of them.
+    ended: Cell<u64>,
 }
 
 impl Default for Gate {
@@ -38,6 +40,7 @@ impl Default for Gate {
             busy: Cell::default(),
             waiting: RefCell::default(),
             begun: Cell::default(),
+            ended: Cell::default(),
         }
     }
 }
@@ -70,6 +73,20 @@ impl Gate {
         }
     }
 
+    /// Resolves when a checkpoint has ended, that which runs or the next one.
+    async fn ended(&self) {
+        let before = self.ended.get();
+        self.ask();
+        poll_fn(|context| {
+            if self.ended.get() != before {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     async fn turn(&self) -> Turn<'_> {
         poll_fn(|context| {
             if self.busy.replace(true) {
@@ -88,8 +105,20 @@ struct Turn<'a>(&'a Gate);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.busy.set(false);
+        self.0.ended.set(self.0.ended.get() + 1);
         let waiting = std::mem::take(&mut *self.0.waiting.borrow_mut());
         waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Waits while the log holds as much as it may that is not sealed: who asks is slowed down to what checkpoints can do, which
+/// have the core for themselves meanwhile. After two of them in vain the refusal is the caller's.
+pub(super) async fn make_room(core: &Core) {
+    for _ in 0..2 {
+        if !core.commits.is_unsealed_full() {
+            return;
+        }
+        core.checkpoints.ended().await;
     }
 }
 

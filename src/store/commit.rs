@@ -112,6 +112,11 @@ impl Commits {
         &self.log
     }
 
+    /// Whether the log holds as much as it may that is not sealed.
+    pub(super) fn is_unsealed_full(&self) -> bool {
+        self.queue.borrow().unsealed > LOG_UNSEALED_BYTES_MAX
+    }
+
     /// Whether a change of `bytes` may be submitted now.
     pub(super) fn check_room(&self, bytes: usize) -> Result<(), Error> {
         let queue = self.queue.borrow();

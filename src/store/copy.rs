@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use super::change::{Change, Transfer, UidRanges};
+use super::checkpoint;
 use super::columns::Row;
 use super::commit::Done;
 use super::mailbox::{Mailbox, RECORD_MARGIN};
@@ -56,6 +57,7 @@ impl View {
 
     async fn transfer(&self, uids: &[RangeInclusive<u32>], to: &Mailbox, moves: bool) -> Result<Copied, Error> {
         let mut copied = Copied { uid_validity: to.uid_validity(), from: Vec::new(), to: Vec::new() };
+        checkpoint::make_room(self.mailbox().account().core()).await;
         let Some((done, outcome)) = self.submit_transfer(uids, to, moves)? else { return Ok(copied) };
         done.wait().await?;
         if let Some(outcome) = outcome.get() {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::account::Account;
 use super::change::{Change, SpecialUse, UidRanges};
+use super::checkpoint;
 use super::commit::Done;
 use super::mailbox_state::{Counts, MailboxState, ranges_of};
 use super::map::Encoded;
@@ -128,6 +129,7 @@ impl Mailbox {
     /// Numbers a message and hands it to the log, without a wait but where its content goes to a file of its own first:
     /// what is submitted together shares one commit.
     pub async fn submit(&self, message: &NewMessage) -> Result<Submitted, Error> {
+        checkpoint::make_room(self.account.core()).await;
         self.check_open()?;
         let shared = Shared::among(1);
         let submitted = self.submit_shared(message, &shared).await;

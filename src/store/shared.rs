@@ -14,6 +14,7 @@ use std::task::Poll;
 
 use super::account::Account;
 use super::body_file;
+use super::checkpoint;
 use super::mailbox::{Mailbox, RECORD_MARGIN, Submitted, too_large};
 use super::map::{Encoded, Sealed};
 use super::record::{Details, NewMessage};
@@ -216,6 +217,7 @@ impl Store {
     /// Adds a message to several mailboxes, durably; each copy has its own result, in their order. All have the same body and
     /// structure, which is on the disk once where it is long, whatever their number; the rest of them may differ.
     pub async fn append_to_all(&self, copies: &[(Mailbox, NewMessage)]) -> Vec<Result<(), Error>> {
+        checkpoint::make_room(&self.0).await;
         let shared = Shared::among(copies.len());
         let results = shared.append(copies).await;
         if results.iter().any(Result::is_err) {

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
 use super::body_file::{ColdBlocks, WarmBlocks};
+use super::checkpoint;
 use super::mailbox::Mailbox;
 use super::mailbox_state::{MailboxData, Told, merge_ranges};
 use super::message::Message;
@@ -239,7 +240,8 @@ impl View {
     pub fn entry(&self, seq: u32) -> Option<Entry> {
         self.with(|data, told| {
             let row = data.columns.row(row_of(told, seq)?);
-            let recent = told.recent.iter().any(|&(first, last)| (first..=last).contains(&row.uid));
+            let after = told.recent.partition_point(|&(first, _)| first <= row.uid);
+            let recent = after > 0 && row.uid <= told.recent[after - 1].1;
             Some(Entry {
                 uid: Uid(row.uid),
                 modseq: ModSeq(row.modseq),
@@ -309,6 +311,7 @@ impl View {
         flags: Flags,
         keywords: &[String],
     ) -> Result<Option<ModSeq>, Error> {
+        checkpoint::make_room(self.mailbox.account().core()).await;
         let submitted = self.mailbox.submit_flags(&self.known(uids), op, flags, keywords)?;
         let Some((modseq, done)) = submitted else { return Ok(None) };
         done.wait().await?;
@@ -317,6 +320,7 @@ impl View {
 
     /// Expunges messages by UID, only those that have `\Deleted` now where so asked; resolves when that is durable.
     pub async fn expunge(&self, uids: &[RangeInclusive<u32>], only_deleted: bool) -> Result<(), Error> {
+        checkpoint::make_room(self.mailbox.account().core()).await;
         match self.mailbox.submit_expunge(&self.known(uids), only_deleted)? {
             Some(done) => done.wait().await,
             None => Ok(()),
@@ -369,17 +373,18 @@ fn changed_flags(data: &MailboxData, before: &Told, told: &Told) -> Vec<Update> 
         let seq = (row - told.hidden.before(row)) as u32 + 1;
         Update::Flags { seq, uid: columns.uid[row] }
     };
-    let seen =
-        |row: &usize| *row < before.rows && !told.hidden.has(*row) && !before.own.contains(&columns.modseq[*row]);
+    let known = |row: &usize| *row < before.rows && !told.hidden.has(*row);
+    let own = |row: usize| before.own.contains(&columns.modseq[row]);
     let Some(notices) = data.notices_since(before.flags_upto) else {
+        // Whose changes a row has is forgotten: told once more is better than never.
         let rows = (0..before.rows).filter(|&row| columns.modseq[row] > before.flags_upto);
-        return rows.filter(seen).map(update).collect();
+        return rows.filter(known).map(update).collect();
     };
     let mut rows: Vec<usize> = Vec::new();
-    for (modseq, uids) in notices {
-        // A row that changed again is told with its last change.
+    for (modseq, uids) in notices.filter(|(modseq, _)| !before.own.contains(modseq)) {
+        // A row that changed again is told with its last change, but for one of our own, which is not told any more.
         let changed = uids.iter().flat_map(|&(first, last)| columns.range(first, last));
-        rows.extend(changed.filter(|&row| columns.modseq[row] == *modseq).filter(seen));
+        rows.extend(changed.filter(|&row| columns.modseq[row] == *modseq || own(row)).filter(known));
     }
     rows.sort_unstable();
     rows.dedup();

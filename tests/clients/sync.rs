@@ -163,7 +163,7 @@ fn mbsync_goes_both_ways_and_then_moves_nothing() {
     for turn in ["again", "after a restart"] {
         let (near, far) = (files(&mail), state(&server));
         let said = sync();
-        assert!(said.contains("+0 *0 #0") || !said.contains('+'), "mbsync moved something {turn}: {said}");
+        assert!(said.matches("+0 *0 #0").count() == 2 || !said.contains('+'), "mbsync moved something {turn}: {said}");
         let (near_now, far_now) = (files(&mail), state(&server));
         assert!(near == near_now, "a file changed {turn}");
         assert_eq!(far, far_now, "the server changed {turn}");

@@ -86,6 +86,8 @@ impl Session {
                 match self.input.wait(wire).await? {
                     Fill::More => continue,
                     Fill::End => return Ok(Taken::Over),
+                    // The server stops: a transfer that is under way may go on until the drain's end.
+                    Fill::Timeout if self.dialogue.context.lets_transfers_end(&self.dialogue.wire) => continue,
                     Fill::Timeout => {
                         self.dialogue.say_bye();
                         return Ok(Taken::Over);

@@ -1,6 +1,6 @@
 //! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1), and CHECK (RFC 3501 §6.4.1).
 //!
-//! Only messages that have `\Deleted` when the change is logged go, whoever set it; who else has the mailbox open is told
+//! Only messages that have `\Deleted`, as far as changes are durable when it is asked for, go, whoever set it; who else has the mailbox open is told
 //! when the protocol allows.
 
 use std::ops::RangeInclusive;

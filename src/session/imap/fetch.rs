@@ -36,6 +36,8 @@ struct Cursor {
     /// The item of the message; its first thing is the `* n FETCH (`.
     item: usize,
     begun: bool,
+    /// The item took time and little room: others may run before the next.
+    rests: bool,
     /// Octets of the item's body that were lent.
     lent: usize,
     /// The message, from its first word to its last: what was announced of it can be kept.
@@ -62,6 +64,8 @@ enum Stop {
     Done,
     /// Enough output to flush.
     Full,
+    /// Enough time for now.
+    Rest,
     /// The message of this number has blocks that must be read in first.
     Cold(u32, Box<ColdBlocks>),
 }
@@ -86,6 +90,8 @@ impl Dialogue {
 
     pub(super) async fn fetch(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
         let Some(wanted) = self.wanted(tagged, arena) else { return Ok(()) };
+        // A keyword is named before a message has it.
+        self.tell_keywords();
         let mut cursor = Cursor::default();
         loop {
             match self.fill(&wanted, &mut cursor) {
@@ -94,6 +100,7 @@ impl Dialogue {
                     self.wire.flush().await?;
                     self.wire.sent().await?;
                 }
+                Stop::Rest => self.wire.breathe().await?,
                 Stop::Cold(seq, cold) => Box::pin(self.warm(seq, cold, &mut cursor)).await,
             }
         }
@@ -154,7 +161,7 @@ impl Dialogue {
                 begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
             }
             if fill_message(wire, (view, &entry), wanted, cursor) {
-                return Stop::Full;
+                return if std::mem::take(&mut cursor.rests) { Stop::Rest } else { Stop::Full };
             }
             wire.output().extend_from_slice(b")\r\n");
             cursor.next();
@@ -244,8 +251,18 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
         if wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
             return true;
         }
+        if reads_headers(item) {
+            cursor.rests = true;
+            return true;
+        }
     }
     false
+}
+
+/// Items that go through headers field by field, which may be many.
+fn reads_headers(item: &FetchItem<'_>) -> bool {
+    let FetchItem::Section(section) = item else { return matches!(item, FetchItem::Body) };
+    matches!(section.text, SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_))
 }
 
 /// Items that need no message.

@@ -8,7 +8,7 @@ use std::io;
 
 use super::names::{self, Gaps, Name};
 use super::{Dialogue, special_use, status};
-use crate::limits::BREATH_NAMES;
+use crate::limits::{BREATH_NAMES, LIST_PATTERN_BYTES_MAX};
 use crate::net::Arena;
 use crate::proto::imap::{List, ListReturn, ListSelect, Pattern, Tagged, respond};
 use crate::store::{Mailbox, SpecialUse};
@@ -30,6 +30,11 @@ enum Style {
 
 impl Dialogue {
     pub(super) async fn list(&mut self, tagged: &Tagged<'_>, list: List<'_>, arena: &Arena) -> io::Result<()> {
+        let octets: usize = list.patterns.iter().map(|pattern| pattern.len() + list.reference.len()).sum();
+        if octets > LIST_PATTERN_BYTES_MAX {
+            self.answer(tagged.tag, "NO [LIMIT] The patterns are too long together");
+            return Ok(());
+        }
         if !list.extended && list.patterns == [""] {
             // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root of the reference.
             self.put("* LIST (\\Noselect) \"/\" \"\"\r\n");

@@ -162,4 +162,9 @@ fn flags_of_others_are_told() {
     other.ok("STORE 3 +FLAGS (\\Flagged)");
     assert_eq!(lines(&imap.ok("STORE 1 +FLAGS.SILENT (\\Seen)")), ["3 FETCH (FLAGS (\\\\Flagged \\\\Recent))"]);
     assert!(lines(&imap.ok("NOOP")).is_empty());
+    // Also where both are to the same message.
+    other.ok("STORE 2 +FLAGS (\\Flagged)");
+    let told = lines(&imap.ok("STORE 2 +FLAGS.SILENT (\\Seen)"));
+    assert!(told.len() == 1 && told[0].starts_with("2 FETCH (") && told[0].contains("Flagged"), "{told:?}");
+    assert!(lines(&imap.ok("NOOP")).is_empty());
 }
