@@ -40,8 +40,12 @@ pub fn answer(line: &[u8], directory: &Handle, shards: &Shards) -> Reply {
         }
         Request::UserAdd { name, password, edit } => change(directory, Change::Add { name, password, edit }),
         Request::UserPasswd { name, password } => change(directory, Change::Password { name, password }),
-        Request::UserSet { name, edit } => change(directory, Change::Set { name, edit }),
-        Request::UserDelete { name } => change(directory, Change::Delete { name }),
+        Request::UserSet { name, edit } => {
+            let shuts = edit.enabled == Some(false);
+            let reply = change(directory, Change::Set { name, edit });
+            if shuts { without_sessions(shards, reply) } else { reply }
+        }
+        Request::UserDelete { name } => without_sessions(shards, change(directory, Change::Delete { name })),
         Request::UserList {} => asked(
             |reply| directory.list(reply),
             |listed| Reply::Ok(Body::Users(listed.into_iter().map(Into::into).collect())),
@@ -99,6 +103,17 @@ fn change(directory: &Handle, change: Change) -> Reply {
         |reply| directory.admin(change, reply),
         |changed| changed.map_or_else(refused, |listed| Reply::Ok(Body::User(listed.into()))),
     )
+}
+
+/// Ends the sessions of an account that nobody may log in to any more.
+fn without_sessions(shards: &Shards, reply: Reply) -> Reply {
+    if let Reply::Ok(Body::User(user)) = &reply {
+        let which = shard::Which { id: None, user: Some(user.name.clone()), network: None };
+        if let Err(shard) = shards.kick(&which) {
+            return Reply::Error(format!("it is done, but shard {shard} does not answer: sessions of it may go on"));
+        }
+    }
+    reply
 }
 
 fn refused(refusal: Refusal) -> Reply {

@@ -208,7 +208,11 @@ fn aliases_and_other_names() {
     done(&server, &["set", "am@localhost", "--remove-name", "CN=Anna Muster/O=ACME"], "");
     assert!(may_log_in(&server, "Anna Muster", SECRET));
 
+    let mut open = server.imap();
+    open.login(ANNA, SECRET);
     done(&server, &["set", ANNA, "--disable"], "");
+    let said = open.wire.rest().expect("the session ends");
+    assert!(said.starts_with(b"* BYE "), "{}", String::from_utf8_lossy(&said));
     assert!(!may_log_in(&server, ANNA, SECRET), "a disabled user logs in");
     server.smtp().deliver(ANNA, &numbered("for later", 3));
     done(&server, &["set", ANNA, "--enable", "--rename", "anna.berg@localhost", "--alias", ANNA], "");

@@ -88,6 +88,7 @@ impl Dialogue {
             // Names above others that are none themselves: only a subscription can have them.
             while let Some((below, end, hides)) = gaps.next(name.map(|name| &*name.name)) {
                 query.write_gap(self.wire.output(), &below[..end], hides);
+                self.wire.breathe().await?;
             }
             let Some(name) = name else { break };
             gaps.enter(name);
