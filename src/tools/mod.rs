@@ -38,7 +38,7 @@ const DATA: &str = "ringpost-data";
     name = "ringpost",
     version,
     arg_required_else_help = false,
-    about = "A thread-per-core mail server: IMAP and SMTP on io_uring",
+    about = "A thread-per-core mail server: IMAP, POP3, SMTP and LMTP on io_uring",
     after_help = "Examples:
   ringpost serve                                   try it out: loopback, ports 1143, 1993, 1025, 1587, 1465
   ringpost serve --config /etc/ringpost.toml       run a configured server
