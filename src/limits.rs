@@ -303,15 +303,20 @@ pub const COPY_MESSAGES_MAX: usize = 256 * 1024;
 /// What a copy takes in memory until a checkpoint seals it: a row of the columns, 60 bytes, and room for them to grow. It
 /// counts towards [`CHECKPOINT_LOG_BYTES`] and [`LOG_UNSEALED_BYTES_MAX`], so that copies of copies don't outrun the disk.
 pub const COPIED_MESSAGE_BYTES: u64 = 128;
+
 // POP3.
 
 /// One command line after the login: RFC 2449 §4 has 255 octets. Before it [`LINE_BYTES_BEFORE_AUTH_MAX`], for names and
 /// passwords are as long as elsewhere.
 pub const POP3_LINE_BYTES_MAX: usize = 255;
+
 // IMAP commands about mailboxes.
 
 /// Patterns of one extended LIST: Thunderbird asks with one a namespace, others with one a special folder.
 pub const LIST_PATTERNS_MAX: usize = 64;
+/// Octets of all patterns of one LIST, each with the reference: a pattern's tables in the arena take up to 30 times its length,
+/// a quarter of [`ARENA_BYTES_MAX`] in all.
+pub const LIST_PATTERN_BYTES_MAX: usize = 16 * 1024;
 /// Special uses in one CREATE: RFC 6154 §2 names seven.
 pub const USE_ATTRIBUTES_MAX: usize = 16;
 /// Capabilities in one ENABLE: more than there are that can be enabled.
@@ -324,6 +329,7 @@ pub const ID_NAME_BYTES_MAX: usize = 30;
 pub const ID_VALUE_BYTES_MAX: usize = 1024;
 /// Names times patterns that LIST goes over before it asks whether somebody waits: some 20 µs (an estimate).
 pub const BREATH_NAMES: usize = 64;
+
 // Accounts: what one may have beside its aliases.
 
 /// Other login names of one account, each up to [`USER_NAME_BYTES_MAX`]: 10 KiB of a record where every octet is escaped.
@@ -331,6 +337,7 @@ pub const LOGIN_NAMES_MAX: usize = 16;
 /// Domains whose mail one account catches: with 260 octets each 13 KiB, so that a record of two accounts, as full as they
 /// can be, stays under [`DIRECTORY_RECORD_BYTES_MAX`].
 pub const CATCH_ALLS_MAX: usize = 50;
+
 // SMTP's extensions, and LMTP.
 
 /// ENVID's value (RFC 3461 §4.4).
@@ -346,6 +353,7 @@ pub const CHUNK_BYTES_MIN: u64 = 1024;
 /// Octets of a refused chunk that are read and thrown away, as RFC 3030 §2 asks; the largest message that can be configured. A
 /// client that announces more is told at once and disconnected.
 pub const CHUNK_SKIP_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
 // What an administrator sees.
 
 /// The shortest time that a histogram tells apart from shorter ones. Nanoseconds; a look at the clock takes 20 to 50.
@@ -373,6 +381,7 @@ pub const HTTP_CONNECTIONS_MAX: usize = 8;
 pub const HTTP_TIME_MAX: Duration = Duration::from_secs(5);
 /// Octets that are read and thrown away after an answer that was given before the request was read.
 pub const HTTP_LINGER_BYTES_MAX: usize = 64 * 1024;
+
 // Bodies.
 
 /// A message for several accounts of a shard that is longer than this is one body file for all of them: the price of a
@@ -388,8 +397,3 @@ pub const BODY_FILES_OPEN_MAX: usize = 128;
 pub const BODY_NAMES_AT_ONCE: usize = 32;
 /// Without a checkpoint for so long, what is not sealed is: a start after a quiet day replays minutes.
 pub const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
-// LIST.
-
-/// Octets of all patterns of one LIST, each with the reference: a pattern's tables in the arena take up to 30 times its length,
-/// a quarter of [`ARENA_BYTES_MAX`] in all.
-pub const LIST_PATTERN_BYTES_MAX: usize = 16 * 1024;
