@@ -315,8 +315,8 @@ pub const POP3_LINE_BYTES_MAX: usize = 255;
 /// Patterns of one extended LIST: Thunderbird asks with one a namespace, others with one a special folder.
 pub const LIST_PATTERNS_MAX: usize = 64;
 /// Octets of all patterns of one LIST, each with the reference: a pattern's tables in the arena take up to 30 times its length,
-/// a quarter of [`ARENA_BYTES_MAX`] in all.
-pub const LIST_PATTERN_BYTES_MAX: usize = 16 * 1024;
+/// half of [`ARENA_BYTES_MAX`] in all.
+pub const LIST_PATTERN_BYTES_MAX: usize = 32 * 1024;
 /// Special uses in one CREATE: RFC 6154 §2 names seven.
 pub const USE_ATTRIBUTES_MAX: usize = 16;
 /// Capabilities in one ENABLE: more than there are that can be enabled.

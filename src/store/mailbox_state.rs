@@ -44,8 +44,8 @@ pub(super) struct Told {
     pub hidden: Hidden,
     /// Flag changes up to this one.
     pub flags_upto: u64,
-    /// Its own changes that it has told itself.
-    pub own: Vec<u64>,
+    /// Its own changes that it has told itself, and whether it did so in silence.
+    pub own: Vec<(u64, bool)>,
     /// UIDs that are recent for it.
     pub recent: UidRanges,
     pub read_only: bool,

@@ -171,14 +171,17 @@ impl View {
         }
     }
 
-    /// The session itself has answered its change of flags: [`View::advance`] need not tell it of those again.
-    pub fn told(&mut self, modseq: ModSeq) {
+    /// The session itself has answered its change of flags: [`View::advance`] need not tell it of those again. `silent`: it
+    /// did not say what the flags are now, so that what others changed of the same messages is still to be told.
+    pub fn told(&mut self, modseq: ModSeq, silent: bool) {
         let mut data = self.mailbox.state().data.borrow_mut();
         let Some(told) = data.told(self.id) else { return };
         let mut earlier = told.own.clone();
-        earlier.push(modseq.0);
+        earlier.push((modseq.0, silent));
         let all_own = data.notices_since(told.flags_upto).is_some_and(|notices| {
-            notices.take_while(|(notice, _)| *notice <= modseq.0).all(|(notice, _)| earlier.contains(notice))
+            notices
+                .take_while(|(notice, _)| *notice <= modseq.0)
+                .all(|(notice, _)| earlier.iter().any(|(own, _)| own == notice))
         });
         let Some(told) = data.told_mut(self.id) else { return };
         if !all_own {
@@ -374,17 +377,18 @@ fn changed_flags(data: &MailboxData, before: &Told, told: &Told) -> Vec<Update> 
         Update::Flags { seq, uid: columns.uid[row] }
     };
     let known = |row: &usize| *row < before.rows && !told.hidden.has(*row);
-    let own = |row: usize| before.own.contains(&columns.modseq[row]);
+    let silent = |row: usize| before.own.contains(&(columns.modseq[row], true));
+    let own = |modseq: &u64| before.own.iter().any(|(own, _)| own == modseq);
     let Some(notices) = data.notices_since(before.flags_upto) else {
         // Whose changes a row has is forgotten: told once more is better than never.
         let rows = (0..before.rows).filter(|&row| columns.modseq[row] > before.flags_upto);
         return rows.filter(known).map(update).collect();
     };
     let mut rows: Vec<usize> = Vec::new();
-    for (modseq, uids) in notices.filter(|(modseq, _)| !before.own.contains(modseq)) {
-        // A row that changed again is told with its last change, but for one of our own, which is not told any more.
+    for (modseq, uids) in notices.filter(|(modseq, _)| !own(modseq)) {
+        // A row that changed again is told with its last change, but for a silent one of our own, which never is.
         let changed = uids.iter().flat_map(|&(first, last)| columns.range(first, last));
-        rows.extend(changed.filter(|&row| columns.modseq[row] == *modseq || own(row)).filter(known));
+        rows.extend(changed.filter(|&row| columns.modseq[row] == *modseq || silent(row)).filter(known));
     }
     rows.sort_unstable();
     rows.dedup();

@@ -119,10 +119,10 @@ fn a_refusal_is_told_to_each() {
         }
         lmtp.due("250 2.0.0 OK");
     }
-    // A chunk that isn't the last has one reply, and so has what follows it.
+    // A chunk that isn't the last has one reply, the last one behind it again one for each.
     for_three(&mut lmtp);
     lmtp.wire.write(b"BDAT 3\r\n\n\n\nBDAT 2 LAST\r\nxxNOOP\r\n").expect("the connection");
-    for due in ["550 5.5.2", "503 5.5.1", "250 2.0.0 OK"] {
+    for due in ["550 5.5.2", "503 5.5.1", "503 5.5.1", "503 5.5.1", "250 2.0.0 OK"] {
         lmtp.due(due);
     }
     assert_eq!((count(&server, USER), count(&server, OTHER)), (0, 0));

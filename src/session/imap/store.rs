@@ -68,7 +68,7 @@ impl Dialogue {
         let keywords = flags::keywords(&list);
         let changed = view.change_flags(&inclusive(uids), op, flags::to_store(list.system), &keywords).await;
         if let Some(modseq) = changed.map_err(|error| refusal(&error))? {
-            view.told(modseq);
+            view.told(modseq, matches!(tagged.command, Command::Store { silent: true, .. }));
         }
         Ok(uids)
     }

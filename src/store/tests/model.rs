@@ -123,7 +123,7 @@ async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut [Session], 
                 // As after a STORE that this session answered itself.
                 let session = &mut sessions[session];
                 if let Some(modseq) = modseq {
-                    session.view.told(modseq);
+                    session.view.told(modseq, false);
                 }
                 for seq in 1..=session.view.exists() {
                     session.client[seq as usize - 1] = entry(&session.view, seq);
