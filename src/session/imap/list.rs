@@ -8,7 +8,7 @@ use std::io;
 
 use super::names::{self, Gaps, Name};
 use super::{Dialogue, special_use, status};
-use crate::limits::{BREATH_NAMES, LIST_PATTERN_BYTES_MAX};
+use crate::limits::{BREATH_NAMES, LIST_PATTERN_BYTES_MAX, MAILBOX_NAME_BYTES_MAX};
 use crate::net::Arena;
 use crate::proto::imap::{List, ListReturn, ListSelect, Pattern, Tagged, respond};
 use crate::store::{Mailbox, SpecialUse};
@@ -30,7 +30,9 @@ enum Style {
 
 impl Dialogue {
     pub(super) async fn list(&mut self, tagged: &Tagged<'_>, list: List<'_>, arena: &Arena) -> io::Result<()> {
-        let octets: usize = list.patterns.iter().map(|pattern| pattern.len() + list.reference.len()).sum();
+        // One that is longer than names with wildcards between their characters has tables no larger.
+        let length = |pattern: &&str| (pattern.len() + list.reference.len()).min(2 * MAILBOX_NAME_BYTES_MAX);
+        let octets: usize = list.patterns.iter().map(length).sum();
         if octets > LIST_PATTERN_BYTES_MAX {
             self.answer(tagged.tag, "NO [LIMIT] The patterns are too long together");
             return Ok(());
