@@ -1,6 +1,9 @@
 //! Nothing is allocated in steady NOOP, FETCH and RETR: the server runs in this process under a counting allocator.
 //!
 //! Every thread is counted but the one that plays the client.
+#[path = "support/ports.rs"]
+#[allow(dead_code)] // one function of it is another test's
+mod ports;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ringpost::config::Config;
+
+use ports::Ports;
 
 struct Counting;
 
@@ -124,7 +129,8 @@ fn allocations(mut ask: impl FnMut()) -> u64 {
 fn steady_noop_fetch_and_retr_allocate_nothing() {
     EXEMPT.set(true);
     let data = std::env::temp_dir().join(format!("ringpost-alloc-{}", std::process::id()));
-    let port_base = 20_000 + (std::process::id() % 20_000) as u16;
+    let ports = Ports::claim();
+    let port_base = ports.base();
     let config = Config::embedded(data.clone(), port_base, Some(vec![0])).expect("a configuration");
     std::thread::spawn(move || ringpost::serve::run(config));
     let started = Instant::now();
