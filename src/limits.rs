@@ -242,6 +242,9 @@ pub const BREATH_ROWS: usize = 512;
 pub const TOMBSTONES_MAX: usize = 8192;
 /// Flag changes that a mailbox remembers for views that were not told; a view further behind looks through its column.
 pub const FLAG_NOTICES_MAX: usize = 1024;
+/// Messages whose flags a view may have to tell of that are gathered in one go, from the notices: some 100 µs; with more it goes
+/// over its rows, [`BREATH_ROWS`] at a time.
+pub const TOLD_ROWS_MAX: usize = 2048;
 /// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
 pub const VANISHED_MAX: usize = 1024 * 1024;
 

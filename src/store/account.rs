@@ -140,8 +140,8 @@ impl AccountState {
             Change::KeywordNamed { mailbox, bit, name } => self.mailbox(mailbox).inspect(|mailbox| {
                 mailbox.data.borrow_mut().apply_keyword(bit, &name);
             }),
-            Change::Expunged { mailbox, uids } => self.mailbox(mailbox).inspect(|mailbox| {
-                mailbox.data.borrow_mut().apply_expunge(seq, &uids);
+            Change::Expunged { mailbox, uids, marked } => self.mailbox(mailbox).inspect(|mailbox| {
+                mailbox.data.borrow_mut().apply_expunge(seq, &uids, marked);
             }),
             Change::RecentSeen { mailbox, upto } => {
                 if let Some(mailbox) = self.mailbox(mailbox) {

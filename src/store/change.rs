@@ -16,7 +16,7 @@ use super::spool::Body;
 use super::types::{FlagOp, Hash};
 use crate::limits::KEYWORDS_MAX;
 
-/// Kinds of records. 13 to 15 are kept for ACLs and metadata.
+/// Kinds of records. 14 and 15 are kept for ACLs and metadata.
 mod kind {
     pub const MAILBOX_CREATED: u8 = 1;
     pub const APPENDED: u8 = 2;
@@ -30,6 +30,7 @@ mod kind {
     pub const COPIED: u8 = 10;
     pub const MOVED: u8 = 11;
     pub const MAILBOX_CREATED_SUBSCRIBED: u8 = 12;
+    pub const EXPUNGED_MARKED: u8 = 13;
     pub const RECENT_SEEN: u8 = 16;
 }
 
@@ -115,9 +116,11 @@ pub(super) enum Change {
         bit: u8,
         name: String,
     },
+    /// `marked`: those of them that have `\Deleted` when it is applied.
     Expunged {
         mailbox: u32,
         uids: UidRanges,
+        marked: bool,
     },
     RecentSeen {
         mailbox: u32,
@@ -164,7 +167,8 @@ impl Change {
             Change::AppendedSegment { .. } => kind::APPENDED_SEGMENT,
             Change::Flags { .. } => kind::FLAGS,
             Change::KeywordNamed { .. } => kind::KEYWORD_NAMED,
-            Change::Expunged { .. } => kind::EXPUNGED,
+            Change::Expunged { marked: false, .. } => kind::EXPUNGED,
+            Change::Expunged { marked: true, .. } => kind::EXPUNGED_MARKED,
             Change::RecentSeen { .. } => kind::RECENT_SEEN,
         }
     }
@@ -225,7 +229,7 @@ impl Change {
                 out.push(*bit);
                 out.extend_from_slice(name.as_bytes());
             }
-            Change::Expunged { mailbox, uids } => {
+            Change::Expunged { mailbox, uids, marked: _ } => {
                 put(out, &[*mailbox]);
                 uids.iter().for_each(|&(first, last)| put(out, &[first, last]));
             }
@@ -275,7 +279,10 @@ impl Change {
                 let (mailbox, bit) = (input.u32()?, input.u8()?);
                 Some(Change::KeywordNamed { mailbox, bit, name: input.rest_text()? })
             }
-            kind::EXPUNGED => Some(Change::Expunged { mailbox: input.u32()?, uids: input.ranges()? }),
+            kind::EXPUNGED | kind::EXPUNGED_MARKED => {
+                let (mailbox, marked) = (input.u32()?, kind == kind::EXPUNGED_MARKED);
+                Some(Change::Expunged { mailbox, uids: input.ranges()?, marked })
+            }
             kind::RECENT_SEEN => Some(Change::RecentSeen { mailbox: input.u32()?, upto: input.u32()? }),
             _ => None,
         }
@@ -419,7 +426,8 @@ mod tests {
             transfer(true, Vec::new()),
             Change::Flags { mailbox: 1, uids: vec![(1, 4), (9, 9)], op: FlagOp::Replace, flags: 5, keywords: 1 << 63 },
             Change::KeywordNamed { mailbox: 1, bit: 63, name: "$Work".to_owned() },
-            Change::Expunged { mailbox: 1, uids: vec![(2, 2), (4, 8)] },
+            Change::Expunged { mailbox: 1, uids: vec![(2, 2), (4, 8)], marked: false },
+            Change::Expunged { mailbox: 1, uids: vec![(2, 2), (4, 8)], marked: true },
             Change::RecentSeen { mailbox: 9, upto: 5 },
         ];
         for change in &changes {

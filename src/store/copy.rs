@@ -166,7 +166,7 @@ pub(super) fn apply(seq: u64, transfer: &Transfer, source: &MailboxState, target
         target.data.borrow_mut().skip_uids(u32::try_from(next).unwrap_or(u32::MAX));
     }
     if transfer.moves && !copied.0.is_empty() {
-        source.data.borrow_mut().apply_expunge(seq, &copied.0);
+        source.data.borrow_mut().apply_expunge(seq, &copied.0, false);
     }
     // Nobody else sets it.
     let _ = transfer.outcome.set(copied);

@@ -273,7 +273,8 @@ impl Mailbox {
         bits.fold(0, |all, bit| all | bit)
     }
 
-    /// Submits the expunge of those of `uids` that are there, only those with `\Deleted` where so asked.
+    /// Submits the expunge of those of `uids` that are there, only those with `\Deleted` where so asked: those that have it
+    /// now, and still have it when the log comes to it.
     pub(super) fn submit_expunge(&self, uids: &UidRanges, only_deleted: bool) -> Result<Option<Rc<Done>>, Error> {
         let core = self.account.core();
         self.check_open()?;
@@ -289,7 +290,8 @@ impl Mailbox {
         core.commits.check_room(8 * gone.len() + RECORD_MARGIN)?;
         let mut last = None;
         for uids in gone.chunks(UID_RANGES_A_RECORD_MAX) {
-            let change = Change::Expunged { mailbox: self.state.id.0, uids: uids.to_vec() };
+            let (mailbox, uids) = (self.state.id.0, uids.to_vec());
+            let change = Change::Expunged { mailbox, uids, marked: only_deleted };
             last = Some(self.account.state().submit(core, change, true).1);
         }
         Ok(last)

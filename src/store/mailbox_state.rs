@@ -46,9 +46,22 @@ pub(super) struct Told {
     pub flags_upto: u64,
     /// Its own changes that it has told itself, and whether it did so in silence.
     pub own: Vec<(u64, bool)>,
+    /// The telling of flags that is under way.
+    pub pass: Option<Pass>,
     /// UIDs that are recent for it.
     pub recent: UidRanges,
     pub read_only: bool,
+}
+
+/// How far a view is in telling of flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    /// Changes up to this one.
+    pub upto: u64,
+    /// The next message to look at
+    pub uid: u32,
+    /// of those before this one.
+    pub end_uid: u32,
 }
 
 #[derive(Debug)]
@@ -367,14 +380,16 @@ impl MailboxData {
         self.left_bodies.clear();
     }
 
-    /// Messages were expunged.
-    pub(super) fn apply_expunge(&mut self, modseq: u64, uids: &UidRanges) {
+    /// Messages were expunged; `marked`: of those that are named the ones that have `\Deleted`.
+    pub(super) fn apply_expunge(&mut self, modseq: u64, uids: &UidRanges, marked: bool) {
         let mut rows = Vec::new();
         for &(first, last) in uids {
             let range = self.columns.range(first, last);
-            rows.extend(range.filter(|&index| !self.hidden.has(index)).map(|index| index as u32));
+            let stays =
+                |index: usize| self.hidden.has(index) || marked && self.columns.flags[index] & Flags::DELETED.0 == 0;
+            rows.extend(range.filter(|&index| !stays(index)).map(|index| index as u32));
             // Also what has no row: a replay may meet the expunge of a message that a checkpoint left out already.
-            let missing = |uid: &u32| self.columns.index_of(*uid).is_none_or(|index| !self.hidden.has(index));
+            let missing = |uid: &u32| self.columns.index_of(*uid).is_none_or(|index| !stays(index));
             self.unsealed.vanished.extend((first..=last).filter(missing).map(|uid| Vanished { uid, modseq }));
         }
         self.highest_modseq = self.highest_modseq.max(modseq);

@@ -78,7 +78,7 @@ pub use segments::FileSegments;
 pub use spool::{Body, Spool};
 pub use tree::TreeError;
 pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
-pub use view::{Entry, Update, View};
+pub use view::{Entry, News, View};
 
 /// What tests of other rooms open a store with.
 #[cfg(test)]

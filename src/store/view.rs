@@ -10,36 +10,48 @@ use std::task::{Context, Poll};
 
 use super::body_file::{ColdBlocks, WarmBlocks};
 use super::checkpoint;
+use super::columns::Hidden;
 use super::mailbox::Mailbox;
-use super::mailbox_state::{MailboxData, Told, merge_ranges};
+use super::mailbox_state::{MailboxData, Pass, Told, merge_ranges};
 use super::message::Message;
 use super::record::Date;
 use super::types::{Error, FlagOp, Flags, ModSeq, Uid};
+use crate::limits::{BREATH_ROWS, TOLD_ROWS_MAX};
 
-/// Something to tell a client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Update {
-    /// `* seq EXPUNGE`
-    Expunged {
-        /// Its number at this moment.
-        seq: u32,
-        /// Its UID, for VANISHED.
-        uid: u32,
-    },
-    /// `* count EXISTS`, `* recent RECENT`
-    Exists {
-        /// Messages.
-        count: u32,
-        /// Those that are recent here.
-        recent: u32,
-    },
-    /// The message's flags are others now.
-    Flags {
-        /// Its number.
-        seq: u32,
-        /// Its UID.
-        uid: u32,
-    },
+/// What there is to tell a client, but for flags.
+#[derive(Debug)]
+pub struct News {
+    /// EXPUNGE: the messages that are gone.
+    pub expunged: Expunged,
+    /// EXISTS and RECENT, where messages came.
+    pub exists: Option<(u32, u32)>,
+}
+
+/// The numbers of messages that are gone, highest first. It keeps what was and what is, and no list of its own, whatever
+/// becomes of the mailbox meanwhile.
+#[derive(Debug)]
+pub struct Expunged {
+    before: Hidden,
+    after: Hidden,
+    /// Rows that the view knew.
+    rows: usize,
+    /// So many of `after` are still to be looked at.
+    left: usize,
+}
+
+impl Iterator for Expunged {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        while let Some(at) = self.left.checked_sub(1) {
+            self.left = at;
+            let row = self.after.rows()[at] as usize;
+            if row < self.rows && !self.before.has(row) {
+                return Some((row - self.before.before(row)) as u32 + 1);
+            }
+        }
+        None
+    }
 }
 
 /// A message's values that FETCH asks for most.
@@ -133,42 +145,49 @@ impl View {
         Poll::Pending
     }
 
-    /// Tells what changed: expunges (where allowed) highest number first, then new messages, then flags.
-    pub fn advance(&mut self, allow_expunge: bool, tell: &mut dyn FnMut(Update)) {
-        if !self.changed() {
-            return;
-        }
-        let mut updates = Vec::new();
-        let grown = {
+    /// Moves on to what the mailbox is now: expunges (where allowed), then new messages, told in this order; then
+    /// [`View::next_flags`], to its end.
+    pub fn advance(&mut self, allow_expunge: bool) -> News {
+        let (expunged, grown) = {
             let mut data = self.mailbox.state().data.borrow_mut();
-            let Some(before) = data.told(self.id).cloned() else { return };
-            let mut told = Told { rows: data.columns.len(), flags_upto: data.flags_modseq, ..before.clone() };
-            told.own.clear();
+            let (rows, hidden, upto) = (data.columns.len(), data.hidden.clone(), data.flags_modseq);
+            let known = data.told(self.id).map_or(rows, |told| told.rows);
+            let end_uid = data.columns.uid.get(known).copied().unwrap_or(data.uid_next);
+            let told = data.told_mut(self.id).expect("a view is registered until it is dropped");
+            let before = told.hidden.clone();
             if allow_expunge {
-                told.hidden = data.hidden.clone();
-                updates.extend(expunged(&data, &before));
+                told.hidden = hidden;
             }
-            let grown = (before.rows..told.rows).any(|row| !told.hidden.has(row));
-            if grown {
-                updates.push(Update::Exists { count: exists(&told), recent: 0 });
-            }
-            updates.extend(changed_flags(&data, &before, &told));
-            if let Some(slot) = data.told_mut(self.id) {
-                *slot = told;
-            }
+            told.rows = rows;
+            told.pass = (told.flags_upto < upto).then_some(Pass { upto, uid: 0, end_uid });
+            let grown = (known..rows).any(|row| !told.hidden.has(row));
+            let after = told.hidden.clone();
+            let left = if after.same(&before) { 0 } else { after.len() };
             data.settle();
-            grown
+            (Expunged { before, after, rows: known, left }, grown)
         };
         if grown {
             self.take_recent();
         }
-        let now_recent = self.recent();
-        for mut update in updates {
-            if let Update::Exists { recent, .. } = &mut update {
-                *recent = now_recent;
-            }
-            tell(update);
+        News { expunged, exists: grown.then(|| (self.exists(), self.recent())) }
+    }
+
+    /// After [`View::advance`]: numbers of messages whose flags changed, ascending, some at a time and now and then none; at
+    /// last `None`. What changes meanwhile is told the next time.
+    pub fn next_flags(&mut self) -> Option<Vec<u32>> {
+        let mut data = self.mailbox.state().data.borrow_mut();
+        let told = data.told(self.id)?;
+        let pass = told.pass?;
+        let (rows, next) = changed_rows(&data, told, pass);
+        let numbers = rows.into_iter().map(|row| (row - told.hidden.before(row)) as u32 + 1).collect();
+        let told = data.told_mut(self.id)?;
+        told.pass = next.map(|uid| Pass { uid, ..pass });
+        if next.is_none() {
+            told.flags_upto = pass.upto;
+            told.own.clear();
+            data.settle();
         }
+        Some(numbers)
     }
 
     /// The session itself has answered its change of flags: [`View::advance`] need not tell it of those again. `silent`: it
@@ -356,41 +375,57 @@ fn recent(data: &MailboxData, told: &Told) -> u32 {
     counts.sum()
 }
 
-/// What became hidden of the rows that the view knew, highest first.
-fn expunged<'a>(data: &'a MailboxData, before: &'a Told) -> impl Iterator<Item = Update> + 'a {
-    let known = data.hidden.rows().iter().rev().map(|&row| row as usize);
-    let new = known.filter(|&row| row < before.rows && !before.hidden.has(row));
-    new.map(|row| {
-        let seq = (row - before.hidden.before(row)) as u32 + 1;
-        Update::Expunged { seq, uid: data.columns.uid[row] }
+/// Some of the rows that the view knew and whose flags changed since, and the UID to go on with.
+fn changed_rows(data: &MailboxData, told: &Told, pass: Pass) -> (Vec<usize>, Option<u32>) {
+    let columns = &data.columns;
+    let end = columns.lower_bound(pass.end_uid).min(told.rows);
+    let known = |row: &usize| *row < end && !told.hidden.has(*row);
+    if pass.uid == 0
+        && let Some(mut rows) = few_changed_rows(data, told, pass.upto)
+    {
+        rows.retain(known);
+        rows.sort_unstable();
+        rows.dedup();
+        return (rows, None);
+    }
+    let start = columns.lower_bound(pass.uid).min(end);
+    let stop = end.min(start + BREATH_ROWS);
+    let changed = (start..stop).filter(|&row| columns.modseq[row] > told.flags_upto && known(&row));
+    let others = |row: &usize| match told.own.iter().find(|(own, _)| *own == columns.modseq[*row]) {
+        None => true,
+        Some((_, silent)) => *silent && changed_by_others(data, told, columns.uid[*row]),
+    };
+    (changed.filter(others).collect(), (stop < end).then(|| columns.uid[stop]))
+}
+
+/// Whether somebody else changed the message as well, as far as that is known.
+fn changed_by_others(data: &MailboxData, told: &Told, uid: u32) -> bool {
+    let Some(notices) = data.notices_since(told.flags_upto) else { return true };
+    notices.filter(|(modseq, _)| told.own.iter().all(|(own, _)| own != modseq)).any(|(_, uids)| {
+        let after = uids.partition_point(|&(first, _)| first <= uid);
+        after > 0 && uid <= uids[after - 1].1
     })
 }
 
-/// The messages that the view knew and whose flags changed since.
-fn changed_flags(data: &MailboxData, before: &Told, told: &Told) -> Vec<Update> {
-    if before.flags_upto >= data.flags_modseq {
-        return Vec::new();
-    }
+/// All rows that changed, from the notices of the changes; `None`: they are too many to look at in one go, or forgotten.
+fn few_changed_rows(data: &MailboxData, told: &Told, upto: u64) -> Option<Vec<usize>> {
     let columns = &data.columns;
-    let update = |row: usize| {
-        let seq = (row - told.hidden.before(row)) as u32 + 1;
-        Update::Flags { seq, uid: columns.uid[row] }
-    };
-    let known = |row: &usize| *row < before.rows && !told.hidden.has(*row);
-    let silent = |row: usize| before.own.contains(&(columns.modseq[row], true));
-    let own = |modseq: &u64| before.own.iter().any(|(own, _)| own == modseq);
-    let Some(notices) = data.notices_since(before.flags_upto) else {
-        // Whose changes a row has is forgotten: told once more is better than never.
-        let rows = (0..before.rows).filter(|&row| columns.modseq[row] > before.flags_upto);
-        return rows.filter(known).map(update).collect();
-    };
-    let mut rows: Vec<usize> = Vec::new();
-    for (modseq, uids) in notices.filter(|(modseq, _)| !own(modseq)) {
-        // A row that changed again is told with its last change, but for a silent one of our own, which never is.
-        let changed = uids.iter().flat_map(|&(first, last)| columns.range(first, last));
-        rows.extend(changed.filter(|&row| columns.modseq[row] == *modseq || silent(row)).filter(known));
+    let silent = |row: usize| told.own.contains(&(columns.modseq[row], true));
+    let own = |modseq: u64| told.own.iter().any(|(own, _)| *own == modseq);
+    let (mut rows, mut looked) = (Vec::new(), 0);
+    for (modseq, uids) in data.notices_since(told.flags_upto)?.take_while(|(modseq, _)| *modseq <= upto) {
+        if own(*modseq) {
+            continue;
+        }
+        for &(first, last) in uids {
+            let range = columns.range(first, last);
+            looked += range.len() + 1;
+            if looked > TOLD_ROWS_MAX {
+                return None;
+            }
+            // A row that changed again is told with its last change, but for a silent one of our own, which never is.
+            rows.extend(range.filter(|&row| columns.modseq[row] == *modseq || silent(row)));
+        }
     }
-    rows.sort_unstable();
-    rows.dedup();
-    rows.into_iter().map(update).collect()
+    Some(rows)
 }

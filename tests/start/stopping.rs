@@ -76,6 +76,38 @@ fn silent_clients_do_not_keep_it() {
     assert_eq!(server.login().ok("SELECT INBOX").exists(), Some(4), "half a message was kept");
 }
 
+/// An APPEND and a DATA that are under way when the stop comes may end, and are kept.
+#[test]
+fn transfers_under_way_may_end() {
+    let mut server = Server::start("stopping-transfers");
+    let message = numbered("under-way", 200);
+    let (first, rest) = message.split_at(message.len() / 2);
+    let mut imap = server.login();
+    let tag = imap.start(format!("APPEND INBOX {{{}}}", message.len()).as_bytes()).expect("the connection");
+    assert!(imap.response().expect("a continuation request").starts_with(b"+"));
+    imap.wire.write(first).expect("the connection");
+    let mut smtp = server.smtp();
+    smtp.expect("MAIL FROM:<sender@client.example>", "250");
+    smtp.expect(&format!("RCPT TO:<{USER}>"), "250");
+    smtp.expect("DATA", "354");
+    smtp.wire.write(first).expect("the connection");
+    server.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(500));
+    imap.wire.write(rest).expect("the connection");
+    std::thread::sleep(Duration::from_millis(200));
+    imap.wire.write(b"\r\n").expect("the connection");
+    let reply = imap.finish(&tag).expect("an answer");
+    assert!(reply.shown().starts_with("OK [APPENDUID "), "{}", reply.shown());
+    smtp.wire.write(&[rest, b".\r\n"].concat()).expect("the connection");
+    smtp.due("250 2.0.0");
+    let status = server.end();
+    assert_eq!(status.code(), Some(0), "{status}");
+    server.run();
+    let mut imap = server.select("INBOX");
+    assert_eq!(imap.text(1), message);
+    assert!(imap.text(2).ends_with(&message));
+}
+
 /// What is acknowledged while it stops is kept; the rest is refused or cut, never half.
 #[test]
 fn deliveries_during_the_stop_are_whole() {

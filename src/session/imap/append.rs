@@ -67,7 +67,7 @@ impl Session {
         let Some(alone) = self.rest_of_line(utf8).await? else { return Ok(Next::Over) };
         let (Some(wanted), Some(spool)) = (wanted, spool) else { return Ok(Next::Command) };
         match alone {
-            Ok(()) => self.dialogue.finish_append(wanted, spool).await,
+            Ok(()) => self.dialogue.finish_append(wanted, spool).await?,
             Err(text) => self.dialogue.answer(&wanted.tag, text),
         }
         Ok(Next::Command)
@@ -80,19 +80,10 @@ impl Session {
         while left > 0 {
             let octets = self.input.octets();
             if octets.is_empty() {
-                let wire = &mut self.dialogue.wire;
-                wire.flush().await?;
-                wire.set_deadline(self.dialogue.visit.endpoint.idle_timeout());
-                match self.input.wait(wire).await? {
-                    Fill::More => continue,
-                    Fill::End => return Ok(Taken::Over),
-                    // The server stops: a transfer that is under way may go on until the drain's end.
-                    Fill::Timeout if self.dialogue.context.lets_transfers_end(&self.dialogue.wire) => continue,
-                    Fill::Timeout => {
-                        self.dialogue.say_bye();
-                        return Ok(Taken::Over);
-                    }
+                if self.wait_for_octets().await? {
+                    continue;
                 }
+                return Ok(Taken::Over);
             }
             let count = octets.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let piece = &octets[..count];
@@ -112,6 +103,23 @@ impl Session {
         Ok(taken)
     }
 
+    /// False: the dialogue is over.
+    async fn wait_for_octets(&mut self) -> io::Result<bool> {
+        let dialogue = &mut self.dialogue;
+        dialogue.wire.flush().await?;
+        dialogue.wire.set_deadline(dialogue.visit.endpoint.idle_timeout());
+        Ok(match self.input.wait(&mut dialogue.wire).await? {
+            Fill::More => true,
+            Fill::End => false,
+            // The server stops: a transfer that is under way may go on until the drain's end.
+            Fill::Timeout if dialogue.context.lets_transfers_end(&dialogue.wire) => true,
+            Fill::Timeout => {
+                dialogue.say_bye();
+                false
+            }
+        })
+    }
+
     /// What follows the message on its line, which must be nothing, or the end of `UTF8 (…)`. `None`: the connection is over.
     async fn rest_of_line(&mut self, utf8: bool) -> io::Result<Option<Result<(), &'static str>>> {
         const ONE_MESSAGE: &str = "BAD Only one message at a time";
@@ -127,7 +135,7 @@ impl Session {
                     return Ok(Some(if ends { alone } else { alone.and(Err("BAD A message ends its APPEND")) }));
                 }
                 Frame::Partial => {
-                    if !matches!(self.more().await?, Next::Command) {
+                    if !self.wait_for_octets().await? {
                         return Ok(None);
                     }
                 }
@@ -187,9 +195,9 @@ impl Dialogue {
         })
     }
 
-    async fn finish_append(&mut self, wanted: Wanted, spool: Spool) {
+    async fn finish_append(&mut self, wanted: Wanted, spool: Spool) -> io::Result<()> {
         let appended = self.store_message(&wanted, spool).await;
-        self.tell(true);
+        self.tell(true).await?;
         match appended {
             Ok(uid) => {
                 let validity = wanted.mailbox.uid_validity().0;
@@ -198,6 +206,7 @@ impl Dialogue {
             }
             Err(text) => self.answer(&wanted.tag, text),
         }
+        Ok(())
     }
 
     async fn store_message(&mut self, wanted: &Wanted, spool: Spool) -> Result<Uid, &'static str> {
@@ -216,6 +225,6 @@ impl Dialogue {
             keywords: wanted.keywords.clone(),
             delivery: None,
         };
-        wanted.mailbox.append(message).await.map_err(|error| refusal(&error))
+        wanted.mailbox.append(message).await.map_err(|error| copy::target_refusal(&error))
     }
 }

@@ -4,19 +4,26 @@
 //! COPYUID before the EXPUNGE responses and so before its tagged OK; COPY has it in that. A mailbox that is missing is not
 //! made: `[TRYCREATE]` says that the client may.
 
+use std::io;
+
 use super::expunge::inclusive;
 use super::store::uid_ranges;
 use super::tell::refusal;
 use super::{Dialogue, State, command, select};
 use crate::net::Arena;
 use crate::proto::imap::{Command, Range, Tagged, respond};
-use crate::store::Copied;
+use crate::store::{Copied, Error};
 
 /// RFC 3501 §6.3.11, §6.4.7: the client may create the mailbox and try again.
 pub(super) const TRY_CREATE: &str = "NO [TRYCREATE] No such mailbox";
 
+/// The tagged NO where a message can't go to a mailbox: one that was deleted meanwhile may be made anew.
+pub(super) fn target_refusal(error: &Error) -> &'static str {
+    if *error == Error::Gone { TRY_CREATE } else { refusal(error) }
+}
+
 impl Dialogue {
-    pub(super) async fn copy(&mut self, tagged: &Tagged<'_>, arena: &Arena) {
+    pub(super) async fn copy(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
         let transferred = self.transfer(tagged, arena).await;
         let moves = matches!(tagged.command, Command::Move { .. });
         let some = transferred.as_ref().ok().filter(|copied| !copied.from.is_empty());
@@ -27,9 +34,10 @@ impl Dialogue {
             copy_uid(out, copied);
             out.extend_from_slice(b"Moved\r\n");
         }
-        self.tell_for(tagged);
+        self.tell_for(tagged).await?;
         if let Err(text) = transferred {
-            return self.answer(tagged.tag, text);
+            self.answer(tagged.tag, text);
+            return Ok(());
         }
         let out = self.wire.output();
         out.extend_from_slice(tagged.tag.as_bytes());
@@ -38,6 +46,7 @@ impl Dialogue {
             copy_uid(out, copied);
         }
         out.extend_from_slice(if moves { b"MOVE completed\r\n" } else { b"COPY completed\r\n" });
+        Ok(())
     }
 
     async fn transfer(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> Result<Copied, &'static str> {
@@ -65,7 +74,7 @@ impl Dialogue {
             true => view.move_to(&uids, &target).await,
             false => view.copy(&uids, &target).await,
         };
-        transferred.map_err(|error| refusal(&error))
+        transferred.map_err(|error| target_refusal(&error))
     }
 
     /// The sum of the messages' sizes.

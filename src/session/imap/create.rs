@@ -4,17 +4,12 @@
 
 use super::tell::refusal;
 use super::{Dialogue, special_use};
-use crate::proto::imap::Tagged;
 use crate::store::{CreateError, SpecialUse};
 
 impl Dialogue {
-    pub(super) async fn create(&mut self, tagged: &Tagged<'_>, mailbox: &str, uses: &[&str]) {
+    pub(super) async fn create(&mut self, mailbox: &str, uses: &[&str]) -> Result<(), &'static str> {
         // A name that ends in the separator declares that mailboxes will be made below it.
-        let created = self.make(mailbox.strip_suffix('/').unwrap_or(mailbox), uses).await;
-        self.conclude(tagged, created);
-    }
-
-    async fn make(&mut self, name: &str, uses: &[&str]) -> Result<(), &'static str> {
+        let name = mailbox.strip_suffix('/').unwrap_or(mailbox);
         let account = self.account().await?;
         let special_use = match uses {
             [] => SpecialUse::None,

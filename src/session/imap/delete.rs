@@ -6,25 +6,21 @@
 use super::select::NO_MAILBOX;
 use super::tell::refusal;
 use super::{Dialogue, State};
-use crate::proto::imap::Tagged;
 use crate::store::TreeError;
 
 impl Dialogue {
-    pub(super) async fn delete(&mut self, tagged: &Tagged<'_>, mailbox: &str) {
-        let deleted = match self.account().await {
-            Ok(account) => account.delete(mailbox).await.map_err(|error| match error {
-                TreeError::Missing => NO_MAILBOX,
-                TreeError::Store(error) => refusal(&error),
-                _ => "NO [CANNOT] Neither INBOX can be deleted nor a name with mailboxes below it that is none itself",
-            }),
-            Err(text) => Err(text),
-        };
-        if deleted.is_ok()
-            && let State::Selected(_, view) = &self.state
+    pub(super) async fn delete(&mut self, mailbox: &str) -> Result<(), &'static str> {
+        let account = self.account().await?;
+        account.delete(mailbox).await.map_err(|error| match error {
+            TreeError::Missing => NO_MAILBOX,
+            TreeError::Store(error) => refusal(&error),
+            _ => "NO [CANNOT] Neither INBOX can be deleted nor a name with mailboxes below it that is none itself",
+        })?;
+        if let State::Selected(_, view) = &self.state
             && view.is_gone()
         {
             self.deselect();
         }
-        self.conclude(tagged, deleted);
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1), and CHECK (RFC 3501 §6.4.1).
+//! EXPUNGE and UID EXPUNGE (RFC 3501 §6.4.3, RFC 4315 §2.1).
 //!
-//! Only messages that have `\Deleted`, as far as changes are durable when it is asked for, go, whoever set it; who else has the mailbox open is told
-//! when the protocol allows.
+//! Only messages that still have `\Deleted` when the log comes to the change go, whoever set it: a flag that is taken away
+//! at the same moment saves its message. Who else has the mailbox open is told when the protocol allows.
 
 use std::ops::RangeInclusive;
 
@@ -16,27 +16,16 @@ pub(super) fn inclusive(ranges: &[Range]) -> Vec<RangeInclusive<u32>> {
 }
 
 impl Dialogue {
-    /// CHECK asks for a checkpoint of the mailbox: all that was acknowledged is on disk already.
-    pub(super) fn check(&mut self, tag: &str) {
-        self.tell(true);
-        self.answer(tag, "OK CHECK completed");
-    }
-
-    pub(super) async fn expunge(&mut self, tag: &str, uids: Option<SequenceSet<'_>>, arena: &Arena) {
-        let State::Selected(_, view) = &self.state else { return };
+    pub(super) async fn expunge(&mut self, uids: Option<SequenceSet<'_>>, arena: &Arena) -> Result<(), &'static str> {
+        let State::Selected(_, view) = &self.state else { return Ok(()) };
         if view.is_read_only() {
-            return self.answer(tag, "NO [NOPERM] The mailbox is read-only");
+            return Err("NO [NOPERM] The mailbox is read-only");
         }
         let highest = view.uid_of(view.exists()).unwrap_or(0);
         let ranges = match uids {
             Some(set) => inclusive(set.resolve(arena, highest)),
             None => vec![1..=u32::MAX],
         };
-        let expunged = view.expunge(&ranges, true).await;
-        self.tell(true);
-        match expunged {
-            Ok(()) => self.answer(tag, "OK EXPUNGE completed"),
-            Err(error) => self.answer(tag, refusal(&error)),
-        }
+        view.expunge(&ranges, true).await.map_err(|error| refusal(&error))
     }
 }

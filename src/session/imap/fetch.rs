@@ -107,12 +107,7 @@ impl Dialogue {
         if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
             Box::pin(self.set_seen(wanted.uids, &mut cursor)).await;
         }
-        self.tell_for(tagged);
-        match &cursor.failed {
-            None => self.answer(tagged.tag, "OK FETCH completed"),
-            Some(error) => self.answer(tagged.tag, refusal(error)),
-        }
-        Ok(())
+        self.conclude(tagged, cursor.failed.map_or(Ok(()), |error| Err(refusal(&error)))).await
     }
 
     /// Reads in and checks what nobody looked at before, where it may block.

@@ -3,10 +3,9 @@
 //! Nothing depends on what a client says of itself. The log has it escaped: it is the client's text.
 
 use super::Dialogue;
-use crate::proto::imap::Tagged;
 
 impl Dialogue {
-    pub(super) fn id(&mut self, tagged: &Tagged<'_>, fields: &[(&[u8], Option<&[u8]>)]) {
+    pub(super) fn id(&mut self, fields: &[(&[u8], Option<&[u8]>)]) {
         if tracing::enabled!(tracing::Level::DEBUG) {
             for (name, value) in fields {
                 let value = value.unwrap_or(b"NIL").escape_ascii();
@@ -14,6 +13,5 @@ impl Dialogue {
             }
         }
         self.put(concat!("* ID (\"name\" \"Ringpost\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")\r\n"));
-        self.conclude(tagged, Ok(()));
     }
 }

@@ -24,7 +24,7 @@ impl Session {
             if self.dialogue.has_lost_its_mailbox() {
                 return Ok(Next::Over);
             }
-            self.dialogue.tell(true);
+            self.dialogue.tell(true).await?;
             let limits = self.dialogue.limits();
             match self.dialogue.framer.next_line(self.input.octets(), limits::IDLE_LINE_BYTES_MAX, limits) {
                 Frame::Command { length } => {

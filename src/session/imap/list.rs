@@ -40,8 +40,7 @@ impl Dialogue {
         if !list.extended && list.patterns == [""] {
             // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root of the reference.
             self.put("* LIST (\\Noselect) \"/\" \"\"\r\n");
-            self.conclude(tagged, Ok(()));
-            return Ok(());
+            return self.conclude(tagged, Ok(())).await;
         }
         // RFC 5258 §3: in an extended LIST an empty pattern is passed over.
         let wanted = list.patterns.iter().filter(|pattern| !pattern.is_empty());
@@ -74,8 +73,7 @@ impl Dialogue {
         let mut names = match self.account().await {
             Ok(account) => names::all(&account),
             Err(text) => {
-                self.conclude(tagged, Err(text));
-                return Ok(());
+                return self.conclude(tagged, Err(text)).await;
             }
         };
         for some in names.chunks_mut((BREATH_NAMES / query.patterns.len().max(1)).max(1)) {
@@ -99,8 +97,7 @@ impl Dialogue {
                 self.wire.breathe().await?;
             }
         }
-        self.conclude(tagged, Ok(()));
-        Ok(())
+        self.conclude(tagged, Ok(())).await
     }
 }
 

@@ -311,7 +311,7 @@ impl Dialogue {
         let begun = self.context.begin(&self.wire, command::verb(&tagged.command));
         let next = match tagged.command {
             Command::Noop => {
-                self.tell(true);
+                self.tell(true).await?;
                 self.answer(tagged.tag, "OK NOOP completed");
                 Next::Command
             }
@@ -364,16 +364,17 @@ impl Dialogue {
     }
 
     /// Tells what may be told now, and answers a command: `OK … completed`, or what it was refused with.
-    fn conclude(&mut self, tagged: &Tagged<'_>, result: Result<(), &'static str>) {
-        self.tell(command::tells_expunge(tagged));
-        let Err(text) = result else {
-            let out = self.wire.output();
-            for piece in [tagged.tag, " OK ", command::name(&tagged.command), " completed\r\n"] {
-                out.extend_from_slice(piece.as_bytes());
-            }
-            return;
-        };
-        self.answer(tagged.tag, text);
+    async fn conclude(&mut self, tagged: &Tagged<'_>, result: Result<(), &'static str>) -> io::Result<()> {
+        self.tell_for(tagged).await?;
+        if let Err(text) = result {
+            self.answer(tagged.tag, text);
+            return Ok(());
+        }
+        let out = self.wire.output();
+        for piece in [tagged.tag, " OK ", command::name(&tagged.command), " completed\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+        Ok(())
     }
 
     async fn rarely(&mut self, tagged: Tagged<'_>, arena: &Arena) -> io::Result<Next> {
@@ -396,22 +397,11 @@ impl Dialogue {
             }
             Command::Select { mailbox } => self.select(tagged.tag, mailbox, false).await,
             Command::Examine { mailbox } => self.select(tagged.tag, mailbox, true).await,
-            Command::Create { mailbox, uses } => self.create(&tagged, mailbox, uses).await,
-            Command::Delete { mailbox } => self.delete(&tagged, mailbox).await,
-            Command::Rename { from, to } => self.rename(&tagged, from, to).await,
-            Command::Subscribe { mailbox } => self.subscribe(&tagged, mailbox, true).await,
-            Command::Unsubscribe { mailbox } => self.subscribe(&tagged, mailbox, false).await,
             Command::List(list) => self.list(&tagged, list, arena).await?,
             Command::Lsub { reference, pattern } => self.lsub(&tagged, (reference, pattern), arena).await?,
-            Command::Status { mailbox, items } => self.status(&tagged, mailbox, items).await,
-            Command::Namespace => self.namespace(&tagged),
-            Command::Id(fields) => self.id(&tagged, fields),
-            Command::Enable(names) => self.enable(&tagged, names),
             Command::Store { .. } => self.store(&tagged, arena).await?,
             Command::Search(search) => self.search(&tagged, search, arena).await?,
-            Command::Copy { .. } | Command::Move { .. } => self.copy(&tagged, arena).await,
-            Command::Check => self.check(tagged.tag),
-            Command::Expunge { uids } => self.expunge(tagged.tag, uids, arena).await,
+            Command::Copy { .. } | Command::Move { .. } => self.copy(&tagged, arena).await?,
             Command::Close => self.close(tagged.tag).await,
             Command::Unselect => self.unselect(tagged.tag),
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
@@ -422,7 +412,39 @@ impl Dialogue {
                 self.answer(tagged.tag, "BAD Unknown command");
             }
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
+            _ => {
+                let result = self.perform(&tagged, arena).await;
+                self.conclude(&tagged, result).await?;
+            }
         }
         Ok(Next::Command)
+    }
+
+    /// The commands whose tagged response is OK and their name, or what they are refused with.
+    async fn perform(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> Result<(), &'static str> {
+        match tagged.command {
+            Command::Create { mailbox, uses } => self.create(mailbox, uses).await,
+            Command::Delete { mailbox } => self.delete(mailbox).await,
+            Command::Rename { from, to } => self.rename(from, to).await,
+            Command::Subscribe { mailbox } => self.subscribe(mailbox, true).await,
+            Command::Unsubscribe { mailbox } => self.subscribe(mailbox, false).await,
+            Command::Status { mailbox, items } => self.status(mailbox, items).await,
+            Command::Expunge { uids } => self.expunge(uids, arena).await,
+            Command::Namespace => {
+                self.namespace();
+                Ok(())
+            }
+            Command::Id(fields) => {
+                self.id(fields);
+                Ok(())
+            }
+            Command::Enable(names) => {
+                self.enable(names);
+                Ok(())
+            }
+            // A checkpoint of the mailbox (RFC 3501 §6.4.1): all that was acknowledged is on disk already.
+            Command::Check => Ok(()),
+            _ => unreachable!("answered by `rarely`"),
+        }
     }
 }

@@ -6,21 +6,17 @@
 use super::Dialogue;
 use super::select::NO_MAILBOX;
 use super::tell::refusal;
-use crate::proto::imap::Tagged;
 use crate::store::TreeError;
 
 impl Dialogue {
-    pub(super) async fn rename(&mut self, tagged: &Tagged<'_>, from: &str, to: &str) {
-        let renamed = match self.account().await {
-            Ok(account) => account.rename(from, to).await.map_err(|error| match error {
-                TreeError::Missing => NO_MAILBOX,
-                TreeError::Exists => "NO [ALREADYEXISTS] There is a mailbox of the new name",
-                TreeError::Invalid => "NO [CANNOT] The mailbox can't have this name",
-                TreeError::TooMany => "NO [LIMIT] Too many mailboxes",
-                TreeError::Store(error) => refusal(&error),
-            }),
-            Err(text) => Err(text),
-        };
-        self.conclude(tagged, renamed);
+    pub(super) async fn rename(&mut self, from: &str, to: &str) -> Result<(), &'static str> {
+        let account = self.account().await?;
+        account.rename(from, to).await.map_err(|error| match error {
+            TreeError::Missing => NO_MAILBOX,
+            TreeError::Exists => "NO [ALREADYEXISTS] There is a mailbox of the new name",
+            TreeError::Invalid => "NO [CANNOT] The mailbox can't have this name",
+            TreeError::TooMany => "NO [LIMIT] Too many mailboxes",
+            TreeError::Store(error) => refusal(&error),
+        })
     }
 }

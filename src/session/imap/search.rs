@@ -126,12 +126,10 @@ impl Dialogue {
                     self.wire.breathe().await?;
                 }
                 self.wire.output().extend_from_slice(b"\r\n");
-                self.tell_for(tagged);
-                self.answer(tagged.tag, "OK SEARCH completed");
+                self.conclude(tagged, Ok(())).await
             }
-            Err(text) => self.answer(tagged.tag, text),
+            Err(text) => self.conclude(tagged, Err(text)).await,
         }
-        Ok(())
     }
 
     async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> Result<Vec<u32>, Error> {

@@ -3,7 +3,7 @@
 //! It reads counters that are kept, so that it costs the same for any mailbox.
 
 use super::Dialogue;
-use crate::proto::imap::{StatusItem, Tagged, respond};
+use crate::proto::imap::{StatusItem, respond};
 use crate::store::Mailbox;
 
 /// Writes a STATUS response.
@@ -31,11 +31,9 @@ pub(super) fn write(out: &mut Vec<u8>, mailbox: &Mailbox, items: &[StatusItem]) 
 }
 
 impl Dialogue {
-    pub(super) async fn status(&mut self, tagged: &Tagged<'_>, name: &str, items: &[StatusItem]) {
-        let mailbox = self.mailbox(name).await;
-        if let Ok(mailbox) = &mailbox {
-            write(self.wire.output(), mailbox, items);
-        }
-        self.conclude(tagged, mailbox.map(drop));
+    pub(super) async fn status(&mut self, name: &str, items: &[StatusItem]) -> Result<(), &'static str> {
+        let mailbox = self.mailbox(name).await?;
+        write(self.wire.output(), &mailbox, items);
+        Ok(())
     }
 }

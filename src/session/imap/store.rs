@@ -37,17 +37,12 @@ pub(super) fn uid_ranges<'a>(
 
 impl Dialogue {
     pub(super) async fn store(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
-        let text = match self.change_flags(tagged, arena).await {
-            Ok(uids) => {
-                self.tell_keywords();
-                self.tell_stored(tagged, uids).await?;
-                "OK STORE completed"
-            }
-            Err(text) => text,
-        };
-        self.tell_for(tagged);
-        self.answer(tagged.tag, text);
-        Ok(())
+        let changed = self.change_flags(tagged, arena).await;
+        if let Ok(uids) = changed {
+            self.tell_keywords();
+            self.tell_stored(tagged, uids).await?;
+        }
+        self.conclude(tagged, changed.map(drop)).await
     }
 
     async fn change_flags<'a>(&mut self, tagged: &Tagged<'_>, arena: &'a Arena) -> Result<&'a [Range], &'static str> {

@@ -5,20 +5,16 @@
 use super::Dialogue;
 use super::select::NO_MAILBOX;
 use super::tell::refusal;
-use crate::proto::imap::Tagged;
 use crate::store::TreeError;
 
 impl Dialogue {
     /// `subscribed`: what the mailbox is to be.
-    pub(super) async fn subscribe(&mut self, tagged: &Tagged<'_>, mailbox: &str, subscribed: bool) {
-        let done = match self.account().await {
-            Ok(account) => account.subscribe(mailbox, subscribed).await.map_err(|error| match error {
-                TreeError::Store(error) => refusal(&error),
-                TreeError::TooMany => "NO [LIMIT] Too many subscriptions",
-                _ => NO_MAILBOX,
-            }),
-            Err(text) => Err(text),
-        };
-        self.conclude(tagged, done);
+    pub(super) async fn subscribe(&mut self, mailbox: &str, subscribed: bool) -> Result<(), &'static str> {
+        let account = self.account().await?;
+        account.subscribe(mailbox, subscribed).await.map_err(|error| match error {
+            TreeError::Store(error) => refusal(&error),
+            TreeError::TooMany => "NO [LIMIT] Too many subscriptions",
+            _ => NO_MAILBOX,
+        })
     }
 }

@@ -3,40 +3,54 @@
 //! Only here is a view advanced: what it tells is written in its order, flags with the numbers that hold then.
 //! RFC 3501 §7.3, §7.4; RFC 5530 (response codes).
 
+use std::io;
+
 use super::{Dialogue, State, command};
 use crate::proto::imap::{Tagged, respond};
 use crate::session::imap::flags;
-use crate::store::{Error, Update, View};
+use crate::store::{Error, View};
 
 impl Dialogue {
     /// Tells what changed in the selected mailbox; EXPUNGE only where it is allowed now.
-    pub(super) fn tell(&mut self, expunge: bool) {
-        self.tell_changes(expunge, false);
+    pub(super) async fn tell(&mut self, expunge: bool) -> io::Result<()> {
+        self.tell_changes(expunge, false).await
     }
 
     /// The same while a command is answered. RFC 3501 §6.4.8: with the UID in every FETCH response of a UID command.
-    pub(super) fn tell_for(&mut self, tagged: &Tagged<'_>) {
-        self.tell_changes(command::tells_expunge(tagged), tagged.uid);
+    pub(super) async fn tell_for(&mut self, tagged: &Tagged<'_>) -> io::Result<()> {
+        self.tell_changes(command::tells_expunge(tagged), tagged.uid).await
     }
 
-    fn tell_changes(&mut self, expunge: bool, uid: bool) {
-        if !matches!(&self.state, State::Selected(_, view) if view.changed()) {
-            return;
+    /// Boxed where there is something to tell, so that a waiting session has no room for it.
+    async fn tell_changes(&mut self, expunge: bool, uid: bool) -> io::Result<()> {
+        match &self.state {
+            State::Selected(_, view) if view.changed() => Box::pin(self.tell_news(expunge, uid)).await,
+            _ => Ok(()),
         }
+    }
+
+    /// However much changed, others run meanwhile, and the output is no larger than the client takes it.
+    async fn tell_news(&mut self, expunge: bool, uid: bool) -> io::Result<()> {
         self.tell_keywords();
-        let State::Selected(_, view) = &mut self.state else { return };
-        let mut updates = Vec::new();
-        view.advance(expunge, &mut |update| updates.push(update));
-        let out = self.wire.output();
-        for update in updates {
-            match update {
-                Update::Expunged { seq, .. } => numbered(out, seq, "EXPUNGE"),
-                Update::Exists { count, recent } => {
-                    numbered(out, count, "EXISTS");
-                    numbered(out, recent, "RECENT");
-                }
-                Update::Flags { seq, .. } => write_flags(out, view, seq, uid),
+        let State::Selected(_, view) = &mut self.state else { return Ok(()) };
+        let news = view.advance(expunge);
+        for seq in news.expunged {
+            numbered(self.wire.output(), seq, "EXPUNGE");
+            self.wire.breathe().await?;
+        }
+        if let Some((count, recent)) = news.exists {
+            numbered(self.wire.output(), count, "EXISTS");
+            numbered(self.wire.output(), recent, "RECENT");
+        }
+        loop {
+            let State::Selected(_, view) = &mut self.state else { return Ok(()) };
+            let Some(numbers) = view.next_flags() else { return Ok(()) };
+            for seq in numbers {
+                let State::Selected(_, view) = &self.state else { return Ok(()) };
+                write_flags(self.wire.output(), view, seq, uid);
+                self.wire.breathe().await?;
             }
+            self.wire.breathe().await?;
         }
     }
 

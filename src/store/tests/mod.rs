@@ -208,3 +208,22 @@ pub(super) fn numbers(mailbox: &Mailbox, bytes: impl Fn(u64) -> usize) -> Vec<u6
     });
     numbers.collect()
 }
+
+/// What a session tells its client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Update {
+    Expunged { seq: u32 },
+    Exists { count: u32, recent: u32 },
+    Flags { seq: u32 },
+}
+
+/// Tells a view of everything, as a session does.
+fn advance(view: &mut View, allow_expunge: bool) -> Vec<Update> {
+    let news = view.advance(allow_expunge);
+    let mut updates: Vec<Update> = news.expunged.map(|seq| Update::Expunged { seq }).collect();
+    updates.extend(news.exists.map(|(count, recent)| Update::Exists { count, recent }));
+    while let Some(numbers) = view.next_flags() {
+        updates.extend(numbers.into_iter().map(|seq| Update::Flags { seq }));
+    }
+    updates
+}

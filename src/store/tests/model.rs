@@ -25,13 +25,11 @@ impl Session {
 
     /// Does what a client does with untagged responses.
     fn advance(&mut self, allow_expunge: bool) {
-        let mut updates = Vec::new();
-        self.view.advance(allow_expunge, &mut |update| updates.push(update));
-        for update in updates {
+        for update in advance(&mut self.view, allow_expunge) {
             match update {
-                Update::Expunged { seq, uid } => {
+                Update::Expunged { seq } => {
                     assert!(allow_expunge);
-                    assert_eq!(self.client.remove(seq as usize - 1).0, uid);
+                    self.client.remove(seq as usize - 1);
                 }
                 Update::Exists { count, .. } => {
                     assert!(count as usize > self.client.len(), "EXISTS never shrinks");
@@ -39,11 +37,7 @@ impl Session {
                         self.client.push(entry(&self.view, seq));
                     }
                 }
-                Update::Flags { seq, uid } => {
-                    let (known, flags) = &mut self.client[seq as usize - 1];
-                    assert_eq!(*known, uid);
-                    *flags = entry(&self.view, seq).1;
-                }
+                Update::Flags { seq } => self.client[seq as usize - 1] = entry(&self.view, seq),
             }
         }
         if allow_expunge {

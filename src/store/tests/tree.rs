@@ -319,7 +319,7 @@ fn a_renamed_mailbox_keeps_its_uids() {
         assert_eq!((c.id(), c.uid_validity(), c.counts().messages, &*a.name()), (id, validity, 1, "b/c"));
         // Who has it open goes on.
         c.append(message(2, 100)).await.unwrap();
-        view.advance(true, &mut |_| ());
+        advance(&mut view, true);
         assert_eq!((view.exists(), view.is_gone()), (2, false));
         let again = account.create("a").await.unwrap();
         assert!(again.uid_validity() != validity && again.id() != id);
@@ -342,7 +342,7 @@ fn rename_of_inbox_moves_its_messages() {
         let mut view = inbox.view(false);
         view.expunge(&[7..=7, 100..=200], false).await.unwrap();
         view.change_flags(&[8..=9], FlagOp::Add, Flags::ANSWERED, &[]).await.unwrap();
-        view.advance(true, &mut |_| ());
+        advance(&mut view, true);
         let before: Vec<_> =
             (1..=view.exists()).map(|seq| (view.uid_of(seq), view.entry(seq).unwrap().flags)).collect();
         account.rename("INBOX", "old/2026").await.unwrap();
@@ -353,8 +353,7 @@ fn rename_of_inbox_moves_its_messages() {
         assert_eq!(before, after);
         assert_eq!(old.keywords(), inbox.keywords());
         assert_eq!(names(&account), ["INBOX", "INBOX/below", "old", "old/2026"]);
-        let mut gone = 0;
-        view.advance(true, &mut |update| gone += u32::from(matches!(update, Update::Expunged { .. })));
+        let gone = advance(&mut view, true).len();
         assert_eq!((gone as usize, view.exists(), view.is_gone()), (before.len(), 0, false));
         // Mail goes on to arrive, and UIDs go on.
         assert_eq!(inbox.append(message(1, 100)).await, Ok(Uid(2001)));
@@ -395,8 +394,7 @@ fn a_deleted_mailbox_is_told_to_who_has_it_open() {
         let inbox = account.mailbox("INBOX").unwrap();
         assert_eq!(view.copy(&[1..=1], &inbox).await.unwrap_err(), Error::Gone);
         assert_eq!(inbox.view(true).copy(&[1..=1], &a).await.unwrap_err(), Error::Gone);
-        let mut gone = 0;
-        view.advance(true, &mut |update| gone += u32::from(matches!(update, Update::Expunged { .. })));
+        let gone = advance(&mut view, true).len();
         assert_eq!((gone, view.exists(), account.bytes()), (100, 0, 0));
         assert_eq!(a.state().data.borrow().columns.len(), 0, "and its rows are gone");
         // Another of that name is another.

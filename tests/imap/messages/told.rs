@@ -1,6 +1,9 @@
 //! What sessions are told of each other's changes, and when: the faults of R-IMAP-10, each by name. RFC 3501 §5.2, §7.3, §7.4.1.
 
+use std::time::Duration;
+
 use super::{append, filled, lines, of_kind};
+use crate::support::Server;
 use crate::support::imap::Reply;
 
 /// No EXPUNGE while FETCH, STORE or SEARCH run (not UID), though another session has expunged; and none that is stray.
@@ -167,4 +170,33 @@ fn flags_of_others_are_told() {
     let told = lines(&imap.ok("STORE 2 +FLAGS.SILENT (\\Seen)"));
     assert!(told.len() == 1 && told[0].starts_with("2 FETCH (") && told[0].contains("Flagged"), "{told:?}");
     assert!(lines(&imap.ok("NOOP")).is_empty());
+}
+
+/// What others change of a large mailbox goes out as the client takes it, and others are served meanwhile.
+#[test]
+fn much_news_is_no_larger_than_the_client_takes() {
+    let server = Server::start_with("told-much", &["--cpus", "0"]);
+    let (mut imap, mut other) = (server.login(), server.login());
+    append(&mut imap, "INBOX", "", b"Subject: one\r\n\r\n");
+    imap.ok("SELECT INBOX");
+    // As many as the log takes without a checkpoint, whose memory is another matter.
+    for _ in 0..15 {
+        imap.ok("COPY 1:* INBOX");
+        imap.ok("NOOP");
+    }
+    let count = 1 << 15;
+    assert_eq!(other.ok("SELECT INBOX").exists(), Some(count));
+    let keywords: Vec<String> = (0..8).map(|number| format!("{number}-{}", "long".repeat(15))).collect();
+    other.ok(&format!("STORE 1:* +FLAGS.SILENT ({})", keywords.join(" ")));
+    let before = server.memory_kib();
+    // In all it is 17 MB.
+    let tag = imap.start(b"NOOP").expect("the connection");
+    std::thread::sleep(Duration::from_millis(300));
+    // What the kernel holds for a client that doesn't read is not the server's.
+    let grown = server.memory_kib().saturating_sub(before);
+    assert!(grown < 4096, "{grown} KiB for a client that doesn't read");
+    other.ok("NOOP");
+    let reply = imap.finish(&tag).expect("an answer");
+    let numbers: Vec<u32> = reply.fetched().iter().map(|message| message.number).collect();
+    assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
 }
