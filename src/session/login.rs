@@ -54,7 +54,7 @@ pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) 
     let verdict = answer.await;
     context.meter.count(visit.endpoint.protocol.place(), |tally| match &verdict {
         Some(Verdict::Granted { .. }) => tally.logins_granted += 1,
-        Some(Verdict::Refused) => tally.logins_refused += 1,
+        Some(Verdict::Refused) => {}
         Some(Verdict::Unavailable) | None => tally.logins_unavailable += 1,
     });
     match verdict {
@@ -62,12 +62,18 @@ pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) 
             Outcome::Granted(Identity { account: AccountId(account), name: name.into(), quota })
         }
         Some(Verdict::Refused) => {
-            // Guessing costs time, whatever was wrong.
-            context.ring.sleep(limits::REFUSED_LOGIN_PAUSE).await;
+            refuse(context, visit).await;
             Outcome::Refused
         }
         Some(Verdict::Unavailable) | None => Outcome::Unavailable,
     }
+}
+
+/// What a wrong name or password costs, before it is answered; and what can't be a name and a password, since guessing costs
+/// time, whatever was wrong.
+pub async fn refuse(context: &Context, visit: &Visit) {
+    context.meter.count(visit.endpoint.protocol.place(), |tally| tally.logins_refused += 1);
+    context.ring.sleep(limits::REFUSED_LOGIN_PAUSE).await;
 }
 
 /// One SASL exchange under way.

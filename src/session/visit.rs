@@ -72,6 +72,28 @@ impl Visit {
         input.wait(wire).await
     }
 
+    /// Waits for more of a message that is on its way. When the server stops, it may go on until the drain's end: only then
+    /// is the answer [`Fill::Timeout`].
+    pub async fn wait_for_transfer(
+        &self,
+        context: &Context,
+        (input, wire): (&mut Input, &mut Wire),
+    ) -> io::Result<Fill> {
+        wire.flush().await?;
+        loop {
+            wire.set_deadline(self.endpoint.idle_timeout());
+            match input.wait(wire).await? {
+                Fill::Timeout if context.lets_transfers_end(wire) => {}
+                fill => return Ok(fill),
+            }
+        }
+    }
+
+    /// Counts what was no command.
+    pub fn count_bad(&self, context: &Context) {
+        context.meter.count(self.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
+    }
+
     /// Sends the answer that confirms it, and does the handshake. What came in the clear is thrown away before the answer is
     /// sent: a client sends its handshake only after it, so whatever is injected later is no TLS record and fails the
     /// handshake.

@@ -209,6 +209,34 @@ fn attack_22_sasl() {
     server.assert_alive();
 }
 
+/// What can't be a name and a password is answered no sooner than a wrong one, whatever is spoken.
+#[test]
+fn malformed_logins_are_no_faster() {
+    let server = Server::start("malformed-logins");
+    let malformed = base64(b"no NUL at all");
+    let timed = |what: &str, attempt: &mut dyn FnMut() -> String| {
+        let begun = Instant::now();
+        let answer = attempt();
+        assert!(
+            begun.elapsed() >= Duration::from_millis(500),
+            "{what} was answered after {:?}: {answer}",
+            begun.elapsed()
+        );
+        answer
+    };
+    let mut imap = server.imap();
+    for command in [format!("AUTHENTICATE PLAIN {malformed}"), "LOGIN \"\" pass".to_owned()] {
+        let answer = timed(&command, &mut || imap.command(&command).shown());
+        assert!(answer.contains("NO [AUTHENTICATIONFAILED] Authentication failed"), "{answer}");
+    }
+    let mut pop3 = server.pop3();
+    let answer = timed("AUTH", &mut || pop3.attempt(&format!("AUTH PLAIN {malformed}")).expect("a status"));
+    assert!(answer.starts_with("-ERR [AUTH] Authentication failed"), "{answer}");
+    let mut smtp = server.submission();
+    let answer = timed("AUTH", &mut || smtp.attempt(&format!("AUTH PLAIN {malformed}")).expect("a reply").shown());
+    assert!(answer.starts_with("501 5.5.2"), "{answer}");
+}
+
 /// Commands of a later state, before it: BAD each, and an end after some.
 /// AUTHENTICATE, half a line, end of stream: the session ends with its connection, and its shard serves others meanwhile.
 #[test]

@@ -272,3 +272,21 @@ fn attack_17_client_vanishes_amid_chunks() {
     assert_eq!(delivered(&server), 1, "half a message is there after a restart");
     server.assert_alive();
 }
+
+/// On a listener for users a stranger's chunk is not waited for, since octets that never come would hold the connection for as
+/// long as a message may take.
+#[test]
+fn a_strangers_chunk_ends_the_connection() {
+    let server = Server::start("strangers-chunk");
+    let mut smtp = server.submission();
+    smtp.expect("BDAT 9", "503 5.5.1");
+    assert!(smtp.reply().is_err(), "the connection goes on");
+    // Who has logged in, and anybody where mail is taken from strangers, stays in step.
+    let mut user = server.submission();
+    user.auth(USER, &server.password());
+    for smtp in [&mut user, &mut server.smtp()] {
+        smtp.wire.write(b"BDAT 9\r\n123456789").expect("the connection");
+        smtp.due("503 5.5.1");
+        smtp.expect("NOOP", "250");
+    }
+}

@@ -71,8 +71,6 @@ pub enum Frame {
         size: u64,
         /// The client waits for a continuation request.
         synchronising: bool,
-        /// Written as a literal8, `~{n}` (RFC 6855 §4).
-        utf8: bool,
     },
     /// The command is refused: drop `length` bytes, answer (tagged, where [`super::parse::tag`] finds one in them), and
     /// say BYE and close where `close` says so. What may follow of the refused line comes as [`Frame::Skipped`].
@@ -201,7 +199,7 @@ impl Framer {
         if self.tail || limits.append && is_message(input, self.start + marker.at) {
             *self = Framer::default();
             let size = u64::from(marker.size);
-            return Some(Frame::AppendLiteral { head: end, size, synchronising, utf8: marker.literal8 });
+            return Some(Frame::AppendLiteral { head: end, size, synchronising });
         }
         let size = marker.size as usize;
         if self.literals >= limits.literals {
@@ -256,7 +254,6 @@ struct Announced {
     at: usize,
     size: u32,
     synchronising: bool,
-    literal8: bool,
 }
 
 enum Marker {
@@ -278,10 +275,7 @@ fn marker(line: &[u8]) -> Marker {
         [digits @ .., b'+'] => (digits, false),
         digits => (digits, true),
     };
-    let (before, literal8) = match &line[..open] {
-        [before @ .., b'~'] => (before, true),
-        before => (before, false),
-    };
+    let before = line[..open].strip_suffix(b"~").unwrap_or(&line[..open]);
     let size = digits
         .iter()
         .try_fold(0u32, |size, byte| match byte {
@@ -291,7 +285,7 @@ fn marker(line: &[u8]) -> Marker {
         .filter(|_| !digits.is_empty() && matches!(before, [.., b' ' | b'(']) && !ends_in_quotes(before));
     match size {
         None => Marker::Malformed { synchronising },
-        Some(size) => Marker::Literal(Announced { at: before.len(), size, synchronising, literal8 }),
+        Some(size) => Marker::Literal(Announced { at: before.len(), size, synchronising }),
     }
 }
 

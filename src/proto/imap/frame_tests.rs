@@ -10,7 +10,6 @@ enum Event {
         head: Vec<u8>,
         message: Vec<u8>,
         synchronising: bool,
-        utf8: bool,
     },
     /// With the bytes that were skipped after it.
     Refused {
@@ -47,8 +46,8 @@ fn events(stream: &[u8], cuts: &[usize], limits: &Limits) -> Vec<Event> {
                     seen.push(Event::Command(input[..length].to_vec()));
                     start += length;
                 }
-                Frame::AppendLiteral { head, size, synchronising, utf8 } => {
-                    seen.push(Event::Append { head: input[..head].to_vec(), message: vec![], synchronising, utf8 });
+                Frame::AppendLiteral { head, size, synchronising } => {
+                    seen.push(Event::Append { head: input[..head].to_vec(), message: vec![], synchronising });
                     start += head;
                     wanted = Some(size as usize);
                 }
@@ -119,21 +118,17 @@ fn commands_and_literals() {
 /// The example of RFC 3501 §6.3.11, and the other ways to send a message.
 #[test]
 fn appends() {
-    let append = |head: &str, message: &[u8], synchronising, utf8| Event::Append {
+    let append = |head: &str, message: &[u8], synchronising| Event::Append {
         head: head.as_bytes().to_vec(),
         message: message.to_vec(),
         synchronising,
-        utf8,
     };
     let stream = b"A003 APPEND saved-messages (\\Seen) {310}\r\n";
     let mut long = stream.to_vec();
     long.extend_from_slice(&[b'\n'; 310]);
     long.extend_from_slice(b"\r\n");
     let head = "A003 APPEND saved-messages (\\Seen) {310}\r\n";
-    assert_eq!(
-        all_ways(&long, &Limits::AFTER_AUTHENTICATION),
-        [append(head, &[b'\n'; 310], true, false), command("\r\n")]
-    );
+    assert_eq!(all_ways(&long, &Limits::AFTER_AUTHENTICATION), [append(head, &[b'\n'; 310], true), command("\r\n")]);
 
     let stream = b"a append {5}\r\nINBOX () {2+}\r\n\r\n\r\n\
             b APPEND INBOX ~{3}\r\nx\0y\r\nc APPEND x UTF8 (~{1+}\r\n\n)\r\n\
@@ -142,11 +137,11 @@ fn appends() {
         all_ways(stream, &SMALL),
         [
             Event::Continue,
-            append("a append {5}\r\nINBOX () {2+}\r\n", b"\r\n", false, false),
+            append("a append {5}\r\nINBOX () {2+}\r\n", b"\r\n", false),
             command("\r\n"),
-            append("b APPEND INBOX ~{3}\r\n", b"x\0y", true, true),
+            append("b APPEND INBOX ~{3}\r\n", b"x\0y", true),
             command("\r\n"),
-            append("c APPEND x UTF8 (~{1+}\r\n", b"\n", false, true),
+            append("c APPEND x UTF8 (~{1+}\r\n", b"\n", false),
             command(")\r\n"),
             command("d NOOP\r\n"),
         ]
@@ -156,9 +151,9 @@ fn appends() {
     assert_eq!(
         all_ways(stream, &SMALL),
         [
-            append("a APPEND b {1+}\r\n", b"x", false, false),
-            append(" (\\Seen) {30+}\r\n", b"123456789012345678901234567890", false, false),
-            append(" {1}\r\n", b"z", true, false),
+            append("a APPEND b {1+}\r\n", b"x", false),
+            append(" (\\Seen) {30+}\r\n", b"123456789012345678901234567890", false),
+            append(" {1}\r\n", b"z", true),
             command("\r\n"),
             command("b NOOP\r\n"),
         ]

@@ -10,7 +10,7 @@ use bumpalo::collections::Vec as ArenaVec;
 use crate::limits::MAILBOX_NAME_BYTES_MAX;
 
 /// The separator of mailbox names.
-pub const SEPARATOR: u8 = b'/';
+const SEPARATOR: u8 = b'/';
 
 /// Octets that may stand between wildcards, and the wildcards around them: a longer pattern matches no name.
 const TOKENS_MAX: usize = 2 * MAILBOX_NAME_BYTES_MAX + 1;

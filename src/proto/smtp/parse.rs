@@ -35,10 +35,8 @@ pub enum Command<'a> {
     Rset,
     Noop,
     Quit,
-    /// `utf8`: the answer may hold UTF-8.
     Vrfy {
         name: &'a str,
-        utf8: bool,
     },
     Expn {
         name: &'a str,
@@ -174,10 +172,10 @@ fn vrfy(argument: &[u8]) -> Result<Command<'_>, ParseError> {
     match name {
         Some((name, parameter)) if parameter.eq_ignore_ascii_case(b" SMTPUTF8") => match from_utf8(name.trim_ascii()) {
             Ok("") | Err(_) => Err(ParseError::ArgumentMissing),
-            Ok(name) if is_text(name) => Ok(Command::Vrfy { name, utf8: true }),
+            Ok(name) if is_text(name) => Ok(Command::Vrfy { name }),
             Ok(_) => Err(ParseError::Address),
         },
-        _ => Ok(Command::Vrfy { name: string(argument)?, utf8: false }),
+        _ => Ok(Command::Vrfy { name: string(argument)? }),
     }
 }
 

@@ -105,19 +105,13 @@ impl Session {
 
     /// False: the dialogue is over.
     async fn wait_for_octets(&mut self) -> io::Result<bool> {
-        let dialogue = &mut self.dialogue;
-        dialogue.wire.flush().await?;
-        dialogue.wire.set_deadline(dialogue.visit.endpoint.idle_timeout());
-        Ok(match self.input.wait(&mut dialogue.wire).await? {
-            Fill::More => true,
-            Fill::End => false,
-            // The server stops: a transfer that is under way may go on until the drain's end.
-            Fill::Timeout if dialogue.context.lets_transfers_end(&dialogue.wire) => true,
-            Fill::Timeout => {
-                dialogue.say_bye();
-                false
-            }
-        })
+        let Dialogue { wire, context, visit, .. } = &mut self.dialogue;
+        match visit.wait_for_transfer(context, (&mut self.input, wire)).await? {
+            Fill::More => return Ok(true),
+            Fill::End => {}
+            Fill::Timeout => self.dialogue.say_bye(),
+        }
+        Ok(false)
     }
 
     /// What follows the message on its line, which must be nothing, or the end of `UTF8 (…)`. `None`: the connection is over.

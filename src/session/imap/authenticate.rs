@@ -20,6 +20,7 @@ pub(super) struct Pending {
     challenge: &'static str,
 }
 
+const FAILED: &str = "NO [AUTHENTICATIONFAILED] Authentication failed";
 const PRIVACY: &str = "NO [PRIVACYREQUIRED] Use TLS first: no password is taken on this connection";
 
 impl Dialogue {
@@ -29,7 +30,7 @@ impl Dialogue {
             return Ok(Next::Command);
         }
         let (Ok(name), Ok(_)) = (sasl::name(user), sasl::password(password)) else {
-            return Ok(self.refused(tag, "NO [AUTHENTICATIONFAILED] Authentication failed"));
+            return self.malformed(tag, FAILED).await;
         };
         let credentials = Credentials { name: name.to_owned(), password: Secret::new(password.to_vec()) };
         self.verify(tag, credentials).await
@@ -61,14 +62,16 @@ impl Dialogue {
                 self.answer(&tag, "BAD Authentication cancelled");
                 Ok(Next::Command)
             }
-            Step::Failed(error) => {
-                let text = match error {
-                    SaslError::NotBase64 => "BAD The response is not base64",
-                    _ => "NO [AUTHENTICATIONFAILED] Authentication failed",
-                };
-                Ok(self.refused(&tag, text))
-            }
+            Step::Failed(SaslError::NotBase64) => self.malformed(&tag, "BAD The response is not base64").await,
+            Step::Failed(_) => self.malformed(&tag, FAILED).await,
         }
+    }
+
+    /// What can't be a name and a password is answered as late as wrong ones are.
+    async fn malformed(&mut self, tag: &str, text: &str) -> io::Result<Next> {
+        self.wire.flush().await?;
+        login::refuse(&self.context, &self.visit).await;
+        Ok(self.refused(tag, text))
     }
 
     async fn verify(&mut self, tag: &str, credentials: Credentials) -> io::Result<Next> {
@@ -76,7 +79,7 @@ impl Dialogue {
         self.wire.flush().await?;
         match login::verify(&self.context, &self.visit, credentials).await {
             Outcome::Granted(identity) => Ok(self.welcome(tag, identity)),
-            Outcome::Refused => Ok(self.refused(tag, "NO [AUTHENTICATIONFAILED] Authentication failed")),
+            Outcome::Refused => Ok(self.refused(tag, FAILED)),
             Outcome::Unavailable => {
                 self.answer(tag, "NO [UNAVAILABLE] Authentication is not possible now, try again later");
                 Ok(Next::Command)

@@ -161,7 +161,7 @@ impl Session {
                     self.dialogue.wire.breathe().await?;
                     next
                 }
-                Frame::AppendLiteral { head, size, synchronising, utf8: _ } => {
+                Frame::AppendLiteral { head, size, synchronising } => {
                     Next::Append(AppendAt { head, size, synchronising })
                 }
                 Frame::Refused { kind, length, close } => {
@@ -285,7 +285,7 @@ impl Dialogue {
 
     /// A command that was never parsed.
     fn refuse(&mut self, tag: &str, text: &str, close: bool) {
-        self.count_bad();
+        self.visit.count_bad(&self.context);
         self.answer(tag, text);
         if close {
             self.put("* BYE What follows can't be told apart from commands\r\n");
@@ -339,13 +339,8 @@ impl Dialogue {
         enough
     }
 
-    /// Counts what was no command.
-    fn count_bad(&self) {
-        self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
-    }
-
     fn bad(&mut self, error: &ParseError<'_>) {
-        self.count_bad();
+        self.visit.count_bad(&self.context);
         let out = self.wire.output();
         out.extend_from_slice(error.tag.unwrap_or("*").as_bytes());
         out.push(b' ');
@@ -408,7 +403,7 @@ impl Dialogue {
             // Not met: `allowed` refuses it before authentication, and after it the framer reports its message apart.
             Command::Append(_) => self.answer(tagged.tag, "BAD Log in first"),
             Command::Unknown(_) => {
-                self.count_bad();
+                self.visit.count_bad(&self.context);
                 self.answer(tagged.tag, "BAD Unknown command");
             }
             Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),

@@ -88,7 +88,7 @@ impl Dialogue {
     /// What can't be a name and a password is answered as wrong ones are, and as late.
     async fn malformed(&mut self) -> io::Result<Next> {
         self.wire.flush().await?;
-        self.context.ring.sleep(limits::REFUSED_LOGIN_PAUSE).await;
+        login::refuse(&self.context, &self.visit).await;
         Ok(self.refused())
     }
 

@@ -213,8 +213,9 @@ impl Dialogue {
         }
     }
 
-    /// Refuses a line that was no command, or no command now.
+    /// Refuses a line that was no command.
     fn refuse(&mut self, text: &str) -> Next {
+        self.visit.count_bad(&self.context);
         if self.has_had_enough() {
             return Next::Over;
         }
@@ -240,10 +241,7 @@ impl Dialogue {
     async fn execute(&mut self, line: &[u8]) -> io::Result<Next> {
         let command = match parse(line) {
             Ok(command) => command,
-            Err(error) => {
-                self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
-                return Ok(self.refuse(error.text()));
-            }
+            Err(error) => return Ok(self.refuse(error.text())),
         };
         if self.has_had_enough() {
             return Ok(Next::Over);

@@ -40,7 +40,12 @@ impl Dialogue {
             Step::Challenge(challenge) => return Ok(Next::Authenticate(exchange, challenge)),
             Step::Credentials(credentials) => credentials,
             Step::Failed(SaslError::Cancelled) => return Ok(self.idly(501, "5.7.0", "Authentication cancelled")),
-            Step::Failed(error) => return Ok(self.refused(501, "5.5.2", error.text())),
+            Step::Failed(error) => {
+                // What can't be a name and a password is answered as late as wrong ones are.
+                self.wire.flush().await?;
+                login::refuse(&self.context, &self.visit).await;
+                return Ok(self.refused(501, "5.5.2", error.text()));
+            }
         };
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;

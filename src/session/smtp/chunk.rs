@@ -1,9 +1,9 @@
 //! BDAT (RFC 3030): the message in chunks of an announced length.
 //!
 //! Invariants: the octets of a chunk are never read as commands, also where it is refused: they are read and thrown away,
-//! or, where they are more than [`limits::CHUNK_SKIP_BYTES_MAX`], the connection ends. After a refusal the transaction is
-//! over, so that no message is made of what is left of it. The text is held to what DATA asks of it (BINARYMIME is not
-//! offered), but that its last line may lack a CRLF, which is not added.
+//! or, where they are more than [`limits::CHUNK_SKIP_BYTES_MAX`] or those of a stranger who may not speak, the connection
+//! ends. After a refusal the transaction is over, so that no message is made of what is left of it. The text is held to what
+//! DATA asks of it (BINARYMIME is not offered), but that its last line may lack a CRLF, which is not added.
 
 use std::io;
 
@@ -83,7 +83,7 @@ impl Session {
     async fn refuse_chunk(&mut self, bytes: u64, last: bool, refusal: Reply) -> io::Result<Next> {
         let transaction = self.dialogue.transaction.take();
         let (code, enhanced, text) = refusal;
-        if bytes > limits::CHUNK_SKIP_BYTES_MAX {
+        if bytes > limits::CHUNK_SKIP_BYTES_MAX || self.dialogue.may_not_speak() {
             self.dialogue.reply(code, enhanced, text);
             return Ok(Next::Over);
         }

@@ -178,18 +178,12 @@ impl Session {
 
     /// `Some`: the dialogue is over.
     pub(super) async fn wait_for_text(&mut self) -> io::Result<Option<Next>> {
-        let dialogue = &mut self.dialogue;
-        dialogue.wire.flush().await?;
-        dialogue.wire.set_deadline(dialogue.visit.endpoint.idle_timeout());
-        Ok(match self.input.wait(&mut dialogue.wire).await? {
-            Fill::More => None,
-            Fill::End => Some(Next::Over),
-            // The server stops: a transfer that is under way may go on until the drain's end.
-            Fill::Timeout if dialogue.context.lets_transfers_end(&dialogue.wire) => None,
-            Fill::Timeout => {
-                dialogue.say_goodbye();
-                Some(Next::Over)
-            }
-        })
+        let Dialogue { wire, context, visit, .. } = &mut self.dialogue;
+        match visit.wait_for_transfer(context, (&mut self.input, wire)).await? {
+            Fill::More => return Ok(None),
+            Fill::End => {}
+            Fill::Timeout => self.dialogue.say_goodbye(),
+        }
+        Ok(Some(Next::Over))
     }
 }

@@ -113,6 +113,7 @@ impl Session {
                 Line::Refused { fault, length, close } => {
                     let close = close || announces_chunk(&self.input.octets()[..length]);
                     self.input.consume(length);
+                    self.dialogue.visit.count_bad(&self.dialogue.context);
                     let next = self.dialogue.idly(500, "5.5.2", fault.text());
                     // What follows a bare CR or LF may be read as commands by one program and as text by another.
                     if close { Next::Over } else { next }
@@ -261,13 +262,13 @@ impl Dialogue {
             }
             Command::Noop => self.idly(250, "2.0.0", "OK"),
             Command::Help => self.idly(214, "2.0.0", "RFC 5321"),
-            Command::Vrfy { name, .. } => self.verify(name).await,
+            Command::Vrfy { name } => self.verify(name).await,
             Command::Expn { .. } => self.idly(502, "5.5.1", "EXPN is off"),
         })
     }
 
     fn malformed(&mut self, error: ParseError) -> Next {
-        self.context.meter.count(self.visit.endpoint.protocol.place(), |tally| tally.bad_commands += 1);
+        self.visit.count_bad(&self.context);
         let next = self.idly(error.code(), error.enhanced(), error.text());
         // How many octets follow that are no commands, nobody knows.
         if error == ParseError::ChunkSize { Next::Over } else { next }
