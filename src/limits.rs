@@ -236,7 +236,7 @@ pub const SEALED_BLOCK_BYTES: usize = 64 * 1024;
 pub const STORE_WRITE_BYTES: usize = 256 * 1024;
 /// What background work copies and hashes before it asks whether somebody waits: some 30 µs.
 pub const BREATH_BYTES: usize = 32 * 1024;
-/// Rows that background work goes over before it asks: some 30 µs.
+/// Rows that background work goes over before it asks, or SEARCH for each of its keys: some 30 µs.
 pub const BREATH_ROWS: usize = 512;
 /// Expunged rows that may stay in a mailbox's columns, however large it is: 32 KiB of indexes to search or to copy.
 pub const TOMBSTONES_MAX: usize = 8192;
@@ -353,8 +353,8 @@ pub const FORWARD_PATHS_BYTES_MAX: usize = LOG_RECORD_BYTES_MAX / 2;
 /// A chunk of BDAT with fewer octets, if it isn't the last, counts among the commands that do nothing: with [`IDLE_COMMANDS_MAX`]
 /// a message may come in 200 of them and any number of larger ones.
 pub const CHUNK_BYTES_MIN: u64 = 1024;
-/// Octets of a refused chunk that are read and thrown away, as RFC 3030 §2 asks; the largest message that can be configured. A
-/// client that announces more is told at once and disconnected.
+/// Octets of a refused chunk, or of a message that an APPEND sends without asking, that are read and thrown away, as RFC 3030
+/// §2 asks; the largest message that can be configured. A client that announces more is told at once and disconnected.
 pub const CHUNK_SKIP_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 // What an administrator sees.

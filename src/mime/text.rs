@@ -95,7 +95,7 @@ impl Text {
     /// The body of a part that is text.
     pub(super) fn body(&mut self, encoding: Encoding, body: &[u8], charset: Option<&[u8]>) {
         if self.room() > 0 {
-            // No charset but UTF-16 has twice as many octets as its UTF-8.
+            // UTF-16 has at most twice as many octets as its UTF-8; what charsets with shifts have beyond that is left out.
             let body = transfer::decode(encoding, body, self.room().saturating_mul(2));
             self.push(&words::to_unicode(charset, &body));
             self.push("\n");

@@ -149,7 +149,7 @@ pub enum Line {
     },
 }
 
-/// Finds lines for SMTP commands, SASL responses and IDLE's `DONE`.
+/// Finds the lines of SMTP and POP3: commands, and responses of SASL.
 #[derive(Clone, Debug, Default)]
 pub struct LineFramer {
     scanned: usize,

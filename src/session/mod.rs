@@ -26,7 +26,7 @@ use crate::metrics::{self, Ending, Meter, Verb};
 use crate::mime;
 use crate::net::{Arenas, Connection, Moved, ServerTls, Wire};
 use crate::service::Pool;
-use crate::store::{AccountId, Body, Store};
+use crate::store::{AccountId, Body, Error, Store};
 use login::Identity;
 
 /// One session, whatever it speaks. Boxed: who holds it holds a pointer.
@@ -300,6 +300,13 @@ pub async fn structure(context: &Context, body: &Body) -> Option<Arc<mime::Struc
     }
     let body = body.clone();
     context.pool.ask(&context.post, move || Arc::new(mime::structure(&body))).await
+}
+
+/// Warns of an error that the administrator can do something about. What a client asked too much for is said to it alone.
+pub fn warn_of(error: &Error) {
+    if matches!(error, Error::Io { .. } | Error::Corrupt { .. } | Error::Full | Error::Busy) {
+        tracing::warn!(%error, "the store refused");
+    }
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ pub(super) fn open(map: Map, path: String, name: Hash, account: AccountId) -> Re
 pub struct ColdBlocks {
     own: Option<ColdFile>,
     body: Option<ColdFile>,
-    unopened: Option<ColdBody>,
+    unopened: Option<(ColdBody, Reading)>,
 }
 
 /// What was read in and verified.
@@ -173,22 +173,54 @@ pub struct WarmBlocks {
     opened: RefCell<Option<Sealed>>,
 }
 
-/// What there is to read of a message in a body file.
-const CONTENT: [Piece; 3] = [Piece::Details, Piece::Text, Piece::Raw];
+/// What of a message is going to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// What is known of it: ENVELOPE and BODYSTRUCTURE, subject and senders.
+    Details,
+    /// Its folded text as well.
+    Text,
+    /// Its octets as well.
+    Octets,
+}
+
+impl Reading {
+    /// Where a message is that is not in a body file; where one is begins with its record and details, too.
+    fn pieces(self) -> &'static [Piece] {
+        match self {
+            Reading::Details => &[Piece::Record, Piece::Details],
+            Reading::Text => &[Piece::Record, Piece::Details, Piece::Name, Piece::Text],
+            Reading::Octets => &[Piece::Record, Piece::Details, Piece::Name, Piece::Raw],
+        }
+    }
+
+    /// What of it a body file has.
+    fn content(self) -> Piece {
+        match self {
+            Reading::Details => Piece::Details,
+            Reading::Text => Piece::Text,
+            Reading::Octets => Piece::Raw,
+        }
+    }
+}
 
 impl ColdBlocks {
-    /// Of message `row` of an account's file: its record and details, and all of it where so asked.
-    pub(super) fn of(file: &Sealed, row: u32, all: bool, bodies: &BodyFiles) -> Option<ColdBlocks> {
-        let pieces = if all { &Piece::ALL[..] } else { &Piece::ALL[..2] };
-        let mut cold = ColdBlocks { own: file.cold(row, pieces), ..ColdBlocks::default() };
+    /// Of message `row` of an account's file.
+    pub(super) fn of(file: &Sealed, row: u32, reading: Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
+        let mut cold = ColdBlocks { own: file.cold(row, reading.pieces()), ..ColdBlocks::default() };
+        let is_apart = match reading {
+            Reading::Details => false,
+            Reading::Text => file.text_is_apart(row),
+            Reading::Octets => true,
+        };
         // The name must be read before its file is; and one that can't be read is an error when the message is.
-        if all
+        if is_apart
             && file.cold_piece(row, Piece::Name).is_none()
             && let Ok(Some(name)) = file.body_name(row)
         {
             match bodies.open(name) {
-                Some(body) => cold.body = body.cold(0, &CONTENT),
-                None => cold.unopened = Some(bodies.cold(file.header().account, name)),
+                Some(body) => cold.body = body.cold(0, &[reading.content()]),
+                None => cold.unopened = Some((bodies.cold(file.header().account, name), reading)),
             }
         }
         let any = cold.own.is_some() || cold.body.is_some() || cold.unopened.is_some();
@@ -196,8 +228,8 @@ impl ColdBlocks {
     }
 
     /// Of a message that is a body file's, and in no account's file yet.
-    pub(super) fn of_body(body: &Sealed, all: bool) -> Option<ColdBlocks> {
-        let file = body.cold(0, if all { &CONTENT } else { &CONTENT[..1] })?;
+    pub(super) fn of_body(body: &Sealed, reading: Reading) -> Option<ColdBlocks> {
+        let file = body.cold(0, &[Piece::Details, reading.content()])?;
         Some(ColdBlocks { body: Some(file), ..ColdBlocks::default() })
     }
 
@@ -207,9 +239,11 @@ impl ColdBlocks {
         if let Some(own) = &own {
             own.verify()?;
         }
-        let opened = unopened.map(ColdBody::open).transpose()?;
-        if let Some(opened) = &opened {
-            body = opened.cold(0, &CONTENT);
+        let mut opened = None;
+        if let Some((unopened, reading)) = unopened {
+            let file = unopened.open()?;
+            body = file.cold(0, &[reading.content()]);
+            opened = Some(file);
         }
         if let Some(body) = &body {
             body.verify()?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rkyv::rancor::Error as RkyvError;
 
-use super::body_file::{BodyFiles, ColdBlocks, Unread, WarmBlocks};
+use super::body_file::{BodyFiles, ColdBlocks, Reading, Unread, WarmBlocks};
 use super::map::{Encoded, Sealed};
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
 use super::sealed::{NAME_BYTES, Piece};
@@ -168,11 +168,11 @@ impl Location {
         }
     }
 
-    /// What of the message was never looked at and may have to come from the disk; `all`: not its details alone.
-    pub(super) fn cold(&self, all: bool, bodies: &BodyFiles) -> Option<ColdBlocks> {
+    /// What of the message nobody read yet and may have to come from the disk.
+    pub(super) fn cold(&self, reading: Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
         match self {
-            Location::Sealed(sealed, row) => ColdBlocks::of(sealed, *row, all, bodies),
-            Location::Fresh(fresh) => ColdBlocks::of_body(fresh.segment()?, all),
+            Location::Sealed(sealed, row) => ColdBlocks::of(sealed, *row, reading, bodies),
+            Location::Fresh(fresh) => ColdBlocks::of_body(fresh.segment()?, reading),
             Location::Gone => None,
         }
     }

@@ -56,7 +56,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use account::{Account, CreateError};
-pub use body_file::{ColdBlocks, WarmBlocks};
+pub use body_file::{ColdBlocks, Reading, WarmBlocks};
 pub use change::SpecialUse;
 pub use commit::CommitTook;
 pub use copy::Copied;

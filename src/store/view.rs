@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 use std::task::{Context, Poll};
 
-use super::body_file::{ColdBlocks, WarmBlocks};
+use super::body_file::{ColdBlocks, Reading, WarmBlocks};
 use super::checkpoint;
 use super::columns::Hidden;
 use super::mailbox::Mailbox;
@@ -283,15 +283,9 @@ impl View {
 
     /// What of a message may have to come from the disk, for a helper thread to read in before the message is asked for;
     /// [`View::warmed`] takes the answer. To be asked until there is nothing: one thing may tell where another lies.
-    pub fn cold(&self, seq: u32) -> Option<ColdBlocks> {
+    pub fn cold(&self, seq: u32, reading: Reading) -> Option<ColdBlocks> {
         let bodies = &self.mailbox.account().core().bodies;
-        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(true, bodies))
-    }
-
-    /// The same of what is known of a message, but for its text and its octets: ENVELOPE and BODYSTRUCTURE need no more.
-    pub fn cold_details(&self, seq: u32) -> Option<ColdBlocks> {
-        let bodies = &self.mailbox.account().core().bodies;
-        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(false, bodies))
+        self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(reading, bodies))
     }
 
     /// Takes back what a helper thread verified of a message.

@@ -10,6 +10,7 @@ use memchr::memchr;
 
 use super::envelope::{Mail, Rcpt, mail, rcpt, size_value};
 use super::path::{is_address_literal, is_domain, is_text};
+use crate::limits::SMTP_PATH_BYTES_MAX;
 
 /// A command of SMTP or LMTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,9 @@ fn string(argument: &[u8]) -> Result<&str, ParseError> {
 
 /// `vrfy = "VRFY" SP String [ SP "SMTPUTF8" ]` (RFC 6531 §3.7.4.2)
 fn vrfy(argument: &[u8]) -> Result<Command<'_>, ParseError> {
+    if argument.len() > SMTP_PATH_BYTES_MAX + " SMTPUTF8".len() {
+        return Err(ParseError::Address);
+    }
     let name = argument.len().checked_sub(9).and_then(|at| argument.split_at_checked(at));
     match name {
         Some((name, parameter)) if parameter.eq_ignore_ascii_case(b" SMTPUTF8") => match from_utf8(name.trim_ascii()) {

@@ -76,6 +76,11 @@ fn commands() {
 /// Attacks 11 and 12 among others.
 #[test]
 fn refused() {
+    let longest = format!("VRFY {}", "x".repeat(crate::limits::SMTP_PATH_BYTES_MAX));
+    assert!(parse(longest.as_bytes()).is_ok());
+    for tail in ["xxxxxxxxxx", "xxxxxxxxxx SMTPUTF8"] {
+        assert_eq!(parse(format!("{longest}{tail}").as_bytes()).map_err(|error| error.code()), Err(501), "{tail}");
+    }
     for (line, code, enhanced) in [
         ("", 500, "5.5.1"),
         ("FOO", 500, "5.5.1"),

@@ -1,13 +1,14 @@
 //! APPEND (RFC 3501 §6.3.11): the message goes from the connection into a spool, never into one buffer.
 //!
 //! A message that is refused is not asked for where the client waits (a synchronising literal), else it is read and thrown
-//! away, so that the dialogue stays in step; so is a second one on the same line (MULTIAPPEND, RFC 3502, is not offered).
+//! away, so that the dialogue stays in step, up to [`limits::CHUNK_SKIP_BYTES_MAX`]; so is a second one on the same line (MULTIAPPEND, RFC 3502, is not offered).
 //! OK is said when it is durable, with its UID (RFC 4315 §3).
 
 use std::io;
 
 use super::tell::refusal;
 use super::{AppendAt, Dialogue, Next, Session, copy, flags, select};
+use crate::limits;
 use crate::net::Fill;
 use crate::proto::imap::{Append, Command, Frame, parse_append_head};
 use crate::session;
@@ -52,6 +53,8 @@ impl Session {
                 return Ok(Next::Command);
             }
             self.dialogue.put("+ Send the message\r\n");
+        } else if wanted.is_none() && self.dialogue.is_too_much(at.size) {
+            return Ok(Next::Over);
         }
         let mut spool = wanted.is_some().then(|| self.dialogue.context.store.spool());
         match self.take_message(at.size, &mut spool).await? {
@@ -148,7 +151,9 @@ impl Session {
                 }
                 Frame::AppendLiteral { head, size, synchronising: false, .. } => {
                     self.input.consume(head);
-                    if matches!(self.take_message(size, &mut None).await?, Taken::Over) {
+                    if self.dialogue.is_too_much(size)
+                        || matches!(self.take_message(size, &mut None).await?, Taken::Over)
+                    {
                         return Ok(None);
                     }
                     self.dialogue.framer.resume_after_append();
@@ -187,6 +192,15 @@ impl Dialogue {
             date: Date { seconds, offset_minutes },
             utf8: append.utf8,
         })
+    }
+
+    /// Whether a message that nobody wants is too much to be thrown away, which is said (RFC 7888 §4).
+    fn is_too_much(&mut self, size: u64) -> bool {
+        let too_much = size > limits::CHUNK_SKIP_BYTES_MAX;
+        if too_much {
+            self.put("* BYE The message is too large to be read away\r\n");
+        }
+        too_much
     }
 
     async fn finish_append(&mut self, wanted: Wanted, spool: Spool) -> io::Result<()> {

@@ -74,7 +74,7 @@ impl Dialogue {
             true => view.move_to(&uids, &target).await,
             false => view.copy(&uids, &target).await,
         };
-        transferred.map_err(|error| target_refusal(&error))
+        transferred.map_err(|error| if view.is_gone() { refusal(&error) } else { target_refusal(&error) })
     }
 
     /// The sum of the messages' sizes.

@@ -9,12 +9,14 @@ use memchr::memmem::Finder;
 use crate::mime::{self, header};
 use crate::proto::calendar::Date;
 use crate::proto::imap::Range;
-use crate::store::{Entry, Error, Flags, Message};
+use crate::store::{Entry, Error, Flags, Message, Reading};
 
 /// A tree of tests, and the contents that it names by index.
 pub(super) struct Criteria<'a> {
     pub test: Test<'a>,
     pub contents: Vec<Content<'a>>,
+    /// Tests in the tree, 1 or more.
+    pub keys: usize,
 }
 
 pub(super) enum Test<'a> {
@@ -113,6 +115,15 @@ impl Test<'_> {
 }
 
 impl Content<'_> {
+    /// What of a message it looks at.
+    pub(super) fn reading(&self) -> Reading {
+        match self {
+            Content::Text(Place::Subject | Place::From, _) | Content::Sent(_) => Reading::Details,
+            Content::Text(Place::Everything | Place::Body, _) => Reading::Text,
+            Content::Text(Place::Field(_), _) | Content::Field(_) => Reading::Octets,
+        }
+    }
+
     /// Whether the message has it.
     pub(super) fn matches(&self, message: &Message) -> Result<bool, Error> {
         Ok(match self {

@@ -1,8 +1,9 @@
 //! FETCH and UID FETCH (RFC 3501 §6.4.5), bounded: output is flushed as it fills, and a large body is lent to the kernel
 //! piece by piece rather than copied.
 //!
-//! Invariants: messages are answered in mailbox order, UID first in a UID FETCH; nothing is allocated unless `\Seen` is to
-//! be set or a block of the map was never looked at; the view's numbers hold throughout, because it isn't advanced here.
+//! Invariants: messages are answered in mailbox order, UID first in a UID FETCH; nothing is allocated unless BODY is asked
+//! for, `\Seen` is to be set or a block of the map was never looked at; the view's numbers hold throughout, because it isn't
+//! advanced here.
 //! [`Dialogue::fill`] writes as far as it may and says why it stopped, so that a session that waits for a slow reader holds
 //! a cursor and nothing else.
 
@@ -17,7 +18,7 @@ use crate::limits;
 use crate::mime;
 use crate::net::{Arena, Wire};
 use crate::proto::imap::{Command, FetchItem, Range, Section, SectionText, Tagged, respond};
-use crate::store::{ColdBlocks, Entry, Error, FlagOp, Flags, Message, View};
+use crate::store::{ColdBlocks, Entry, Error, FlagOp, Flags, Message, Reading, View};
 
 /// What a FETCH is of.
 #[derive(Clone, Copy)]
@@ -135,8 +136,8 @@ impl Dialogue {
                 continue;
             };
             if needs_message && !cursor.begun {
-                let cold = if needs_octets { view.cold(cursor.seq) } else { view.cold_details(cursor.seq) };
-                if let Some(cold) = cold {
+                let reading = if needs_octets { Reading::Octets } else { Reading::Details };
+                if let Some(cold) = view.cold(cursor.seq, reading) {
                     return Stop::Cold(cursor.seq, Box::new(cold));
                 }
                 // Everything that may fail is done before a word of the answer is written.
@@ -186,6 +187,7 @@ impl Dialogue {
                     }
                     _ => unseen.push(entry.uid.0..=entry.uid.0),
                 }
+                self.context.ring.breathe().await;
             }
         }
         // The view tells of it: it is a change like another.

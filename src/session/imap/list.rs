@@ -2,7 +2,8 @@
 //! and LIST-STATUS (RFC 5819).
 //!
 //! LSUB is LIST of the subscribed names, with `\Noselect` where LIST has CHILDINFO. A plain LIST tells of children and
-//! special uses too; an extended one of what was asked for. One pass over the names, others run meanwhile.
+//! special uses too; an extended one of what was asked for. Others run meanwhile, but while the names are sorted and their
+//! children found: a step or two for each.
 
 use std::io;
 

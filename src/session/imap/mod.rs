@@ -5,10 +5,11 @@
 //!   which is flushed when no whole command is left, so that pipelined commands share one send.
 //! - Untagged EXPUNGE is told only where [`command::tells_expunge`] allows (RFC 3501 §7.4.1); every answer is written from
 //!   the session's view.
-//! - NOOP and FETCH run without allocating; the other commands are boxed, so that a waiting session is small.
+//! - NOOP and FETCH run without allocating, but for what [`fetch`] names; the other commands are boxed, so that a waiting
+//!   session is small.
 //! - After authentication the session goes on where its user lives ([`Ended::Move`]), before its next command.
 //!
-//! RFC 3501, 2177 (IDLE), 3691 (UNSELECT), 4315 (UIDPLUS), 4959 (SASL-IR), 6851 (MOVE), 7888 (LITERAL+).
+//! RFC 3501, 3691 (UNSELECT), 7888 (LITERAL+); what else there is, the files of its commands name.
 
 mod append;
 mod authenticate;

@@ -1,8 +1,9 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4): keys compiled once, then matched against every message of the view.
 //!
 //! Strings are read in the charset that the client names and match where their folded form is contained in the folded text
-//! (substring, ignoring case, decoded). The shard's other sessions run between messages and between two looks into a message,
-//! which is taken only where flags, dates and numbers don't decide; one that nobody looked at is read in on a service thread.
+//! (substring, ignoring case, decoded). The shard's other sessions run now and then, and between any two looks into a message,
+//! which is taken only where flags, dates and numbers don't decide; what nobody read of one yet is read in on a service thread,
+//! and no more of it than the key needs.
 
 use std::io;
 
@@ -25,6 +26,7 @@ struct Compiler<'v, 'a> {
     arena: &'a Arena,
     charset: Option<&'a str>,
     contents: Vec<Content<'a>>,
+    keys: usize,
 }
 
 impl<'a> Compiler<'_, 'a> {
@@ -33,6 +35,7 @@ impl<'a> Compiler<'_, 'a> {
     }
 
     fn compile(&mut self, key: &'a SearchKey<'a>) -> Result<Test<'a>, &'static str> {
+        self.keys += 1;
         let day = |days: i32| i64::from(days) * DAY;
         Ok(match *key {
             SearchKey::All => Test::All,
@@ -109,10 +112,10 @@ impl Dialogue {
             return Ok(());
         }
         let State::Selected(_, view) = &self.state else { return Ok(()) };
-        let mut compiler = Compiler { view, arena, charset: search.charset, contents: Vec::new() };
+        let mut compiler = Compiler { view, arena, charset: search.charset, contents: Vec::new(), keys: 1 };
         let found = match compiler.every(search.keys) {
             Ok(test) => {
-                let criteria = Criteria { test, contents: compiler.contents };
+                let criteria = Criteria { test, contents: compiler.contents, keys: compiler.keys };
                 self.find(&criteria, tagged.uid).await.map_err(|error| refusal(&error))
             }
             Err(text) => Err(text),
@@ -146,16 +149,17 @@ impl Dialogue {
                     Ok(matches) => break matches,
                     Err(content) => content,
                 };
+                let look = &criteria.contents[content];
+                while let Some(cold) = view.cold(seq, look.reading()) {
+                    // A block that nobody looked at: read and checked where it may block.
+                    let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
+                    view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
+                }
                 if message.is_none() {
-                    while let Some(cold) = view.cold(seq) {
-                        // A block of the map that nobody looked at: read and checked where it may block.
-                        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-                        view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
-                    }
                     message = view.message(seq)?;
                 }
                 known[content] = Some(match &message {
-                    Some(message) => criteria.contents[content].matches(message)?,
+                    Some(message) => look.matches(message)?,
                     None => false,
                 });
                 self.context.ring.breathe().await;
@@ -163,7 +167,9 @@ impl Dialogue {
             if matches {
                 found.push(if uid { entry.uid.0 } else { seq });
             }
-            self.context.ring.breathe().await;
+            if (seq as usize).is_multiple_of((limits::BREATH_ROWS / criteria.keys).max(1)) {
+                self.context.ring.breathe().await;
+            }
         }
         Ok(found)
     }

@@ -8,6 +8,7 @@ use std::io;
 use super::{Dialogue, State, command};
 use crate::proto::imap::{Tagged, respond};
 use crate::session::imap::flags;
+use crate::session::warn_of;
 use crate::store::{Error, View};
 
 impl Dialogue {
@@ -107,9 +108,9 @@ pub(super) fn flag_list(out: &mut Vec<u8>, view: &View, entry: &crate::store::En
     out.push(b')');
 }
 
-/// The tagged NO for an error of the store, which is logged.
+/// The tagged NO for an error of the store.
 pub(super) fn refusal(error: &Error) -> &'static str {
-    tracing::warn!(%error, "the store refused");
+    warn_of(error);
     match error {
         Error::Corrupt { .. } => "NO [CORRUPTION] The mail file is damaged; the administrator was told",
         Error::Full => "NO [OVERQUOTA] No room",

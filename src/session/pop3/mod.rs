@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, Peer};
+use super::{Context, Ended, Endpoint, Farewell, Peer, warn_of};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
@@ -288,9 +288,9 @@ fn verb(command: &Command<'_>) -> Verb {
     }
 }
 
-/// What an error of the store is called; it is logged.
+/// What an error of the store is called.
 fn refusal(error: &Error) -> &'static str {
-    tracing::warn!(%error, "the store refused");
+    warn_of(error);
     match error {
         Error::Corrupt { .. } => "[SYS/PERM] The mail file is damaged; the administrator was told",
         _ => "[SYS/TEMP] The mail store can't do that now, try again later",

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::net::Wire;
 use crate::proto::imap::respond::number;
 use crate::proto::pop3::{Piece, Stuffer};
-use crate::store::{ColdBlocks, Error, Message};
+use crate::store::{ColdBlocks, Error, Message, Reading};
 
 /// What a listing is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +90,7 @@ impl Dialogue {
             self.err(NO_MESSAGE);
             return Ok(Stop::Done);
         }
-        if let Some(cold) = maildrop.view().cold(number) {
+        if let Some(cold) = maildrop.view().cold(number, Reading::Octets) {
             return Ok(Stop::Cold(number, Box::new(cold)));
         }
         match whole(maildrop.view().message(number)) {

@@ -8,6 +8,7 @@ use std::io;
 
 use super::{Dialogue, Next, State};
 use crate::metrics::Ending;
+use crate::session::warn_of;
 
 impl Dialogue {
     pub(super) async fn quit(&mut self) -> io::Result<Next> {
@@ -24,7 +25,7 @@ impl Dialogue {
         match updated {
             Ok(()) => self.ok("Until next time"),
             Err(error) => {
-                super::refusal(&error);
+                warn_of(&error);
                 self.err("[SYS/TEMP] Some deleted messages not removed");
             }
         }

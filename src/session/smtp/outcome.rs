@@ -50,7 +50,8 @@ impl Dialogue {
         let failed: BTreeMap<AccountId, Reply> =
             results.iter().filter_map(|(account, result)| Some((*account, result.err()?))).collect();
         let (accounts, failures) = (results.len(), failed.len());
-        tracing::info!(id, client = %self.visit.peer.client, accounts, failures, "delivered");
+        let outcome = if failures < accounts { "delivered" } else { "not delivered" };
+        tracing::info!(id, client = %self.visit.peer.client, accounts, failures, "{outcome}");
         if failures < accounts {
             self.idle_commands = 0;
             self.wire.presence().takes_message();

@@ -103,3 +103,18 @@ fn a_message_over_the_limit_is_refused_in_step() {
     let text = imap.text(1);
     assert!(text == most, "{}", show(&text));
 }
+
+/// RFC 7888 §4: what is sent without asking and is more than anybody reads away ends the connection, wherever it stands.
+#[test]
+fn a_message_beyond_all_limits_ends_the_connection() {
+    let server = Server::start("append-beyond");
+    for (head, first) in [("APPEND INBOX {1073741825+}", true), ("APPEND INBOX {3+}\r\none {1073741825+}", false)] {
+        let mut imap = server.login();
+        imap.wire.write(format!("x {head}\r\n").as_bytes()).expect("the connection");
+        let said = imap.wire.rest().expect("an end");
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(said.contains("x NO [TOOBIG] "), first, "{said}");
+        assert!(said.contains("* BYE "), "{said}");
+    }
+    assert_eq!(server.login().ok("SELECT INBOX").exists(), Some(0));
+}
