@@ -7,10 +7,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::disk::{AnyDisk, Disk, Mapper};
-use super::map::{ColdFile, Map, Sealed};
+use super::map::{ColdFile, Extent, Map, Sealed};
 use super::sealed::{FileKind, Piece};
 use super::segments::segment_path;
 use super::types::{AccountId, Error, Hash};
@@ -174,44 +175,41 @@ pub struct WarmBlocks {
 }
 
 /// What of a message is going to be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reading {
     /// What is known of it: ENVELOPE and BODYSTRUCTURE, subject and senders.
     Details,
     /// Its folded text as well.
     Text,
-    /// Its octets as well.
-    Octets,
+    /// These of its octets as well.
+    Octets(Range<usize>),
 }
 
 impl Reading {
-    /// Where a message is that is not in a body file; where one is begins with its record and details, too.
-    fn pieces(self) -> &'static [Piece] {
-        match self {
-            Reading::Details => &[Piece::Record, Piece::Details],
-            Reading::Text => &[Piece::Record, Piece::Details, Piece::Name, Piece::Text],
-            Reading::Octets => &[Piece::Record, Piece::Details, Piece::Name, Piece::Raw],
-        }
+    /// Where it lies in a file that has message `row`, or of which a body file has the content.
+    fn extents(&self, file: &Sealed, row: u32) -> [Extent; 4] {
+        let (name, content) = match self {
+            Reading::Details => (Extent::default(), Extent::default()),
+            Reading::Text => (file.extent(row, Piece::Name), file.extent(row, Piece::Text)),
+            Reading::Octets(range) => (file.extent(row, Piece::Name), file.octets_extent(row, range)),
+        };
+        [file.extent(row, Piece::Record), file.extent(row, Piece::Details), name, content]
     }
 
-    /// What of it a body file has.
-    fn content(self) -> Piece {
-        match self {
-            Reading::Details => Piece::Details,
-            Reading::Text => Piece::Text,
-            Reading::Octets => Piece::Raw,
-        }
+    /// What a body file has of it that the account's own file does not.
+    fn content(&self, body: &Sealed) -> Option<ColdFile> {
+        body.cold(&self.extents(body, 0)[3..])
     }
 }
 
 impl ColdBlocks {
     /// Of message `row` of an account's file.
-    pub(super) fn of(file: &Sealed, row: u32, reading: Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
-        let mut cold = ColdBlocks { own: file.cold(row, reading.pieces()), ..ColdBlocks::default() };
+    pub(super) fn of(file: &Sealed, row: u32, reading: &Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
+        let mut cold = ColdBlocks { own: file.cold(&reading.extents(file, row)), ..ColdBlocks::default() };
         let is_apart = match reading {
             Reading::Details => false,
             Reading::Text => file.text_is_apart(row),
-            Reading::Octets => true,
+            Reading::Octets(_) => file.is_apart(row),
         };
         // The name must be read before its file is; and one that can't be read is an error when the message is.
         if is_apart
@@ -219,8 +217,8 @@ impl ColdBlocks {
             && let Ok(Some(name)) = file.body_name(row)
         {
             match bodies.open(name) {
-                Some(body) => cold.body = body.cold(0, &[reading.content()]),
-                None => cold.unopened = Some((bodies.cold(file.header().account, name), reading)),
+                Some(body) => cold.body = reading.content(&body),
+                None => cold.unopened = Some((bodies.cold(file.header().account, name), reading.clone())),
             }
         }
         let any = cold.own.is_some() || cold.body.is_some() || cold.unopened.is_some();
@@ -228,8 +226,8 @@ impl ColdBlocks {
     }
 
     /// Of a message that is a body file's, and in no account's file yet.
-    pub(super) fn of_body(body: &Sealed, reading: Reading) -> Option<ColdBlocks> {
-        let file = body.cold(0, &[Piece::Details, reading.content()])?;
+    pub(super) fn of_body(body: &Sealed, reading: &Reading) -> Option<ColdBlocks> {
+        let file = body.cold(&reading.extents(body, 0))?;
         Some(ColdBlocks { body: Some(file), ..ColdBlocks::default() })
     }
 
@@ -242,7 +240,7 @@ impl ColdBlocks {
         let mut opened = None;
         if let Some((unopened, reading)) = unopened {
             let file = unopened.open()?;
-            body = file.cold(0, &[reading.content()]);
+            body = reading.content(&file);
             opened = Some(file);
         }
         if let Some(body) = &body {

@@ -296,9 +296,13 @@ impl Sealed {
         Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
     }
 
-    /// The raw message `row`, where it is in this file.
-    pub(super) fn raw(&self, row: u32) -> Result<&[u8], Error> {
-        self.piece(row, Piece::Raw)
+    /// Octets of the raw message `row`, where it is in this file.
+    pub(super) fn octets(&self, row: u32, range: Range<usize>) -> Result<&[u8], Error> {
+        let (start, bytes) = self.octets_extent(row, &range);
+        if bytes as usize != range.len() {
+            return Err(Error::corrupt(&self.path, start, "a short message"));
+        }
+        self.slice(start, bytes)
     }
 
     /// Where in the file the record of message `row` begins: its own, but for copies that share all they have.
@@ -334,7 +338,7 @@ impl Sealed {
     }
 
     /// Where a piece of message `row` lies; no bytes where it has none in this file.
-    fn extent(&self, row: u32, piece: Piece) -> (u64, u32) {
+    pub(super) fn extent(&self, row: u32, piece: Piece) -> Extent {
         let place = self.place(row);
         let apart = self.is_apart(row);
         let (start, bytes) = match piece {
@@ -346,6 +350,13 @@ impl Sealed {
             Piece::Raw => (place.raw_start, if apart { 0 } else { place.raw_bytes.to_native() }),
         };
         (start.to_native(), bytes)
+    }
+
+    /// Where these octets of the raw message `row` lie, as far as it has them.
+    pub(super) fn octets_extent(&self, row: u32, range: &Range<usize>) -> Extent {
+        let (start, bytes) = self.extent(row, Piece::Raw);
+        let (from, to) = (range.start.min(bytes as usize), range.end.min(bytes as usize));
+        (start + from as u64, to.saturating_sub(from) as u32)
     }
 
     /// A piece of message `row` as it lies in the file, verified.
@@ -368,11 +379,10 @@ impl Sealed {
         Some((first * SEALED_BLOCK_BYTES) as u64..((end * SEALED_BLOCK_BYTES) as u64).min(self.footer.table_start))
     }
 
-    /// The blocks of these pieces of message `row` that nobody verified yet.
-    pub(super) fn cold(&self, row: u32, pieces: &[Piece]) -> Option<ColdFile> {
+    /// The blocks of these extents that nobody verified yet.
+    pub(super) fn cold(&self, extents: &[Extent]) -> Option<ColdFile> {
         let mut blocks = Vec::new();
-        for &piece in pieces {
-            let (start, bytes) = self.extent(row, piece);
+        for &(start, bytes) in extents {
             let cold = self.blocks(start, u64::from(bytes)).filter(|&block| !self.verified.has(block));
             blocks.extend(cold.map(|block| (block as u32, self.checksum(block))));
         }
@@ -448,6 +458,9 @@ fn check_block(map: &Map, path: &str, end: u64, (block, crc): (u32, u32)) -> Res
     let bytes = &map[start..(start + SEALED_BLOCK_BYTES).min(end as usize)];
     if crc32c::crc32c(bytes) == crc { Ok(()) } else { Err(Error::corrupt(path, start as u64, "block checksum")) }
 }
+
+/// Where something lies in a file: from which byte, and how many.
+pub(super) type Extent = (u64, u32);
 
 /// Blocks of a file that may have to come from the disk, for a helper thread to read in and verify.
 #[derive(Debug)]

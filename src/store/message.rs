@@ -6,7 +6,7 @@
 //! when they are first read.
 
 use std::cell::{OnceCell, RefCell};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -138,13 +138,6 @@ impl Fresh {
             Content::Segment(_) => &[],
         }
     }
-
-    pub(super) fn raw(&self) -> Result<&[u8], Error> {
-        match &self.content {
-            Content::Inline { body, .. } => Ok(body),
-            Content::Segment(sealed) => sealed.raw(0),
-        }
-    }
 }
 
 /// Where a row's message is.
@@ -169,7 +162,7 @@ impl Location {
     }
 
     /// What of the message nobody read yet and may have to come from the disk.
-    pub(super) fn cold(&self, reading: Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
+    pub(super) fn cold(&self, reading: &Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
         match self {
             Location::Sealed(sealed, row) => ColdBlocks::of(sealed, *row, reading, bodies),
             Location::Fresh(fresh) => ColdBlocks::of_body(fresh.segment()?, reading),
@@ -281,10 +274,20 @@ impl Message {
 
     /// The message, octet for octet.
     pub fn raw(&self) -> Result<&[u8], Error> {
+        self.octets(0..self.size() as usize)
+    }
+
+    /// Some of its octets; no others are read. An error where it has not so many.
+    pub fn octets(&self, range: Range<usize>) -> Result<&[u8], Error> {
         match &self.pinned {
-            Pinned::Fresh(fresh) => fresh.raw(),
-            Pinned::Sealed(sealed, row) => sealed.raw(*row),
-            Pinned::Apart(apart) => apart.body()?.raw(0),
+            Pinned::Sealed(sealed, row) => sealed.octets(*row, range),
+            Pinned::Apart(apart) => apart.body()?.octets(0, range),
+            Pinned::Fresh(fresh) => match &fresh.content {
+                Content::Inline { body, .. } => {
+                    body.get(range).ok_or_else(|| Error::corrupt("log", 0, "a short message"))
+                }
+                Content::Segment(sealed) => sealed.octets(0, range),
+            },
         }
     }
 
@@ -393,10 +396,10 @@ impl Message {
         rkyv::deserialize::<DeliveryEnvelope, RkyvError>(delivery).ok()
     }
 
-    /// Memory that holds the message, octet for octet, from the offset that comes with it; for lending it to the kernel.
-    pub fn lend_raw(&self) -> Result<(Rc<dyn Lend>, usize), Error> {
-        self.raw()?;
-        Ok(match &self.pinned {
+    /// Memory that holds some of its octets, and where in it they are; for lending them to the kernel.
+    pub fn lend(&self, range: Range<usize>) -> Result<(Rc<dyn Lend>, Range<usize>), Error> {
+        self.octets(range.clone())?;
+        let (source, start): (Rc<dyn Lend>, usize) = match &self.pinned {
             Pinned::Sealed(sealed, row) => (sealed.clone(), sealed.raw_start(*row)),
             Pinned::Apart(apart) => {
                 let body = apart.body()?;
@@ -406,6 +409,7 @@ impl Message {
                 Content::Inline { .. } => (fresh.clone(), 0),
                 Content::Segment(sealed) => (sealed.clone(), sealed.raw_start(0)),
             },
-        })
+        };
+        Ok((source, start + range.start..start + range.end))
     }
 }

@@ -283,7 +283,7 @@ impl View {
 
     /// What of a message may have to come from the disk, for a helper thread to read in before the message is asked for;
     /// [`View::warmed`] takes the answer. To be asked until there is nothing: one thing may tell where another lies.
-    pub fn cold(&self, seq: u32, reading: Reading) -> Option<ColdBlocks> {
+    pub fn cold(&self, seq: u32, reading: &Reading) -> Option<ColdBlocks> {
         let bodies = &self.mailbox.account().core().bodies;
         self.with(|data, told| data.columns.location[row_of(told, seq)?].cold(reading, bodies))
     }

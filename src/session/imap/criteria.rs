@@ -4,11 +4,13 @@
 //! to know first, and is asked again when that was looked at: so the caller decides when to look, and may rest in between. Keys
 //! are tried in the client's order, and none that can't change the outcome.
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 
 use crate::mime::{self, header};
 use crate::proto::calendar::Date;
-use crate::proto::imap::Range;
+use crate::proto::imap;
 use crate::store::{Entry, Error, Flags, Message, Reading};
 
 /// A tree of tests, and the contents that it names by index.
@@ -30,8 +32,8 @@ pub(super) enum Test<'a> {
     /// From the first size to below the second.
     Size(u64, u64),
     /// Sorted ranges of UIDs or of message numbers.
-    Uids(&'a [Range]),
-    Numbers(&'a [Range]),
+    Uids(&'a [imap::Range]),
+    Numbers(&'a [imap::Range]),
     /// What is in the message.
     Content(usize),
     Not(Box<Test<'a>>),
@@ -74,7 +76,7 @@ pub(super) enum Place<'a> {
 impl Test<'_> {
     /// Whether a message matches, as far as `known` says what is in it; `Err`: look at this content first.
     pub(super) fn matches(&self, seq: u32, entry: &Entry, known: &[Option<bool>]) -> Result<bool, usize> {
-        let within = |ranges: &[Range], number: u32| {
+        let within = |ranges: &[imap::Range], number: u32| {
             let after = ranges.partition_point(|range| range.first <= number);
             after > 0 && number <= ranges[after - 1].last
         };
@@ -116,11 +118,11 @@ impl Test<'_> {
 
 impl Content<'_> {
     /// What of a message it looks at.
-    pub(super) fn reading(&self) -> Reading {
+    pub(super) fn reading(&self, message: &Message) -> Reading {
         match self {
             Content::Text(Place::Subject | Place::From, _) | Content::Sent(_) => Reading::Details,
             Content::Text(Place::Everything | Place::Body, _) => Reading::Text,
-            Content::Text(Place::Field(_), _) | Content::Field(_) => Reading::Octets,
+            Content::Text(Place::Field(_), _) | Content::Field(_) => Reading::Octets(header_range(message)),
         }
     }
 
@@ -150,8 +152,11 @@ fn contains(message: &Message, place: Place<'_>, finder: &Finder<'_>) -> Result<
 }
 
 fn own_header(message: &Message) -> Result<&[u8], Error> {
-    let raw = message.raw()?;
-    Ok(message.part(0).map_or(&[][..], |root| root.header(raw)))
+    message.octets(header_range(message))
+}
+
+fn header_range(message: &Message) -> Range<usize> {
+    message.part(0).map_or(0..0, |root| root.header_start as usize..root.body_start as usize)
 }
 
 #[cfg(test)]
@@ -186,8 +191,8 @@ mod tests {
             (Test::Size(101, u64::MAX), false),
             (Test::Size(0, 100), false),
             (Test::Size(0, 101), true),
-            (Test::Uids(&[Range { first: 1, last: 6 }, Range { first: 8, last: 9 }]), false),
-            (Test::Numbers(&[Range { first: 1, last: 3 }]), true),
+            (Test::Uids(&[imap::Range { first: 1, last: 6 }, imap::Range { first: 8, last: 9 }]), false),
+            (Test::Numbers(&[imap::Range { first: 1, last: 3 }]), true),
             (Test::Keyword(2, true), true),
             (Test::Recent(false), true),
             (Test::Internal(Days { from: 0, before: 86_400 }), true),

@@ -126,7 +126,6 @@ impl Dialogue {
         let State::Selected(_, view) = &self.state else { return Stop::Done };
         let wire = &mut self.wire;
         let needs_message = wanted.items.iter().any(|item| !is_entry_item(item));
-        let needs_octets = wanted.items.iter().any(|item| !is_entry_item(item) && !is_details_item(item));
         while let Some(range) = wanted.uids.get(cursor.range) {
             if cursor.seq == 0 {
                 cursor.seq = view.first_at_or_after(range.first);
@@ -136,19 +135,15 @@ impl Dialogue {
                 continue;
             };
             if needs_message && !cursor.begun {
-                let reading = if needs_octets { Reading::Octets } else { Reading::Details };
-                if let Some(cold) = view.cold(cursor.seq, reading) {
-                    return Stop::Cold(cursor.seq, Box::new(cold));
-                }
-                // Everything that may fail is done before a word of the answer is written.
-                match checked(view, cursor.seq, needs_octets) {
-                    Ok(Some(found)) => cursor.message = Some(found),
-                    Ok(None) => {
-                        cursor.next();
+                match pin(view, cursor.seq, wanted.items) {
+                    Ok(found) => cursor.message = Some(found),
+                    Err(Unpinned::Cold(cold)) => return Stop::Cold(cursor.seq, cold),
+                    Err(Unpinned::Failed(error)) => {
+                        cursor.skip(error);
                         continue;
                     }
-                    Err(error) => {
-                        cursor.skip(error);
+                    Err(Unpinned::Gone) => {
+                        cursor.next();
                         continue;
                     }
                 }
@@ -210,18 +205,54 @@ fn begin(out: &mut Vec<u8>, seq: u32, uid: u32, by_uid: bool) {
     }
 }
 
-/// A message whose record, and octets where they are needed, were checked.
-fn checked(view: &View, seq: u32, octets: bool) -> Result<Option<Message>, Error> {
-    let message = view.message(seq)?;
-    if let Some(message) = message.as_ref().filter(|_| octets) {
-        message.raw()?;
+/// Why a message can't be answered for now, or at all.
+enum Unpinned {
+    Cold(Box<ColdBlocks>),
+    Failed(Error),
+    Gone,
+}
+
+/// A message of which all that the items need can be read: whatever may fail is done before a word of the answer is written.
+fn pin(view: &View, seq: u32, items: &[FetchItem<'_>]) -> Result<Message, Unpinned> {
+    let warm = |reading: &Reading| view.cold(seq, reading).map_or(Ok(()), |cold| Err(Unpinned::Cold(Box::new(cold))));
+    warm(&Reading::Details)?;
+    let message = view.message(seq).map_err(Unpinned::Failed)?.ok_or(Unpinned::Gone)?;
+    let needed = items.iter().map(|item| octets_of(&message, item)).filter(|range| !range.is_empty());
+    if let Some(range) = needed.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)) {
+        let reading = Reading::Octets(range.clone());
+        warm(&reading)?;
+        message.octets(range).map_err(Unpinned::Failed)?;
     }
     Ok(message)
 }
 
-/// The octets of a [`checked`] message.
-fn raw(message: &Message) -> &[u8] {
-    message.raw().unwrap_or_default()
+/// The octets of a message that an item needs.
+fn octets_of(message: &Message, item: &FetchItem<'_>) -> Octets<usize> {
+    let section = match item {
+        FetchItem::Body => return 0..message.size() as usize,
+        item => named_section(item),
+    };
+    match section.map(|(_, section)| section::find(message, &section)) {
+        Some(section::Octets::Range(range) | section::Octets::Fields(range)) => range,
+        Some(section::Octets::Absent) | None => 0..0,
+    }
+}
+
+/// The section that an item means, and the item's name where it is not named by the section itself.
+fn named_section<'a>(item: &FetchItem<'a>) -> Option<(&'static [u8], Section<'a>)> {
+    let whole = |text| Section { peek: true, part: &[], text, partial: None };
+    Some(match item {
+        FetchItem::Rfc822 { .. } => (b"RFC822", whole(SectionText::All)),
+        FetchItem::Rfc822Header => (b"RFC822.HEADER", whole(SectionText::Header)),
+        FetchItem::Rfc822Text => (b"RFC822.TEXT", whole(SectionText::Text)),
+        FetchItem::Section(section) => (b"", *section),
+        _ => return None,
+    })
+}
+
+/// Octets of a message that [`pin`] made.
+fn octets(message: &Message, range: Octets<usize>) -> &[u8] {
+    message.octets(range).unwrap_or_default()
 }
 
 /// The items of one message from the cursor on, each behind a space but the first. True: flush, and come again.
@@ -267,11 +298,6 @@ fn is_entry_item(item: &FetchItem<'_>) -> bool {
     matches!(item, FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size)
 }
 
-/// Items that need what is known of a message, and none of its octets.
-fn is_details_item(item: &FetchItem<'_>) -> bool {
-    matches!(item, FetchItem::Envelope | FetchItem::BodyStructure)
-}
-
 fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'_>) {
     match item {
         FetchItem::Flags => {
@@ -296,20 +322,17 @@ fn write_entry(out: &mut Vec<u8>, view: &View, entry: &Entry, item: &FetchItem<'
 
 /// Writes an item of a message, of whose body `lent` octets were lent already. More than 0: go on from there, after a flush.
 fn write_item(wire: &mut Wire, message: &Message, item: &FetchItem<'_>, lent: usize) -> usize {
-    let whole = |text| Section { peek: true, part: &[], text, partial: None };
-    let (name, section): (&[u8], _) = match item {
+    match item {
         FetchItem::Envelope => return write_ready(wire, b"ENVELOPE ", message.envelope()),
         FetchItem::BodyStructure => return write_ready(wire, b"BODYSTRUCTURE ", message.bodystructure()),
         FetchItem::Body => {
             let parts: Vec<mime::Part> = message.parts().collect();
-            return write_ready(wire, b"BODY ", &mime::body_of(raw(message), &parts));
+            let raw = octets(message, 0..message.size() as usize);
+            return write_ready(wire, b"BODY ", &mime::body_of(raw, &parts));
         }
-        FetchItem::Rfc822 { .. } => (b"RFC822", whole(SectionText::All)),
-        FetchItem::Rfc822Header => (b"RFC822.HEADER", whole(SectionText::Header)),
-        FetchItem::Rfc822Text => (b"RFC822.TEXT", whole(SectionText::Text)),
-        FetchItem::Section(section) => (b"", *section),
-        FetchItem::Flags | FetchItem::Uid | FetchItem::InternalDate | FetchItem::Rfc822Size => return 0,
-    };
+        _ => {}
+    }
+    let Some((name, section)) = named_section(item) else { return 0 };
     if lent == 0 {
         wire.output().extend_from_slice(name);
         if name.is_empty() {
@@ -327,10 +350,10 @@ fn write_ready(wire: &mut Wire, name: &[u8], value: &[u8]) -> usize {
 }
 
 fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>, lent: usize) -> usize {
-    let raw = raw(message);
-    match section::find(message, raw, section) {
+    match section::find(message, section) {
         section::Octets::Absent => wire.output().extend_from_slice(b"NIL"),
-        section::Octets::Fields(head) => {
+        section::Octets::Fields(range) => {
+            let head = octets(message, range);
             let mut size = 0;
             for_each_field(head, section, |slice| size += slice.len());
             let out = wire.output();
@@ -344,7 +367,7 @@ fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>, lent
             if range.len() >= limits::LEND_BYTES_MIN {
                 return lend(wire, message, range, lent);
             }
-            wire.output().extend_from_slice(&raw[range]);
+            wire.output().extend_from_slice(octets(message, range));
         }
     }
     0
@@ -354,7 +377,7 @@ fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>, lent
 fn lend(wire: &mut Wire, message: &Message, range: Octets<usize>, lent: usize) -> usize {
     let start = range.start + lent;
     let end = range.end.min(start + limits::SEND_BYTES);
-    let Ok((source, offset)) = message.lend_raw() else { return 0 };
-    wire.parcel().lend(source, offset + start..offset + end);
+    let Ok((source, lent)) = message.lend(start..end) else { return 0 };
+    wire.parcel().lend(source, lent);
     if end < range.end { end - range.start } else { 0 }
 }

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::mime::{self, CharsetError};
 use crate::net::Arena;
 use crate::proto::imap::{Flags, Search, SearchKey, SequenceSet, Tagged, respond};
-use crate::store::{self, Error, View};
+use crate::store::{self, Error, Reading, View};
 
 const DAY: i64 = 86_400;
 
@@ -150,16 +150,15 @@ impl Dialogue {
                     Err(content) => content,
                 };
                 let look = &criteria.contents[content];
-                while let Some(cold) = view.cold(seq, look.reading()) {
-                    // A block that nobody looked at: read and checked where it may block.
-                    let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-                    view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
-                }
                 if message.is_none() {
+                    self.warm_up(view, seq, &Reading::Details).await?;
                     message = view.message(seq)?;
                 }
                 known[content] = Some(match &message {
-                    Some(message) => look.matches(message)?,
+                    Some(message) => {
+                        self.warm_up(view, seq, &look.reading(message)).await?;
+                        look.matches(message)?
+                    }
                     None => false,
                 });
                 self.context.ring.breathe().await;
@@ -172,5 +171,14 @@ impl Dialogue {
             }
         }
         Ok(found)
+    }
+
+    /// What nobody read yet is read in and checked where it may block.
+    async fn warm_up(&self, view: &View, seq: u32, reading: &Reading) -> Result<(), Error> {
+        while let Some(cold) = view.cold(seq, reading) {
+            let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
+            view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
+        }
+        Ok(())
     }
 }

@@ -10,13 +10,13 @@ use crate::proto::imap::{Partial, Section, SectionText};
 use crate::store::Message;
 
 /// What a section is of a message.
-pub(super) enum Octets<'m> {
+pub(super) enum Octets {
     /// There is no such part.
     Absent,
     /// A range of the raw message.
     Range(Range<usize>),
-    /// Selected fields of this header.
-    Fields(&'m [u8]),
+    /// Selected fields of the header that lies there.
+    Fields(Range<usize>),
 }
 
 /// The parts of a message where they lie.
@@ -32,11 +32,13 @@ impl mime::Parts for PartsOf<'_> {
     }
 }
 
-/// Finds a section; `raw` is the message's own.
-pub(super) fn find<'m>(message: &'m Message, raw: &'m [u8], section: &Section<'_>) -> Octets<'m> {
+/// Finds a section, reading none of the message's octets.
+pub(super) fn find(message: &Message, section: &Section<'_>) -> Octets {
     let content = match section.text {
         // The whole message, line ends and all, even where its structure ends before it.
-        SectionText::All if section.part.is_empty() => return Octets::Range(cut(0..raw.len(), section.partial)),
+        SectionText::All if section.part.is_empty() => {
+            return Octets::Range(cut(0..message.size() as usize, section.partial));
+        }
         SectionText::All => Content::Body,
         SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) => Content::Header,
         SectionText::Text => Content::Text,
@@ -44,9 +46,7 @@ pub(super) fn find<'m>(message: &'m Message, raw: &'m [u8], section: &Section<'_
     };
     let Some(range) = mime::range(&PartsOf(message), section.part, content) else { return Octets::Absent };
     match section.text {
-        SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) => {
-            Octets::Fields(raw.get(range).unwrap_or_default())
-        }
+        SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) => Octets::Fields(range),
         _ => Octets::Range(cut(range, section.partial)),
     }
 }

@@ -90,7 +90,7 @@ impl Dialogue {
             self.err(NO_MESSAGE);
             return Ok(Stop::Done);
         }
-        if let Some(cold) = maildrop.view().cold(number, Reading::Octets) {
+        if let Some(cold) = maildrop.view().cold(number, &Reading::Octets(0..usize::MAX)) {
             return Ok(Stop::Cold(number, Box::new(cold)));
         }
         match whole(maildrop.view().message(number)) {
@@ -166,8 +166,8 @@ fn fill_message(wire: &mut Wire, message: &Message, stuffer: &mut Stuffer) -> io
                 wire.output().extend_from_slice(&raw[range]);
             }
             Piece::Octets(range) => {
-                let (source, offset) = message.lend_raw().map_err(broken)?;
-                wire.parcel().lend(source, offset + range.start..offset + range.end);
+                let (source, range) = message.lend(range).map_err(broken)?;
+                wire.parcel().lend(source, range);
             }
             Piece::End => return Ok(Stop::Done),
         }

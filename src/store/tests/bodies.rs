@@ -248,7 +248,7 @@ fn what_is_seen_or_held_can_be_read_after_its_file_is_gone() {
         assert_whole(&held, 1, MB);
         drop(held);
         assert_whole(&again, 1, MB);
-        assert_eq!(again.lend_raw().unwrap().0.octets().len() / MB, 1);
+        assert_eq!(again.lend(0..MB).unwrap().0.octets().len() / MB, 1);
         drop(again);
         assert!(store.0.bodies.is_idle());
     });
@@ -363,7 +363,7 @@ fn bodies_are_opened_elsewhere() {
         let inbox = inbox(&store, 1).await;
         let view = inbox.view(true);
         for reading in [Reading::Details, Reading::Text] {
-            while let Some(cold) = view.cold(1, reading) {
+            while let Some(cold) = view.cold(1, &reading) {
                 view.warmed(1, &cold.verify().unwrap());
             }
         }
@@ -371,8 +371,15 @@ fn bodies_are_opened_elsewhere() {
         assert_eq!((seen.subject(), seen.text().unwrap().contains("number 1")), ("number 1", true));
         drop(seen);
         assert!(store.0.bodies.is_idle(), "details and a short text are the account's own");
+        // Of a header no more is read than it is.
+        while let Some(cold) = view.cold(1, &Reading::Octets(0..40)) {
+            view.warmed(1, &cold.verify().unwrap());
+        }
+        let header = view.message(1).unwrap().unwrap().octets(0..40).unwrap().to_vec();
+        assert_eq!(header, super::raw(1, BESIDE)[..40]);
+        assert!(view.message(1).unwrap().unwrap().octets(BESIDE..2 * BESIDE).is_err(), "beyond its end");
         let mut rounds = 0;
-        while let Some(cold) = view.cold(1, Reading::Octets) {
+        while let Some(cold) = view.cold(1, &WHOLE) {
             let warm = std::thread::spawn(move || cold.verify()).join().unwrap().unwrap();
             view.warmed(1, &warm);
             rounds += 1;
@@ -382,7 +389,7 @@ fn bodies_are_opened_elsewhere() {
         assert_whole(&view.message(1).unwrap().unwrap(), 1, BESIDE);
         // Open for one, open for all.
         let other = super::whole::inbox(&store, 2).await;
-        assert!(other.view(true).cold(1, Reading::Octets).is_none());
+        assert!(other.view(true).cold(1, &WHOLE).is_none());
     });
 }
 

@@ -180,6 +180,9 @@ pub(crate) fn message(number: u64, bytes: usize) -> NewMessage {
     }
 }
 
+/// All of a message's octets.
+pub(super) const WHOLE: Reading = Reading::Octets(0..usize::MAX);
+
 /// That message `number` of about `bytes` is whole.
 pub(super) fn assert_whole(message: &Message, number: u64, bytes: usize) {
     let raw = raw(number, bytes);

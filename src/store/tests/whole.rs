@@ -705,16 +705,16 @@ fn cold_blocks_are_verified_elsewhere() {
     with_large(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 200_000)).await.unwrap();
-        assert!(inbox.view(true).cold(1, Reading::Octets).is_none(), "in memory");
+        assert!(inbox.view(true).cold(1, &WHOLE).is_none(), "in memory");
         store.seal_all().await.unwrap();
     });
     with_large(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let view = inbox.view(true);
-        let cold = send(view.cold(1, Reading::Octets).unwrap());
+        let cold = send(view.cold(1, &WHOLE).unwrap());
         let warm = std::thread::spawn(move || cold.verify()).join().unwrap().unwrap();
         view.warmed(1, &warm);
-        assert!(view.cold(1, Reading::Octets).is_none());
+        assert!(view.cold(1, &WHOLE).is_none());
         assert_whole(&view.message(1).unwrap().unwrap(), 1, 200_000);
         send(super::super::Recovered { epoch: 1, shards: Vec::new() });
     });
