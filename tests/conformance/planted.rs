@@ -36,6 +36,11 @@ fn what_is_wrong_fails() {
             17,
             "closed",
         ),
+        (
+            "S1: * 1 EXPUNGE\nS1: a OK <any>\nC1: b LOGOUT\nS1: * BYE <any>\nS1: b OK <any>\nS1: <nothing>\n",
+            17,
+            "the server closed the connection\n  expected: nothing",
+        ),
     ] {
         let failure = failure(&server, &format!("{noop}{body}"));
         assert!(failure.contains(&format!("planted:{line}: ")) && failure.contains(says), "{body:?} says {failure}");

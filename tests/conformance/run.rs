@@ -236,10 +236,10 @@ impl<'a> Run<'a> {
         let Some(wire) = &mut session.wire else { return Ok(()) };
         let mut came: Vec<u8> = session.came.drain(..).flat_map(|line| [line, b"\r\n".to_vec()].concat()).collect();
         came.extend(wire.within(time));
-        if came.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("\n  expected: nothing\n  but came: S{label}: {}", show(&came)))
+        match (came.is_empty(), wire.is_closed()) {
+            (true, false) => Ok(()),
+            (true, true) => Err("the server closed the connection\n  expected: nothing".to_owned()),
+            (false, _) => Err(format!("\n  expected: nothing\n  but came: S{label}: {}", show(&came))),
         }
     }
 

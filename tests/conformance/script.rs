@@ -41,7 +41,7 @@ pub enum Act {
     Expect(Pattern),
     /// `S*: ...`, a run of them: these lines come next, in any order.
     ExpectAll(Vec<(usize, Pattern)>),
-    /// `S: <nothing>`: nothing comes for a while.
+    /// `S: <nothing>`: nothing comes for a while, and the server doesn't close.
     ExpectNothing,
     /// `S: <closed>`: the server closes the connection.
     ExpectClosed,

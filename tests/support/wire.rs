@@ -27,6 +27,7 @@ pub struct Wire {
     stream: Stream,
     buffer: Vec<u8>,
     start: usize,
+    closed: bool,
 }
 
 impl Wire {
@@ -36,7 +37,7 @@ impl Wire {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Wire { stream: Stream::Plain(socket), buffer: Vec::new(), start: 0 })
+        Ok(Wire { stream: Stream::Plain(socket), buffer: Vec::new(), start: 0, closed: false })
     }
 
     /// Connects to a port that speaks TLS from the first octet.
@@ -54,7 +55,7 @@ impl Wire {
         }
         let stream = Stream::Tls(Box::new(StreamOwned::new(connection, socket)));
         // Octets that were read before the handshake are of the plain dialogue; callers look at them first.
-        Ok(Wire { stream, buffer: Vec::new(), start: 0 })
+        Ok(Wire { stream, buffer: Vec::new(), start: 0, closed: false })
     }
 
     /// The socket below.
@@ -96,10 +97,20 @@ impl Wire {
             Stream::Tls(tls) => tls.read(&mut self.buffer[length..]),
         };
         self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
-        read.map_err(|error| match error.kind() {
+        let read = read.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             _ => error,
-        })
+        });
+        self.closed = match &read {
+            Ok(octets) => *octets == 0,
+            Err(error) => error.kind() != io::ErrorKind::TimedOut,
+        };
+        read
+    }
+
+    /// Whether the last read found the end of the connection.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// One line without its CRLF. A line that ends otherwise is an error.
