@@ -237,7 +237,6 @@ fn malformed_logins_are_no_faster() {
     assert!(answer.starts_with("501 5.5.2"), "{answer}");
 }
 
-/// Commands of a later state, before it: BAD each, and an end after some.
 /// AUTHENTICATE, half a line, end of stream: the session ends with its connection, and its shard serves others meanwhile.
 #[test]
 fn half_an_answer_and_the_end_hold_nobody_up() {
@@ -256,6 +255,7 @@ fn half_an_answer_and_the_end_hold_nobody_up() {
     server.assert_alive();
 }
 
+/// Commands of a later state, before it: BAD each, and an end after some.
 #[test]
 fn commands_before_login_are_refused_and_counted() {
     let mut server = Server::start("before-login");

@@ -118,7 +118,8 @@ fn lines_that_are_none() {
     // An endless one ends the connection, before the login and behind it.
     for mut pop3 in [server.maildrop(), server.pop3()] {
         let _ = pop3.wire.write(&[b'x'; 200_000]);
-        let said = pop3.wire.rest().unwrap_or_default();
+        let said = pop3.wire.rest().expect("a close");
+        // Octets of ours that it left unread make a reset of the close, which may take the answer away.
         assert!(said.starts_with(b"-ERR Line too long\r\n") || said.is_empty(), "{}", show(&said));
     }
     // Lines end in CRLF and nothing else: what a proxy before us may read otherwise is no command here.
