@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::message::{assert_delivered, numbered};
 use crate::support::smtp::stuffed;
+use crate::support::structure::{Value, check_envelope};
 use crate::support::{Imap, Server, Smtp, USER, Wire, eventually, show};
 
 const OTHER: &str = "b@localhost";
@@ -298,10 +299,14 @@ fn addresses_and_headers_in_utf8() {
         assert!(text.starts_with("Return-Path: <müller@bücher.example>\r\n".as_bytes()), "{}", show(&text));
         assert!(memchr::memmem::find(&text, protocol.as_bytes()).is_some(), "{}", show(&text));
         // 8-bit text stands in literals alone, which the client of these tests insists on.
-        let envelope = imap.fetch_one(uid, "(ENVELOPE)");
-        let shown = format!("{:?}", envelope.value("ENVELOPE"));
-        println!("{shown}");
-        assert!(envelope.value("ENVELOPE").is_some());
+        let fetched = imap.fetch_one(uid, "(ENVELOPE)");
+        let envelope = fetched.value("ENVELOPE").expect("it was asked for");
+        assert_eq!(check_envelope(envelope), Ok(()));
+        let Value::List(fields) = envelope else { unreachable!("it was checked") };
+        let text = |text: &str| Value::Text(text.as_bytes().to_vec());
+        let sender = [text("Müller"), Value::Nil, text("müller"), text("bücher.example")];
+        assert_eq!(fields[1], text("Grüße"));
+        assert_eq!(fields[2], Value::List(vec![Value::List(sender.to_vec())]));
     }
     server.assert_alive();
 }
