@@ -324,9 +324,15 @@ fn switches_of_esmtp() {
     smtp.expect("VRFY grüße@localhost", "553 5.6.7");
     smtp.expect("VRFY grüße@localhost SMTPUTF8", "252 2.5.2");
     smtp.expect("EXPN staff", "502 5.5.1");
+    // RFC 3461 §4.5: each once.
+    for twice in ["RET=HDRS RET=HDRS", "ENVID=a ENVID=b"] {
+        smtp.expect(&format!("MAIL FROM:<{SENDER}> {twice}"), "501 5.5.4");
+    }
     smtp.expect(&format!("MAIL FROM:<{SENDER}> RET=HDRS ENVID=QQ314159"), "250");
     smtp.expect(&format!("RCPT TO:<{USER}> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+40localhost"), "250");
-    smtp.expect(&format!("RCPT TO:<{USER}> NOTIFY=NEVER,DELAY"), "501 5.5.4");
+    for twice in ["NOTIFY=NEVER,DELAY", "NOTIFY=NEVER NOTIFY=NEVER", "ORCPT=rfc822;a ORCPT=rfc822;a"] {
+        smtp.expect(&format!("RCPT TO:<{USER}> {twice}"), "501 5.5.4");
+    }
     smtp.expect("DATA", "354");
     smtp.wire.write(&stuffed(&numbered("dsn", 1))).expect("the connection");
     smtp.due("250 2.0.0");
@@ -343,6 +349,12 @@ fn switches_of_esmtp() {
         ("a@elsewhere.example", "551 5.7.1"),
     ] {
         smtp.expect(&format!("VRFY {name}"), due);
+    }
+    // RFC 6531 §3.7.4.1: no reply has UTF-8 in it, whoever asks.
+    for (name, due) in [("grüße@elsewhere.example", "553 5.6.7"), ("grüße@elsewhere.example SMTPUTF8", "551 5.7.1")]
+    {
+        let reply = smtp.expect(&format!("VRFY {name}"), due);
+        assert!(reply.lines.iter().all(|line| line.is_ascii()), "{reply:?}");
     }
     // A stranger is told nothing where users log in.
     server.submission().expect(&format!("VRFY {USER}"), "530 5.7.0");

@@ -152,6 +152,21 @@ fn recent_is_for_one_session() {
     assert_eq!(first.fetch_one(3, "(FLAGS)").flags(), [""; 0]);
 }
 
+/// Who was told is written down with the next change; where a crash came first, nobody knows, and they are recent again.
+#[test]
+fn recent_again_after_a_crash() {
+    let mut server = filled("recent-crash", 2);
+    assert_eq!(of_kind(&server.login().ok("SELECT INBOX"), "RECENT"), ["2 RECENT"]);
+    server.kill();
+    server.run();
+    let mut imap = server.login();
+    assert_eq!(of_kind(&imap.ok("SELECT INBOX"), "RECENT"), ["2 RECENT"]);
+    append(&mut imap, "INBOX", "", b"third");
+    server.kill();
+    server.run();
+    assert_eq!(of_kind(&server.login().ok("SELECT INBOX"), "RECENT"), ["1 RECENT"]);
+}
+
 /// Flags that one session changes are told to the others, and in a UID command with the UID.
 #[test]
 fn flags_of_others_are_told() {
