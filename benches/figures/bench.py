@@ -7,11 +7,9 @@ import os
 import subprocess
 import sys
 
-from machine import Foreign
+from machine import FOREIGN_MAX, Foreign
 from ringpost import Corpus, Failure, Server, free_port_base
 from rows import ADDRESSEES, CORPUS_USER, DROP_MESSAGES, DROPS, EMPTY_USER, ROWS, Row
-
-FOREIGN_MAX = 0.05
 
 
 class Bench:

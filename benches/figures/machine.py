@@ -1,13 +1,15 @@
-"""What the scripts of this folder ask of the machine: processes, processor time, memory, foreign load."""
+"""What the scripts of benches ask of the machine: processor time, memory, foreign load."""
 
 import os
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
+# The share of the machine that others may use in a round that counts.
+FOREIGN_MAX = 0.05
 
 
 def processes():
-    """Parent and processor time of each process. Seconds."""
+    """Parent and processor time of each process, that of its ended children included. Seconds."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -15,38 +17,45 @@ def processes():
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
             continue  # it ended meanwhile
-        found[int(name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS)
+        found[int(name)] = (int(fields[1]), sum(map(int, fields[11:15])) / TICKS)
     return found
 
 
-def steal():
+def busy():
+    """Processor time of the whole machine that was not idle, what the hypervisor took included. Seconds."""
     with open("/proc/stat") as file:
-        return int(file.readline().split()[8]) / TICKS
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
 
 
-def is_below(pid, root, snapshot):
+def is_below(pid, roots, snapshot):
     while pid in snapshot:
-        if pid == root:
+        if pid in roots:
             return True
         pid = snapshot[pid][0]
     return False
 
 
 class Foreign:
-    """Processor time that others than this process and its children used, as a share of the whole machine."""
+    """Processor time that others than this process, `roots` and the children of all of them used, as a share of the whole
+    machine: all that was used less our own, so that a process which comes and goes between two looks is seen as well."""
+
+    def __init__(self, *roots):
+        self.roots = {os.getpid(), *roots}
+
+    def used_by_others(self):
+        snapshot = processes()
+        return busy() - sum(seconds for pid, (_, seconds) in snapshot.items() if is_below(pid, self.roots, snapshot))
 
     def __enter__(self):
-        self.before, self.stolen, self.began = processes(), steal(), time.monotonic()
+        self.before, self.began = self.used_by_others(), time.monotonic()
         self.share = None
         return self
 
     def __exit__(self, *_):
-        after, wall = processes(), time.monotonic() - self.began
-        foreign = steal() - self.stolen
-        for pid, (_, seconds) in after.items():
-            if not is_below(pid, os.getpid(), after):
-                foreign += seconds - self.before.get(pid, (0, 0.0))[1]
-        self.share = foreign / (wall * os.cpu_count())
+        foreign, wall = self.used_by_others() - self.before, time.monotonic() - self.began
+        # The kernel counts all time by ticks and a process's own exactly: of a quiet machine the difference may be below 0.
+        self.share = max(0.0, foreign / (wall * os.cpu_count()))
 
 
 def cpu_seconds(pid):
