@@ -17,6 +17,11 @@ pub enum Fault {
     Fatal(String),
 }
 
+/// The server broke the protocol in this way.
+pub fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Violation(text.into()))
+}
+
 /// What a dialogue wants of its connection after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wish {
@@ -123,7 +128,7 @@ impl Transcript {
         self.text.push(b'\n');
     }
 
-    /// The dialogue as text, a line an entry; octets that don't print are escaped.
+    /// The dialogue as text, a line an entry; a dot stands for each octet that a terminal would obey.
     pub fn shown(&self) -> String {
         printable(&String::from_utf8_lossy(&self.text))
     }

@@ -16,7 +16,7 @@ use loadgen::link::Tls;
 use loadgen::message::Template;
 use loadgen::names::Names;
 use loadgen::options::{
-    Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options, Pop3Work,
+    ClientOptions, Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options,
     Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
 };
 use loadgen::report::Subject;
@@ -75,7 +75,7 @@ fn imap_work(options: &ImapOptions) -> Result<(imap::Work, &'static str), String
         imap::Work::Search => Some("searches"),
         _ => None,
     };
-    if let Some(what) = one.filter(|_| options.run.depth != 1) {
+    if let Some(what) = one.filter(|_| options.client.run.depth != 1) {
         return Err(format!("--work {name} has {what}: --depth must be 1"));
     }
     if options.search.bytes().any(|octet| octet.is_ascii_control() || octet == b'{') || options.search.is_empty() {
@@ -86,34 +86,36 @@ fn imap_work(options: &ImapOptions) -> Result<(imap::Work, &'static str), String
 
 fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
+    let ClientOptions { run, tls, user } = &options.client;
     check_bytes(options.bytes).map_err(fatal)?;
-    let (users, password) = options.user.credentials().map_err(fatal)?;
+    let (users, password) = user.credentials().map_err(fatal)?;
     let (work, name) = imap_work(options).map_err(fatal)?;
     let settings = imap::Settings {
         work,
-        depth: options.run.depth,
+        depth: run.depth,
         template: RefCell::new(Template::new(options.bytes, "load@loadgen.invalid", &users.of(0), run_number())),
         users,
         password,
-        connections: options.run.connections,
+        connections: run.connections,
         mailbox: options.mailbox.clone(),
         criterion: options.search.clone(),
         found: options.found,
-        starttls: options.tls.tls == Some(TlsMode::Starttls),
+        starttls: tls.tls == Some(TlsMode::Starttls),
     };
     let subject = Subject {
         message_bytes: (options.work == ImapWork::Append).then_some(options.bytes),
-        ..subject("imap", name.into(), &options.run, Some(&options.tls))
+        ..subject("imap", name.into(), run, Some(tls))
     };
     let settings = Rc::new(settings);
-    measure(&options.run, Some(&options.tls), &subject, |index, now| imap::Client::new(settings.clone(), index, now))
+    measure(run, Some(tls), &subject, |index, now| imap::Client::new(settings.clone(), index, now))
 }
 
 fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
-    let (users, password) = options.user.credentials().map_err(fatal)?;
-    let connections = options.run.connections;
-    if options.run.depth != 1 {
+    let ClientOptions { run, tls, user } = &options.client;
+    let (users, password) = user.credentials().map_err(fatal)?;
+    let connections = run.connections;
+    if run.depth != 1 {
         return Err(fatal("POP3 sessions have a command at a time: --depth must be 1".into()));
     }
     if users.count() < connections {
@@ -122,29 +124,26 @@ fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
             users.count()
         )));
     }
-    let stls = options.tls.tls == Some(TlsMode::Starttls);
+    let stls = tls.tls == Some(TlsMode::Starttls);
     let settings = Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls });
-    let Pop3Work::Drop = options.work;
-    let subject = subject("pop3", "drop".into(), &options.run, Some(&options.tls));
-    measure(&options.run, Some(&options.tls), &subject, |index, now| pop3::Client::new(settings.clone(), index, now))
+    let subject = subject("pop3", "drop".into(), run, Some(tls));
+    measure(run, Some(tls), &subject, |index, now| pop3::Client::new(settings.clone(), index, now))
 }
 
 fn run_smtp(options: &SmtpOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
+    let ClientOptions { run, tls, user } = &options.client;
     let credentials = match options.work {
-        SmtpWork::Submit => Some(options.user.credentials().map_err(fatal)?),
+        SmtpWork::Submit => Some(user.credentials().map_err(fatal)?),
         SmtpWork::Deliver => None,
     };
-    let from = options.from.as_deref().or(options.user.user.as_deref()).unwrap_or("load@loadgen.invalid").to_owned();
-    let users = if options.to.contains("%d") { options.user.users } else { 1 };
+    let from = options.from.as_deref().or(user.user.as_deref()).unwrap_or("load@loadgen.invalid").to_owned();
+    let users = if options.to.contains("%d") { user.users } else { 1 };
     let to = Names::numbered(&options.to, users).map_err(fatal)?;
     let work = if credentials.is_some() { "submit" } else { "deliver" };
-    let subject = Subject {
-        message_bytes: Some(options.bytes),
-        ..subject("smtp", work.into(), &options.run, Some(&options.tls))
-    };
+    let subject = Subject { message_bytes: Some(options.bytes), ..subject("smtp", work.into(), run, Some(tls)) };
     let envelope = Envelope { from, to, recipients: options.recipients, credentials };
-    transactions(&options.run, &options.tls, &subject, envelope)
+    transactions(run, tls, &subject, envelope)
 }
 
 fn run_lmtp(options: &LmtpOptions) -> Result<(), RunError> {

@@ -198,9 +198,9 @@ pub struct UserOptions {
     pub password_env: Option<String>,
 }
 
-/// `loadgen run imap`
+/// What every run with a login has.
 #[derive(Debug, Args)]
-pub struct ImapOptions {
+pub struct ClientOptions {
     /// What every run has.
     #[command(flatten)]
     pub run: RunOptions,
@@ -210,6 +210,14 @@ pub struct ImapOptions {
     /// Who logs in.
     #[command(flatten)]
     pub user: UserOptions,
+}
+
+/// `loadgen run imap`
+#[derive(Debug, Args)]
+pub struct ImapOptions {
+    /// What every client that logs in has.
+    #[command(flatten)]
+    pub client: ClientOptions,
     /// What the connections do
     #[arg(long, value_enum, default_value_t = ImapWork::Noop)]
     pub work: ImapWork,
@@ -273,13 +281,6 @@ pub enum FetchWhat {
     AllBodies,
 }
 
-impl FetchWhat {
-    /// Whether one command asks for all messages.
-    pub fn is_all(self) -> bool {
-        matches!(self, FetchWhat::AllFlags | FetchWhat::AllEnvelopes | FetchWhat::AllBodies)
-    }
-}
-
 /// What store changes in one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StoreWhat {
@@ -292,46 +293,24 @@ pub enum StoreWhat {
 /// `loadgen run pop3`
 #[derive(Debug, Args)]
 pub struct Pop3Options {
-    /// What every run has.
+    /// What every client that logs in has.
     #[command(flatten)]
-    pub run: RunOptions,
-    /// TLS.
-    #[command(flatten)]
-    pub tls: TlsOptions,
-    /// Who logs in.
-    #[command(flatten)]
-    pub user: UserOptions,
-    /// What the connections do
-    #[arg(long, value_enum, default_value_t = Pop3Work::Drop)]
-    pub work: Pop3Work,
+    pub client: ClientOptions,
     /// Messages to retrieve in a session
     #[arg(long, default_value_t = 5)]
     pub retrieve: u32,
 }
 
-/// The work of POP3 connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Pop3Work {
-    /// Connect, USER, PASS, STAT, LIST, RETR of some, QUIT; sizes and bodies checked
-    Drop,
-}
-
 /// `loadgen run smtp`
 #[derive(Debug, Args)]
 pub struct SmtpOptions {
-    /// What every run has.
+    /// What every client that logs in has; who delivers does not.
     #[command(flatten)]
-    pub run: RunOptions,
-    /// TLS.
-    #[command(flatten)]
-    pub tls: TlsOptions,
-    /// Who submits.
-    #[command(flatten)]
-    pub user: UserOptions,
+    pub client: ClientOptions,
     /// What the connections do
     #[arg(long, value_enum, default_value_t = SmtpWork::Deliver)]
     pub work: SmtpWork,
-    /// Reverse-path (default: the user, else load@loadgen.invalid)
+    /// Reverse-path (default: what --user says, else load@loadgen.invalid)
     #[arg(long)]
     pub from: Option<String>,
     /// Forward-path; %d in it is a number from 1 to --users, in turn

@@ -17,7 +17,7 @@ use super::command::{Builder, Pieces, tag};
 use super::frame::Frame;
 use super::mailbox::Mailbox;
 use super::parse::{Code, Response, Status, StatusText, parse};
-use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown};
+use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown, violation};
 use crate::message::Template;
 use crate::names::Names;
 
@@ -180,10 +180,6 @@ pub struct Client {
     /// The messages that a command about all of them was answered for.
     answered: Answered,
     gathering: bool,
-}
-
-fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Violation(text.into()))
 }
 
 impl Client {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::reply::{Framing, Reply, unstuff};
-use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown};
+use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown, violation};
 use crate::message::{Verdict, checksum, verify};
 use crate::names::Names;
 
@@ -70,10 +70,6 @@ pub struct Client {
     message: Vec<u8>,
     opened_at: Instant,
     sent: Instant,
-}
-
-fn violation<T>(text: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Violation(text.into()))
 }
 
 impl Client {

@@ -3,8 +3,8 @@
 //! Invariants: a FETCH or STORE that is answered OK brought what it asked for, of each message; a SEARCH brought its one result;
 //! a message's body never changes; UIDs of APPEND ascend.
 
-use super::{Client, Kind, Pending, Stage, What, Work, kind_of, violation};
-use crate::dialogue::{Fault, Turn, shown};
+use super::{Client, Kind, Pending, Stage, What, Work, kind_of};
+use crate::dialogue::{Fault, Turn, shown, violation};
 use crate::imap::command::Builder;
 use crate::imap::fetch::FetchItem;
 use crate::imap::mailbox::Mailbox;
