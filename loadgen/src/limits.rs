@@ -24,6 +24,9 @@ pub const REPLY_LINE_BYTES_MAX: usize = 2048;
 pub const REPLY_LINES_MAX: usize = 200;
 /// Messages of a mailbox whose UIDs one connection remembers; above it, only counts are checked. 4 bytes each.
 pub const UIDS_MAX: usize = 100_000;
+/// Messages of a mailbox of which a command about all of them is known to have been answered for each; what is behind them may be
+/// missing unseen. A bit each, so that a connection has 2 MiB at most, whatever number a server says.
+pub const ANSWERED_MAX: u32 = 16 << 20;
 /// Checksums of messages seen that a run remembers; 32 bytes each.
 pub const CHECKSUMS_MAX: usize = 1_000_000;
 /// Different kinds of errors in a report; what comes after is counted as `other`.

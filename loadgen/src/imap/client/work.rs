@@ -9,6 +9,7 @@ use crate::imap::command::Builder;
 use crate::imap::fetch::FetchItem;
 use crate::imap::mailbox::Mailbox;
 use crate::imap::parse::{Code, Status, StatusText};
+use crate::limits::ANSWERED_MAX;
 use crate::message::{Verdict, checksum, verify};
 
 /// Which messages a command about all of them has been answered for; each counts once.
@@ -21,27 +22,36 @@ pub(super) struct Answered {
 
 impl Answered {
     fn ask(&mut self, messages: u32) {
+        let messages = messages.min(ANSWERED_MAX);
         self.words.clear();
-        self.words.resize(messages.div_ceil(64) as usize, 0);
+        self.words.resize(messages.div_ceil(u64::BITS) as usize, 0);
         (self.asked, self.left) = (messages, messages);
     }
 
     /// Message `number` was answered for, once or once more.
     fn note(&mut self, number: u32) {
         if number > self.asked {
-            return; // it came after the command
+            return; // it came after the command, or is beyond what is remembered
         }
-        let at = number - 1;
-        let (word, bit) = (&mut self.words[at as usize / 64], 1 << (at % 64));
+        let (word, bit) = Answered::place(number);
+        let word = &mut self.words[word];
         self.left -= u32::from(*word & bit == 0);
         *word |= bit;
     }
 
+    /// The word of message `number`, and its bit in it.
+    fn place(number: u32) -> (usize, u64) {
+        let at = number - 1;
+        ((at / u64::BITS) as usize, 1 << (at % u64::BITS))
+    }
+
     /// The first message that is missing.
     fn missing(&self) -> Option<u32> {
-        (self.left > 0).then(|| {
-            (1..=self.asked).find(|number| self.words[(number - 1) as usize / 64] >> ((number - 1) % 64) & 1 == 0)
-        })?
+        let is_missing = |number: &u32| {
+            let (word, bit) = Answered::place(*number);
+            self.words[word] & bit == 0
+        };
+        (self.left > 0).then(|| (1..=self.asked).find(is_missing))?
     }
 }
 
@@ -327,4 +337,33 @@ impl Client {
 
 fn is_set(flags: &[&[u8]]) -> bool {
     flags.iter().any(|flag| flag.eq_ignore_ascii_case(FLAG.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_counts_once() {
+        let mut answered = Answered::default();
+        answered.ask(130);
+        assert_eq!(answered.missing(), Some(1));
+        for number in (1..=130).chain([64, 65, 131]).filter(|number| *number != 129) {
+            answered.note(number);
+        }
+        assert_eq!(answered.missing(), Some(129));
+        answered.note(129);
+        assert_eq!(answered.missing(), None);
+        answered.ask(0);
+        assert_eq!(answered.missing(), None);
+    }
+
+    #[test]
+    fn a_number_that_a_server_says_takes_no_memory_without_end() {
+        let mut answered = Answered::default();
+        answered.ask(u32::MAX);
+        assert_eq!(answered.words.capacity(), (ANSWERED_MAX / u64::BITS) as usize);
+        answered.note(u32::MAX);
+        assert_eq!(answered.missing(), Some(1));
+    }
 }
