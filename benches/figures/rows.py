@@ -100,7 +100,7 @@ def fetch(what):
 
 
 class First(Row):
-    """The first command after a start."""
+    """The first FETCH after a start: accounts have logged in and selected, and no message was looked at."""
 
     def __init__(self, name, what, unit, target, peer, work):
         super().__init__(name, what, unit, target, peer, work)
@@ -194,7 +194,7 @@ ROWS = [
         lambda bench: imap(bench, "--work", "noop", "--connections", 64, "--depth", 10), cpu, 4),
     Row("flags", "FETCH 1:* FLAGS", "ms", 1.0, 9.0, fetch("all-flags"), milliseconds),
     Row("envelopes", "FETCH 1:* (RFC822.SIZE ENVELOPE)", "ms", 8.0, 93.0, fetch("all-envelopes"), milliseconds),
-    First("envelopes-first", "the same, first command after a start", "ms", 20.0, 2050.0, fetch("all-envelopes")),
+    First("envelopes-first", "the same, first FETCH after a start", "ms", 20.0, 2050.0, fetch("all-envelopes")),
     Row("bodies", "FETCH 1:* BODY.PEEK[]", "MB/s", 1200.0, 406.0, fetch("all-bodies"), body_rate, 0),
     Row("store", "STORE 1:* +FLAGS, -FLAGS, durable", "ms", 3.0, 7.4,
         lambda bench: whole(bench, "--work", "store", "--store", "all"), milliseconds),

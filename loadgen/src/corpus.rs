@@ -64,7 +64,8 @@ pub fn write(options: &CorpusOptions) -> Result<Written, String> {
     Ok(written)
 }
 
-/// Sizes as mail has them, log-normal: half of the messages are a third of the mean and less, and few have most of the octets.
+/// Sizes as mail has them, log-normal above the least: half of the messages have less than half of the mean, and a tenth of them
+/// has close to half of the octets.
 fn sizes(count: u32, bytes: u64, random: &mut Random) -> Vec<u64> {
     const SPREAD: f64 = 1.5;
     let weights: Vec<f64> = (0..count)
