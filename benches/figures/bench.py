@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from machine import FOREIGN_MAX, Foreign
-from ringpost import Corpus, Failure, Server, free_port_base
+from ringpost import Corpus, Failure, Server
 from rows import ADDRESSEES, CORPUS_USER, DROP_MESSAGES, DROPS, EMPTY_USER, ROWS, Row
 
 
@@ -45,7 +45,7 @@ class Bench:
     def serving(self, fresh, rows):
         """A server for `rows`: a fresh one, or one with the corpus in it and sealed."""
         options = self.options
-        with Server(options.ringpost, options.server_cpu, options.port_base or free_port_base(), options.scratch) as server:
+        with Server(options.ringpost, options.server_cpu, options.port_base, options.scratch) as server:
             self.server, self.users = server, [EMPTY_USER]
             server.add_users(EMPTY_USER)
             if fresh:

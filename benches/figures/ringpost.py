@@ -1,5 +1,6 @@
 """A Ringpost of its own for a measurement: pinned, in a scratch folder, with accounts and a mailbox to measure."""
 
+import contextlib
 import email.utils
 import os
 import pathlib
@@ -15,6 +16,7 @@ DOMAIN = "localhost"
 PASSWORD = "figures and nothing but figures"
 # The standard ports are behind --port-base.
 IMAP, IMAPS, POP3, SMTP, LMTP = 143, 993, 110, 25, 24
+STANDARD = (IMAP, IMAPS, POP3, 995, SMTP, 465, 587, LMTP)
 APPENDS_IN_FLIGHT = 64
 
 
@@ -22,19 +24,24 @@ class Failure(Exception):
     """One line for the user."""
 
 
-def free_port_base():
-    """A base where nobody listens, below the ports that the kernel gives to clients."""
+def claim_ports():
+    """A base where nobody listens, below the ports that the kernel gives to clients, and the claims on its ports: names of
+    sockets, as those of tests/support/ports.rs, which they hold off as long as they are open."""
     bases = list(range(12_000, 30_000, 2500))
     random.shuffle(bases)
     for base in bases:
-        try:
-            for standard in (IMAP, IMAPS, POP3, 995, SMTP, 465, 587, LMTP):
-                with socket.socket() as one:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    one.bind(("127.0.0.1", base + standard))
-            return base
-        except OSError:
-            continue
+        with contextlib.ExitStack() as claims:
+            try:
+                for standard in STANDARD:
+                    claim = claims.enter_context(socket.socket(socket.AF_UNIX))
+                    claim.bind(f"\0ringpost-tests-{base + standard}")
+                    with socket.socket() as one:
+                        # What a server that ended leaves behind is in nobody's way; one that listens is.
+                        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        one.bind(("127.0.0.1", base + standard))
+            except OSError:
+                continue
+            return base, claims.pop_all()
     raise Failure("no free ports: give --port-base")
 
 
@@ -42,7 +49,8 @@ class Server:
     """A running server; its folder goes with it."""
 
     def __init__(self, program, cpu, port_base, scratch):
-        self.program, self.cpu, self.port_base = program, cpu, port_base
+        self.program, self.cpu = program, cpu
+        self.port_base, self.claims = (port_base, contextlib.ExitStack()) if port_base else claim_ports()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="figures-", dir=scratch))
         self.password_file = self.folder / "password"
         self.password_file.write_text(PASSWORD + "\n")
@@ -55,6 +63,7 @@ class Server:
 
     def __exit__(self, kind, *_):
         self.stop()
+        self.claims.close()
         self.log.close()
         if kind is Failure:
             print(f"kept for a look: {self.folder}", flush=True)
@@ -112,13 +121,6 @@ class Server:
             imap.ask("S SELECT INBOX")
             imap.ask("O LOGOUT")
             imap.close()
-
-    def listens(self, standard):
-        try:
-            socket.create_connection(self.address(standard), 2).close()
-            return True
-        except OSError:
-            return False
 
 
 class Imap:
@@ -195,16 +197,15 @@ class Corpus:
 
 
 class Sender:
-    """Deliveries one by one, by LMTP where the server has it."""
+    """Deliveries one by one, by LMTP."""
 
     def __init__(self, server, recipient):
-        protocol = LMTP if server.listens(LMTP) else SMTP
         self.recipient = recipient
-        self.socket = socket.create_connection(server.address(protocol), 60)
+        self.socket = socket.create_connection(server.address(LMTP), 60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.lines = self.socket.makefile("rb")
         self.replied()
-        self.ask("LHLO figures.invalid" if protocol == LMTP else "EHLO figures.invalid")
+        self.ask("LHLO figures.invalid")
 
     def ask(self, line):
         self.socket.sendall(line.encode() + b"\r\n")

@@ -1,15 +1,17 @@
 //! Port bases for servers that run side by side.
 //!
 //! A base is ours while this process holds an abstract socket named after each of its ports, so that neither tests of this
-//! process nor of another one that runs at the same time take it; a port that somebody else listens on is passed over.
+//! process nor of another one that runs at the same time take it (`benches/figures/ringpost.py` and the fuzz targets among
+//! them); a port that somebody else listens on is passed over.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The standard ports that the embedded default adds to its base.
-const STANDARD: [u16; 9] = [24, 25, 110, 143, 465, 587, 993, 995, 8025];
+/// The standard ports that a server of the tests may add to its base, and ManageSieve's, which no server has yet: that of a
+/// program that a test drives.
+const STANDARD: [u16; 10] = [24, 25, 110, 143, 465, 587, 993, 995, 4190, 8025];
 /// Bases whose ports are all below the ephemeral ones of Linux (32,768), which outgoing connections may hold.
 const BASES: (u16, u16) = (5_000, 24_000);
 
