@@ -1,7 +1,7 @@
 //! A session in any state answers or closes: the server runs in this process, each input is what a client sends.
 //!
 //! The first octet chooses protocol and state, the second how the rest is cut into segments. Behind it the client ends
-//! its stream, and the server must close within [`PATIENCE`], while another connection is answered. A panic anywhere ends
+//! its stream, the server must close within [`PATIENCE`], and another connection is answered after it. A panic anywhere ends
 //! the process, because libFuzzer's hook comes before the session's own containment.
 #![no_main]
 
@@ -12,33 +12,34 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "../../support/ports.rs"]
+mod ports;
+
 use libfuzzer_sys::fuzz_target;
+use ports::Ports;
 use ringpost::config::Config;
 use socket2::{Domain, Socket, Type};
 
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Ports of this process's server: its number keeps two fuzzers apart.
-const BASE: u16 = 20_000;
 
 struct Server {
-    base: u16,
+    ports: Ports,
     password: String,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// Starts the embedded default once, on a scratch folder that goes when the process ends well.
+/// Starts the embedded default once, on a folder among the temporary files, which `tests/fuzz/run` removes.
 fn server() -> &'static Server {
     SERVER.get_or_init(|| {
-        let base = BASE + (std::process::id() % 1000) as u16 * 10;
+        let ports = Ports::claim();
         let data = std::env::temp_dir().join(format!("ringpost-fuzz-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&data);
         let first = data.join("FIRST-LOGIN");
         let cpu = ringpost::config::cpus::allowed()[0];
-        let config = Config::embedded(data, base, Some(vec![cpu])).expect("a configuration");
+        let config = Config::embedded(data, ports.base(), Some(vec![cpu])).expect("a configuration");
         std::thread::spawn(|| ringpost::serve::run(config));
-        Server { base, password: password(first) }
+        Server { ports, password: password(first) }
     })
 }
 
@@ -134,7 +135,7 @@ fuzz_target!(|data: &[u8]| {
     let [state, cut, input @ ..] = data else { return };
     let server = server();
     let (port, steps) = STATES[usize::from(*state) % STATES.len()];
-    let mut client = Client::connect(server.base + port);
+    let mut client = Client::connect(server.ports.base() + port);
     if port != 993 {
         client.until(match port {
             110 => "+OK",
@@ -163,7 +164,7 @@ fuzz_target!(|data: &[u8]| {
             Err(error) => panic!("neither answered nor closed: {error}"),
         }
     }
-    let mut other = Client::connect(server.base + 143);
+    let mut other = Client::connect(server.ports.base() + 143);
     other.until("* OK");
     other.say("n NOOP\r\n", "n OK");
 });
