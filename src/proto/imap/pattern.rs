@@ -240,9 +240,10 @@ mod tests {
         assert!(hits > 5_000, "{hits}");
     }
 
-    /// Attack 31: what once went back for each wildcard. With the square or the cube of a length this takes minutes.
+    /// Attack 31: what once went back for each wildcard. A tenth of a second; with the square or the cube of a length, minutes.
     #[test]
     fn many_wildcards_are_quick() {
+        let begin = std::time::Instant::now();
         let name = "a".repeat(MAILBOX_NAME_BYTES_MAX);
         let literal = format!("*a%{}b", "a".repeat(300));
         for pattern in
@@ -254,6 +255,7 @@ mod tests {
                 assert!(!pattern.matches(&name));
             }
         }
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 
     #[test]
