@@ -46,7 +46,7 @@ fn maildir(folder: &Path) -> PathBuf {
     folder.to_path_buf()
 }
 
-/// The messages in a Maildir's `new`, with the line ends of the wire, by their Subject.
+/// The messages in a Maildir's `new`, with the line ends of the wire, whatever the order of their files.
 fn delivered(folder: &Path) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = fs::read_dir(folder.join("new"))
         .expect("a Maildir")

@@ -158,7 +158,6 @@ impl<'a> Run<'a> {
             let line = String::from_utf8_lossy(&self.line(label)?).into_owned();
             let good = match (is_imap, line.strip_prefix(tag)) {
                 (true, None) => continue,
-                (true, Some(status)) if tag == "* " => status.starts_with("OK "),
                 (true, Some(status)) => status.starts_with("OK "),
                 (false, _) if line.get(3..4) == Some("-") => continue,
                 (false, _) => line.starts_with('2') || line.starts_with("+OK"),

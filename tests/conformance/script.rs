@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::pattern::Pattern;
 
 /// What the runner makes known before the first line.
-pub const GIVEN_NAMES: [&str; 7] = ["user", "password", "plain", "other", "other-password", "space", "port-tls"];
+pub const GIVEN_NAMES: [&str; 6] = ["user", "password", "plain", "other", "other-password", "space"];
 /// Services that a session may connect to, with their standard ports; those of the last kind speak TLS at once.
 pub const SERVICES: [(&str, u16, bool); 8] = [
     ("imap", 143, false),

@@ -43,7 +43,7 @@ fn respond(imap: &mut Imap, tag: &str, line: &str) -> Reply {
     imap.finish(tag).expect("an answer")
 }
 
-/// Only registered names are offered, once each, and ENABLE changes nothing about them.
+/// Only registered names are offered, and ENABLE changes nothing about them.
 #[test]
 fn capabilities_are_registered_and_stay() {
     let server = Server::start("dialogue-capabilities");
