@@ -5,16 +5,14 @@ Prints `done` at the end; anything else ends with a traceback and a code other t
 """
 
 import asyncio
-import ssl
 import sys
 
 import aioimaplib
 
+from tls import context
+
 port, user, password, path = sys.argv[1:]
 message = open(path, "rb").read()
-context = ssl.create_default_context()
-context.check_hostname = False
-context.verify_mode = ssl.CERT_NONE
 
 
 async def connected(mailbox):

@@ -5,18 +5,16 @@ Prints `done` at the end; anything else ends with a traceback and a code other t
 """
 
 import datetime
-import ssl
 import sys
 import threading
 import time
 
 from imapclient import IMAPClient, SEEN, FLAGGED, DELETED, ANSWERED
 
+from tls import context
+
 port, user, password, path = sys.argv[1:]
 message = open(path, "rb").read()
-context = ssl.create_default_context()
-context.check_hostname = False
-context.verify_mode = ssl.CERT_NONE
 
 
 def connected():

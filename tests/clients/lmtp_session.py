@@ -6,8 +6,9 @@ the text, so that it must have one recipient.)
 """
 
 import smtplib
-import ssl
 import sys
+
+from tls import context
 
 port, mode, recipient, path = sys.argv[1:]
 message = open(path, "rb").read()
@@ -17,9 +18,6 @@ for extension in ("size", "pipelining", "8bitmime", "enhancedstatuscodes", "chun
     assert client.has_extn(extension), (extension, client.esmtp_features)
 assert not client.has_extn("auth"), client.esmtp_features
 if mode == "starttls":
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     client.starttls(context=context)
     client.ehlo()
     assert not client.has_extn("starttls"), client.esmtp_features

@@ -6,14 +6,12 @@ else ends with a traceback and a code other than 0.
 """
 
 import poplib
-import ssl
 import sys
+
+from tls import context
 
 port, mode, user, password, what = sys.argv[1:6]
 messages = [open(path, "rb").read() for path in sys.argv[6:]]
-context = ssl.create_default_context()
-context.check_hostname = False
-context.verify_mode = ssl.CERT_NONE
 
 
 def refused(call, *arguments):

@@ -5,14 +5,12 @@ Logs in unless USER is empty, sends the message, and checks that what must be re
 """
 
 import smtplib
-import ssl
 import sys
+
+from tls import context
 
 port, mode, user, password, recipient, path = sys.argv[1:]
 message = open(path, "rb").read()
-context = ssl.create_default_context()
-context.check_hostname = False
-context.verify_mode = ssl.CERT_NONE
 
 if mode == "tls":
     client = smtplib.SMTP_SSL("127.0.0.1", int(port), context=context, timeout=10, local_hostname="client.example")
