@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::smtp::base64;
+use crate::support::smtp::{base64, plain};
 use crate::support::{Imap, Server, USER, Wire, show};
 
 /// Writes what the server may cut off, and reads what it said until it was done or closed.
@@ -144,10 +144,8 @@ fn attack_21_same_answer_for_wrong_names_and_passwords() {
     assert_eq!(known, unknown);
     let (short, long) = (of_known.min(of_unknown), of_known.max(of_unknown));
     assert!(long < short * 3 + Duration::from_millis(50), "times tell names apart: {of_known:?} and {of_unknown:?}");
-    let smtp = |name: &str| {
-        let response = base64(format!("\0{name}\0wrong").as_bytes());
-        server.submission().expect(&format!("AUTH PLAIN {response}"), "535 5.7.8").shown()
-    };
+    let smtp =
+        |name: &str| server.submission().expect(&format!("AUTH PLAIN {}", plain(name, "wrong")), "535 5.7.8").shown();
     assert_eq!(smtp(USER), smtp("nobody@localhost"));
     // A few failures lock nobody out.
     server.login();
@@ -203,8 +201,7 @@ fn attack_22_sasl() {
     let as_other = base64(format!("b@localhost\0{USER}\0{}", server.password()).as_bytes());
     imap.answered(&format!("AUTHENTICATE PLAIN {as_other}"), "NO");
     // And the right one still works, on a connection with failures behind it as well.
-    let right = base64(format!("\0{USER}\0{}", server.password()).as_bytes());
-    imap.ok(&format!("AUTHENTICATE PLAIN {right}"));
+    imap.ok(&format!("AUTHENTICATE PLAIN {}", plain(USER, &server.password())));
     server.submission().auth(USER, &server.password());
     server.assert_alive();
 }
@@ -240,15 +237,12 @@ fn malformed_logins_are_no_faster() {
 /// AUTHENTICATE, half a line, end of stream: the session ends with its connection, and its shard serves others meanwhile.
 #[test]
 fn half_an_answer_and_the_end_hold_nobody_up() {
-    use std::io::{Read, Write};
     let mut server = Server::start("half-an-answer");
     for _ in 0..8 {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port(143))).expect("a connection");
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("an option");
-        stream.write_all(b"a AUTHENTICATE PLAIN\r\nabc").expect("the connection");
-        stream.shutdown(std::net::Shutdown::Write).expect("half an end");
-        let mut text = Vec::new();
-        stream.read_to_end(&mut text).expect("the server ends it too");
+        let mut wire = server.imap().wire;
+        wire.write(b"a AUTHENTICATE PLAIN\r\nabc").expect("the connection");
+        wire.finish();
+        let text = wire.rest().expect("the server ends it too");
         assert!(memchr::memmem::find(&text, b"+ ").is_some(), "no challenge: {}", show(&text));
         server.login().ok("NOOP");
     }

@@ -257,18 +257,7 @@ fn manifests(server: &Server) -> Vec<std::path::PathBuf> {
 #[test]
 fn addresses_and_headers_in_utf8() {
     let mut server = Server::start("utf8");
-    let data = server.data().display().to_string();
-    let mut command = crate::support::Binary::command(&[
-        "user",
-        "add",
-        "anna@xn--bcher-kva.example",
-        "--password-stdin",
-        "--data",
-        &data,
-    ]);
-    command.stdin(std::process::Stdio::piped());
-    let (added, _) = crate::support::Binary::run(command, b"secret-of-anna\n", Duration::from_secs(30));
-    assert!(added.status.success(), "{added:?}");
+    server.add_user("anna@xn--bcher-kva.example", "secret-of-anna");
     let mut smtp = server.smtp();
     smtp.expect("MAIL FROM:<müller@client.example>", "553 5.6.7");
     smtp.expect("MAIL FROM:<a@client.example>", "250");

@@ -4,12 +4,10 @@
 //! strictly. A message of double the size may take less than three times as long; memory is bounded; a session on the same
 //! shard is answered all the while.
 
-use std::sync::mpsc::{Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::support::structure::{check_bodystructure, check_envelope};
-use crate::support::{Imap, Server, USER};
+use crate::support::{Bystander, Imap, Server, USER};
 
 /// What a message is in the measure of the list of attacks.
 const FULL: usize = 100_000;
@@ -17,40 +15,8 @@ const FULL: usize = 100_000;
 /// What may come between: a flush to disk, a file of its own for what is larger.
 const NOISE: Duration = Duration::from_millis(20);
 
-/// A session that says NOOP and measures how long that takes, until it is asked.
-struct Bystander {
-    stop: Sender<()>,
-    thread: JoinHandle<(u32, Duration)>,
-}
-
-impl Bystander {
-    fn begin(server: &Server) -> Bystander {
-        let (port, password) = (server.port(143), server.password());
-        let (stop, stopped) = channel();
-        let thread = std::thread::spawn(move || {
-            let mut imap = Imap::connect(port).expect("a connection");
-            imap.login(USER, &password);
-            let (mut count, mut longest) = (0, Duration::ZERO);
-            while stopped.try_recv() == Err(TryRecvError::Empty) {
-                let begin = Instant::now();
-                imap.ok("NOOP");
-                longest = longest.max(begin.elapsed());
-                count += 1;
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            (count, longest)
-        });
-        Bystander { stop, thread }
-    }
-
-    /// Nothing took so long that somebody would notice.
-    fn assert_served(self) {
-        self.stop.send(()).expect("the other session");
-        let (count, longest) = self.thread.join().expect("the other session");
-        println!("{count} NOOPs meanwhile, the longest took {longest:?}");
-        assert!(count > 0 && longest < Duration::from_secs(1), "one of {count} NOOPs took {longest:?}");
-    }
-}
+/// No NOOP of another session may take so long that somebody would notice.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// How a message comes in.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -126,7 +92,7 @@ fn hold_all(name: &str, attacks: &[(&str, &dyn Fn(usize) -> String)]) {
     for (name, make) in attacks {
         hold(&server, &mut imap, name, make);
     }
-    bystander.assert_served();
+    bystander.assert_served(NOTICED);
     let after = server.memory_kib();
     println!("memory: {before} KiB before, {after} KiB after");
     assert!(after < before + MEMORY_KIB_MAX, "memory grew from {before} to {after} KiB");
@@ -242,7 +208,7 @@ fn attack_37_header_without_end() {
         println!("{name}: {OCTETS} octets in {:?}, half of them in {:?}", times[1], times[0]);
         assert!(times[1] < times[0] * 3, "{name}: {times:?}");
     }
-    bystander.assert_served();
+    bystander.assert_served(NOTICED);
     let after = server.memory_kib();
     println!("memory: {before} KiB before, {after} KiB after");
     assert!(after < before + MEMORY_KIB_MAX, "memory grew from {before} to {after} KiB");

@@ -5,18 +5,6 @@ use std::time::{Duration, Instant};
 use crate::support::message::numbered;
 use crate::support::{Imap, Server, USER, show};
 
-/// Begins IDLE; its tag.
-pub fn begin(imap: &mut Imap) -> String {
-    let tag = imap.start(b"IDLE").expect("the connection");
-    loop {
-        let response = imap.response().expect("a continuation request");
-        if response.starts_with(b"+") {
-            return tag;
-        }
-        assert!(response.starts_with(b"* "), "{}", show(&response));
-    }
-}
-
 /// Reads until EXISTS says `count`.
 pub fn wait_for_exists(imap: &mut Imap, count: u32) {
     loop {
@@ -28,19 +16,12 @@ pub fn wait_for_exists(imap: &mut Imap, count: u32) {
     }
 }
 
-/// Ends IDLE.
-pub fn end(imap: &mut Imap, tag: &str) {
-    imap.wire.write(b"DONE\r\n").expect("the connection");
-    let reply = imap.finish(tag).expect("the end of IDLE");
-    assert_eq!(reply.status, "OK", "{}", reply.text);
-}
-
 /// The delay from the `250` to the line in IDLE, on the users' own and on other shards, for messages by SMTP and by APPEND.
 #[test]
 fn delivery_is_told_at_once() {
     let server = Server::start("idle");
     let mut listeners: Vec<Imap> = (0..8).map(|_| server.select("INBOX")).collect();
-    let tags: Vec<String> = listeners.iter_mut().map(begin).collect();
+    let tags: Vec<String> = listeners.iter_mut().map(Imap::idle).collect();
     let (mut smtp, mut appender) = (server.smtp(), server.login());
     let mut delays = Vec::new();
     for count in 1..=40 {
@@ -61,7 +42,7 @@ fn delivery_is_told_at_once() {
     println!("IDLE told after the acknowledgement: median {middle:?}, longest {last:?}, of {}", delays.len());
     assert!(last < Duration::from_secs(2), "the longest delay is {last:?}");
     for (listener, tag) in listeners.iter_mut().zip(&tags) {
-        end(listener, tag);
+        listener.done(tag);
     }
 }
 
@@ -74,7 +55,7 @@ fn flags_and_expunges_are_told() {
         other.append("INBOX", &numbered(&format!("told-{count}"), 1));
     }
     let mut imap = server.select("INBOX");
-    let tag = begin(&mut imap);
+    let tag = imap.idle();
     other.ok(r"STORE 2 +FLAGS (\Deleted \Flagged)");
     let told = imap.response().expect("a FETCH response");
     let text = String::from_utf8(told).expect("ASCII");
@@ -82,6 +63,6 @@ fn flags_and_expunges_are_told() {
     other.ok("EXPUNGE");
     let told = imap.response().expect("an EXPUNGE response");
     assert_eq!(told, b"* 2 EXPUNGE", "{}", show(&told));
-    end(&mut imap, &tag);
+    imap.done(&tag);
     assert_eq!(imap.ok("UID SEARCH ALL").found(), [1, 3]);
 }

@@ -132,14 +132,14 @@ fn swaks_submits_and_idle_is_told() {
         if port != 25 {
             arguments.extend(["--auth-user", USER, "--auth-password", &password]);
         }
-        let tags = listeners.each_mut().map(crate::idle::begin);
+        let tags = listeners.each_mut().map(Imap::idle);
         run("swaks", &arguments);
         let delivered = std::time::Instant::now();
         for (listener, tag) in listeners.iter_mut().zip(&tags) {
             crate::idle::wait_for_exists(listener, sent.len() as u32 + 1);
             println!("swaks, port {port}: IDLE told {:?} after swaks had ended", delivered.elapsed());
             assert!(delivered.elapsed() < Duration::from_secs(2), "told after {:?}", delivered.elapsed());
-            crate::idle::end(listener, tag);
+            listener.done(tag);
         }
         sent.push(message);
     }

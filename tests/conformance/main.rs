@@ -14,20 +14,15 @@ mod script;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use pattern::Names;
 use run::Run;
 use script::Script;
-use support::{Binary, Server};
+use support::Server;
+use support::smtp::plain;
 
 /// Scripts that run at a time: most of one's time is waiting.
 const WORKERS: usize = 6;
-/// How long it may take to make an account: one password hash.
-const ADD_TIME_MAX: Duration = Duration::from_secs(20);
 
 #[test]
 fn imap() {
@@ -101,7 +96,7 @@ fn run_text(server: &Server, name: &str, text: &str) -> Result<(), String> {
     let script = Script::read(text).map_err(|error| format!("{name}: {error}\n"))?;
     let mut names = Names::from([("space".to_owned(), " ".to_owned())]);
     let (user, password) = add_user(server);
-    names.insert("plain".to_owned(), STANDARD.encode(format!("\0{user}\0{password}")));
+    names.insert("plain".to_owned(), plain(&user, &password));
     names.extend([("user".to_owned(), user), ("password".to_owned(), password)]);
     if script.refers_to("other") || script.refers_to("other-password") {
         let (user, password) = add_user(server);
@@ -115,10 +110,6 @@ fn add_user(server: &Server) -> (String, String) {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let (user, password) = (format!("user{number}@localhost"), format!("secret-{number}-word"));
-    let data = server.data().display().to_string();
-    let command = Binary::command(&["user", "add", &user, "--password-stdin", "--data", &data]);
-    let (output, _) = Binary::run(command, format!("{password}\n").as_bytes(), ADD_TIME_MAX);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "user add {user}: {said}");
+    server.add_user(&user, &password);
     (user, password)
 }

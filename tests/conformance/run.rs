@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::pattern::{Names, Pattern};
 use crate::script::{Act, Label, SERVICES, Script, Step};
-use crate::support::wire::Wire;
-use crate::support::{Server, show};
+use crate::support::imap::literal_length;
+use crate::support::{Server, Wire, show};
 
 /// How long nothing must come where the script says so.
 const QUIET: Duration = Duration::from_millis(150);
@@ -299,13 +299,6 @@ impl Session {
         }
         Ok(VecDeque::from([response]))
     }
-}
-
-/// The `{n}` that a line ends with.
-fn literal_length(line: &[u8]) -> Option<usize> {
-    let line = line.strip_suffix(b"}")?;
-    let open = line.iter().rposition(|&octet| octet == b'{')?;
-    std::str::from_utf8(&line[open + 1..]).ok()?.parse().ok()
 }
 
 /// The message with this number that `given:` puts into a mailbox.

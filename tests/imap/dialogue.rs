@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::messages::{append, lines};
 use crate::support::imap::Reply;
 use crate::support::message::numbered;
-use crate::support::smtp::base64;
+use crate::support::smtp::{longest_plain, plain};
 use crate::support::{Imap, Server, USER, show};
 
 /// Names of IANA's registry of IMAP capabilities, as it is in these RFCs; those that take a value by what stands before it.
@@ -70,19 +70,13 @@ fn capabilities_are_registered_and_stay() {
 /// RFC 3501 §6.2.3, RFC 2595 §2.3: a configuration that takes no password without TLS, and says so.
 #[test]
 fn tls_that_is_required() {
-    let mut server = Server::start_configured("dialogue-required", "");
-    server.stop();
-    let file = server.scratch().join("ringpost.toml");
-    let text = std::fs::read_to_string(&file).expect("the configuration");
-    let port = format!("port = {}\n", server.port(143));
-    std::fs::write(&file, text.replace(&port, &format!("{port}starttls = \"required\"\n"))).expect("a scratch file");
-    server.run();
+    let server = Server::start_with_tls_required("dialogue-required", 143);
     let mut imap = server.imap();
     assert!(imap.greeting.contains(" LOGINDISABLED"), "{}", imap.greeting);
     let offered = capabilities(&mut imap);
     assert!(has(&offered, "LOGINDISABLED") && has(&offered, "STARTTLS"), "{offered:?}");
     assert!(!offered.iter().any(|name| name.starts_with("AUTH=")), "{offered:?}");
-    let plain = base64(format!("\0{USER}\0{}", server.password()).as_bytes());
+    let plain = plain(USER, &server.password());
     for command in [
         format!("LOGIN {USER} {}", server.password()),
         "AUTHENTICATE PLAIN".to_owned(),
@@ -124,15 +118,14 @@ fn authenticate_says_what_became_of_it() {
         assert_eq!(respond(&mut imap, &tag, "*").status, "BAD");
     }
     // What is no base64, in a line and with the command; what is refused, with the words that LOGIN has for it.
-    let wrong = |name: &str| base64(format!("\0{name}\0wrong").as_bytes());
-    let longest = base64(&[&[b'n'; 320][..], b"\0", &[b'n'; 320], b"\0", &[b'p'; 1024]].concat());
+    let longest = longest_plain();
     let refused = server.imap().command(&format!("LOGIN {USER} wrong")).shown();
     assert!(refused.starts_with("NO [AUTHENTICATIONFAILED]"), "{refused}");
     for (response, due) in [
         ("!!!", "BAD The response is not base64"),
         ("AAA", "BAD The response is not base64"),
-        (&wrong(USER), &refused),
-        (&wrong("nobody@localhost"), &refused),
+        (&plain(USER, "wrong"), &refused),
+        (&plain("nobody@localhost", "wrong"), &refused),
         // Whatever the mechanism can say is taken, be it the command's own line.
         (&longest, &refused),
     ] {

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::pop3::plain;
-use crate::support::smtp::base64;
+use crate::support::smtp::{base64, longest_plain, plain};
 use crate::support::{Imap, Pop3, Server, USER, show};
 
 #[test]
@@ -65,10 +64,8 @@ fn challenge(pop3: &mut Pop3, line: &str) -> String {
 fn every_refusal_is_alike_and_the_third_is_the_last() {
     let mut server = Server::start("pop3-refusals");
     let long = "x".repeat(1000);
-    // The longest that PLAIN can say.
-    let longest = base64(&[&[b'n'; 320][..], b"\0", &[b'n'; 320], b"\0", &[b'p'; 1024]].concat());
     let ways: [&[String]; 7] = [
-        &[format!("AUTH PLAIN {longest}")],
+        &[format!("AUTH PLAIN {}", longest_plain())],
         &[format!("USER {USER}"), "PASS wrong".into()],
         &["USER nobody@localhost".into(), "PASS wrong".into()],
         &[format!("USER {long}"), "PASS wrong".into()],
@@ -191,13 +188,7 @@ fn silence_ends_without_a_word_and_sessions_are_counted() {
 /// Where TLS is required, no password is taken before it, and none is asked for.
 #[test]
 fn tls_that_is_required() {
-    let mut server = Server::start_configured("pop3-required", "");
-    server.stop();
-    let file = server.scratch().join("ringpost.toml");
-    let text = std::fs::read_to_string(&file).expect("the configuration");
-    let port = format!("port = {}\n", server.port(110));
-    std::fs::write(&file, text.replace(&port, &format!("{port}starttls = \"required\"\n"))).expect("a scratch file");
-    server.run();
+    let server = Server::start_with_tls_required("pop3-required", 110);
     let mut pop3 = server.pop3();
     let capabilities = pop3.lines("CAPA");
     assert!(capabilities.iter().any(|line| line == "STLS"), "{capabilities:?}");

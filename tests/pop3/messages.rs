@@ -157,7 +157,7 @@ fn attack_28_slow_reader() {
     const SESSIONS: usize = 30;
     let server = Server::start("pop3-slow");
     for user in 0..SESSIONS {
-        add_user(&server, user);
+        server.add_user(&format!("u{user}@localhost"), "secret");
     }
     // Dots all over, so that little of it can be lent.
     let message = [&b"Subject: slow\r\n\r\n"[..], &b".dots\r\n".repeat(100_000)[..]].concat();
@@ -191,11 +191,4 @@ fn attack_28_slow_reader() {
         assert!(reader.text().expect("a message") == numbered("large", 20_000));
     }
     reader.quit();
-}
-
-fn add_user(server: &Server, number: usize) {
-    let (name, data) = (format!("u{number}@localhost"), server.data().display().to_string());
-    let command = crate::support::Binary::command(&["user", "add", &name, "--data", &data, "--password-stdin"]);
-    let (output, _) = crate::support::Binary::run(command, b"secret\n", Duration::from_secs(20));
-    assert!(output.status.success(), "{output:?}");
 }

@@ -245,6 +245,25 @@ impl Imap {
         reply
     }
 
+    /// Begins IDLE; its tag.
+    pub fn idle(&mut self) -> String {
+        let tag = self.start(b"IDLE").expect("the connection");
+        loop {
+            let response = self.response().expect("a continuation request");
+            if response.starts_with(b"+") {
+                return tag;
+            }
+            assert!(response.starts_with(b"* "), "{}", show(&response));
+        }
+    }
+
+    /// Ends the IDLE of `tag`.
+    pub fn done(&mut self, tag: &str) {
+        self.wire.write(b"DONE\r\n").expect("the connection");
+        let reply = self.finish(tag).expect("the end of IDLE");
+        assert_eq!(reply.status, "OK", "{}", reply.text);
+    }
+
     /// A FETCH that must answer for exactly one message.
     pub fn fetch_one(&mut self, set: impl std::fmt::Display, items: &str) -> Fetched {
         let command = format!("UID FETCH {set} {items}");
@@ -265,7 +284,7 @@ impl Imap {
 }
 
 /// The `{n}` that a line ends with.
-fn literal_length(line: &[u8]) -> Option<usize> {
+pub fn literal_length(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"}")?;
     let open = line.iter().rposition(|&octet| octet == b'{')?;
     let digits = &line[open + 1..];

@@ -4,6 +4,7 @@
 //! the protocol, a test fails. Every wait has an end ([`PATIENCE`]), so that a hang is a failure and not a stuck run.
 #![allow(dead_code, unused_imports)] // each test uses its own part
 
+pub mod bystander;
 pub mod imap;
 pub mod message;
 pub mod pop3;
@@ -15,6 +16,7 @@ pub mod wire;
 
 use std::time::Duration;
 
+pub use bystander::Bystander;
 pub use imap::Imap;
 pub use pop3::Pop3;
 pub use server::{Binary, Server};

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::smtp::base64;
 use super::{Wire, show};
 
 /// A connection.
@@ -134,9 +133,4 @@ impl Pop3 {
         let rest = self.wire.rest().expect("the end");
         assert!(rest.is_empty(), "behind QUIT: {}", show(&rest));
     }
-}
-
-/// PLAIN's message in base64.
-pub fn plain(user: &str, password: &str) -> String {
-    base64(format!("\0{user}\0{password}").as_bytes())
 }

@@ -17,6 +17,8 @@ use super::{Imap, Pop3, Smtp, USER};
 
 /// How long a start may take: a debug build makes keys and two password hashes at the first one.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long it may take to make an account: one password hash, on a machine that is busy with other tests.
+const ADD_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a stop may take.
 const STOP_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -161,6 +163,18 @@ impl Server {
         server
     }
 
+    /// A configured one that takes no password without TLS at the port that stands for `standard`.
+    pub fn start_with_tls_required(name: &str, standard: u16) -> Server {
+        let mut server = Server::start_configured(name, "");
+        server.stop();
+        let file = server.scratch.join("ringpost.toml");
+        let text = fs::read_to_string(&file).expect("the configuration");
+        let port = format!("port = {}\n", server.port(standard));
+        fs::write(&file, text.replace(&port, &format!("{port}starttls = \"required\"\n"))).expect("a scratch file");
+        server.run();
+        server
+    }
+
     /// The command line of this server, wherever it runs.
     pub fn arguments(&self) -> Vec<String> {
         if let Some(file) = &self.config {
@@ -234,6 +248,14 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    /// `ringpost user add`, which the server knows of at once.
+    pub fn add_user(&self, name: &str, password: &str) {
+        let data = self.data().display().to_string();
+        let command = Binary::command(&["user", "add", name, "--password-stdin", "--data", &data]);
+        let (output, _) = Binary::run(command, format!("{password}\n").as_bytes(), ADD_TIME_MAX);
+        assert!(output.status.success(), "user add {name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The password of `user` in FIRST-LOGIN.
