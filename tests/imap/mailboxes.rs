@@ -298,6 +298,60 @@ fn recursive_match_as_the_rfc_shows_it() {
     );
 }
 
+/// RFC 5258 §3, §3.5: names between a subscription and what there is of the tree, told once and for what they hide; the names
+/// that sort between them and what is below them make no difference.
+#[test]
+fn recursive_match_over_gaps() {
+    let mut server = Server::start("imap-recursive-gaps");
+    let mut imap = server.login();
+    creates(&mut imap, &["t/a/b/c", "t/a/b/d", "\"t/a b\"", "t/a!/x", "t/a-b", "t/z", "top/below"]);
+    for name in ["t/a/b/c", "t/a/b/d", "t/a!/x", "top/below"] {
+        imap.ok(&format!("SUBSCRIBE {name}"));
+    }
+    for name in ["t/a/b/c", "t/a/b/d", "t/a/b", "t/a", "t/a!/x", "t/a!", "top/below", "top"] {
+        imap.ok(&format!("DELETE {name}"));
+    }
+    let gap = |name: &str| format!("(\\NonExistent \\Noselect) \"/\" {name} (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    let gone = |name: &str| format!("(\\NonExistent \\Noselect \\Subscribed) \"/\" {name}");
+    let above = "() \"/\" t (\"CHILDINFO\" (\"SUBSCRIBED\"))".to_owned();
+    for round in 0..2 {
+        for (patterns, expected) in [
+            ("t", vec![above.clone()]),
+            ("t/%", vec![gap("t/a"), gap("t/a!")]),
+            ("t/a", vec![gap("t/a")]),
+            ("t/%/%", vec![gap("t/a/b"), gone("t/a!/x")]),
+            ("t/a/%", vec![gap("t/a/b")]),
+            ("t/%/b/%", vec![gone("t/a/b/c"), gone("t/a/b/d")]),
+            // All that is below them is told: then they hide nothing.
+            ("t/*", vec![gone("t/a!/x"), gone("t/a/b/c"), gone("t/a/b/d")]),
+            ("(t/a t/a/b/c)", vec![gap("t/a"), gone("t/a/b/c")]),
+            ("(t/a t/a/b/c t/a/b/d)", vec![gone("t/a/b/c"), gone("t/a/b/d")]),
+            ("t/a/b/c/%", vec![]),
+            ("top", vec![gap("top")]),
+        ] {
+            let mut lines = list(&mut imap, &format!("(SUBSCRIBED RECURSIVEMATCH) \"\" {patterns}"));
+            lines.sort();
+            let mut expected = expected;
+            expected.sort();
+            assert_eq!(lines, expected, "{patterns}, round {round}");
+        }
+        // Without the option there is nothing between, and without a mailbox nothing for a LIST of mailboxes.
+        assert_eq!(list(&mut imap, "(SUBSCRIBED) \"\" t/%"), [""; 0]);
+        let mut level = list(&mut imap, "() \"\" t/%");
+        level.sort();
+        assert_eq!(level, ["() \"/\" \"t/a b\"", "() \"/\" t/a-b", "() \"/\" t/z"]);
+        assert_eq!(
+            list(&mut imap, "(SUBSCRIBED RECURSIVEMATCH) \"\" top RETURN (CHILDREN STATUS (MESSAGES))"),
+            ["(\\NonExistent \\Noselect \\HasNoChildren) \"/\" top (\"CHILDINFO\" (\"SUBSCRIBED\"))"]
+        );
+        let mut level = told(&imap.ok("LSUB \"\" t/%"), "LSUB");
+        level.sort();
+        assert_eq!(level, ["(\\Noselect) \"/\" t/a", "(\\Noselect) \"/\" t/a!"]);
+        server.restart();
+        imap = server.login();
+    }
+}
+
 /// RFC 3501 §6.3.4: what is below a deleted mailbox stays, and with it the name.
 #[test]
 fn delete_and_what_is_below() {

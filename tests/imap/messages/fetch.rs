@@ -197,11 +197,9 @@ fn seen_is_set_and_told() {
 fn details_need_no_octets() {
     let mut server = Server::start("fetch-details");
     server.login().append("INBOX", &numbered("long", 10_000));
-    server.restart();
+    seal(&mut server);
     let accounts = server.data().join("accounts");
     let files = || files_in(&accounts).into_iter();
-    eventually("the account is sealed", Duration::from_secs(10), || files().find(|path| path.ends_with("MANIFEST")));
-    server.stop();
     let length = |path: &PathBuf| path.metadata().map_or(0, |file| file.len());
     let body = files().max_by_key(length).expect("a body file");
     let mut octets = std::fs::read(&body).expect("a body file");
@@ -217,6 +215,54 @@ fn details_need_no_octets() {
         imap.answered("UID FETCH 1 (ENVELOPE BODY.PEEK[])", "NO ");
         imap.answered("UID FETCH 1 BODY", "NO ");
     }
+}
+
+/// Fields of messages at rest, of which nobody has read an octet since the start: short ones, a header of several blocks, and
+/// one of a message with a file of its own.
+#[test]
+fn header_fields_of_messages_at_rest() {
+    let mut server = Server::start("fetch-cold-fields");
+    let mut imap = server.login();
+    let mut subjects = Vec::new();
+    for (number, fields, lines) in [(1, 0, 1), (2, 3_000, 1), (3, 10, 10_000), (4, 10, 1), (5, 3_000, 10_000)] {
+        let subject = format!("Subject: at rest {number}\r\n");
+        let between: String = (0..fields).map(|field| format!("X-Field-{field}: {:060}\r\n", field)).collect();
+        let last = format!("X-Last: {number}\r\n folded\r\n");
+        let body = "Subject: of the body\r\n".repeat(lines);
+        imap.append("INBOX", format!("{subject}{between}{last}\r\n{body}").as_bytes());
+        subjects.push((subject, last));
+    }
+    drop(imap);
+    seal(&mut server);
+    let both = "BODY[HEADER.FIELDS (X-LAST SUBJECT X-NONE)]";
+    let name = "BODY[HEADER.FIELDS (x-last)]<3>";
+    for turn in 0..2 {
+        server.run();
+        let mut imap = server.select("INBOX");
+        // All in one command, then one by one from the last.
+        if turn == 0 {
+            let fetched = imap.ok(&format!("FETCH 1:* ({})", both.replace("BODY", "BODY.PEEK"))).fetched();
+            let found: Vec<String> = fetched.iter().map(|message| show(message.octets(both))).collect();
+            let expected = subjects.iter().map(|(subject, last)| show(format!("{subject}{last}\r\n").as_bytes()));
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        } else {
+            for (at, (_, last)) in subjects.iter().enumerate().rev() {
+                let fetched = imap.fetch_one(at + 1, "(BODY.PEEK[HEADER.FIELDS (x-last)]<3.14>)");
+                assert_eq!(show(fetched.octets(name)), show(&last.as_bytes()[3..17]), "{last}");
+            }
+        }
+        server.stop();
+    }
+}
+
+/// Stops the server when all that it holds is in files of the account.
+fn seal(server: &mut Server) {
+    server.restart();
+    let accounts = server.data().join("accounts");
+    eventually("the account is sealed", Duration::from_secs(10), || {
+        files_in(&accounts).into_iter().find(|path| path.ends_with("MANIFEST"))
+    });
+    server.stop();
 }
 
 /// The files below a folder; none where it is not there yet.
