@@ -215,7 +215,7 @@ fn malformed_logins_are_no_faster() {
         let begun = Instant::now();
         let answer = attempt();
         assert!(
-            begun.elapsed() >= Duration::from_millis(500),
+            begun.elapsed() >= Duration::from_millis(400),
             "{what} was answered after {:?}: {answer}",
             begun.elapsed()
         );
