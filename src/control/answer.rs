@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::message::{Body, Reply, Request, Session, VERSION, Version, VersionAlone, Which};
 use super::shards::Shards;
-use crate::directory::{Change, Handle, Refusal};
+use crate::directory::{Change, Handle, Listed, Refusal};
 use crate::hop::{self, blocking_call};
 use crate::limits::CONTROL_SECONDS_MAX;
 use crate::shard;
+use crate::store::AccountId;
 
 /// The reply to one line.
 pub fn answer(line: &[u8], directory: &Handle, shards: &Shards) -> Reply {
@@ -38,14 +39,10 @@ pub fn answer(line: &[u8], directory: &Handle, shards: &Shards) -> Reply {
         Request::Ping {} => {
             Reply::Ok(Body::Server { version: env!("CARGO_PKG_VERSION").to_string(), process: std::process::id() })
         }
-        Request::UserAdd { name, password, edit } => change(directory, Change::Add { name, password, edit }),
-        Request::UserPasswd { name, password } => change(directory, Change::Password { name, password }),
-        Request::UserSet { name, edit } => {
-            let shuts = edit.enabled == Some(false);
-            let reply = change(directory, Change::Set { name, edit });
-            if shuts { without_sessions(shards, reply) } else { reply }
-        }
-        Request::UserDelete { name } => without_sessions(shards, change(directory, Change::Delete { name })),
+        Request::UserAdd { name, password, edit } => change(directory, shards, Change::Add { name, password, edit }),
+        Request::UserPasswd { name, password } => change(directory, shards, Change::Password { name, password }),
+        Request::UserSet { name, edit } => change(directory, shards, Change::Set { name, edit }),
+        Request::UserDelete { name } => change(directory, shards, Change::Delete { name }),
         Request::UserList {} => asked(
             |reply| directory.list(reply),
             |listed| Reply::Ok(Body::Users(listed.into_iter().map(Into::into).collect())),
@@ -95,25 +92,26 @@ fn meant(which: Which) -> Result<shard::Which, String> {
         let wrong = |expected| format!("expected {expected}, found {address:?}");
         address.parse().map_err(wrong)
     });
-    Ok(shard::Which { id, user, network: network.transpose()? })
+    Ok(shard::Which { id, user, account: None, network: network.transpose()? })
 }
 
-fn change(directory: &Handle, change: Change) -> Reply {
-    asked(
-        |reply| directory.admin(change, reply),
-        |changed| changed.map_or_else(refused, |listed| Reply::Ok(Body::User(listed.into()))),
-    )
-}
-
-/// Ends the sessions of an account that nobody may log in to any more.
-fn without_sessions(shards: &Shards, reply: Reply) -> Reply {
-    if let Reply::Ok(Body::User(user)) = &reply {
-        let which = shard::Which { id: None, user: Some(user.name.clone()), network: None };
-        if let Err(shard) = shards.kick(&which) {
-            return Reply::Error(format!("it is done, but shard {shard} does not answer: sessions of it may go on"));
+/// Makes a change; it ends the sessions of an account that nobody may log in to any more.
+fn change(directory: &Handle, shards: &Shards, change: Change) -> Reply {
+    let shuts = match &change {
+        Change::Set { edit, .. } => edit.enabled == Some(false),
+        Change::Delete { .. } => true,
+        Change::Add { .. } | Change::Password { .. } => false,
+    };
+    let changed = |listed: Listed| {
+        let which = shard::Which { account: Some(AccountId(listed.account)), ..Default::default() };
+        match if shuts { shards.kick(&which) } else { Ok(0) } {
+            Ok(_) => Reply::Ok(Body::User(listed.into())),
+            Err(shard) => {
+                Reply::Error(format!("it is done, but shard {shard} does not answer: sessions of it may go on"))
+            }
         }
-    }
-    reply
+    };
+    asked(|reply| directory.admin(change, reply), |made| made.map_or_else(refused, changed))
 }
 
 fn refused(refusal: Refusal) -> Reply {

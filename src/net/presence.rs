@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::io::{Ring, Timer};
 use crate::limits::LINGER;
 use crate::metrics::{Ending, Verb};
+use crate::store::AccountId;
 
 /// What is known of one connection.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Presence {
     verb: Cell<Option<Verb>>,
     kicked: Cell<Option<Instant>>,
     ending: Cell<Ending>,
-    user: RefCell<Option<Rc<str>>>,
+    user: RefCell<Option<(AccountId, Rc<str>)>>,
     mailbox: RefCell<Option<Rc<str>>>,
 }
 
@@ -194,14 +195,19 @@ impl Presence {
         }
     }
 
-    /// The user is known.
-    pub fn log_in(&self, name: &Rc<str>) {
-        self.user.replace(Some(name.clone()));
+    /// The user is known: the account, and its name at that time.
+    pub fn log_in(&self, account: AccountId, name: &Rc<str>) {
+        self.user.replace(Some((account, name.clone())));
     }
 
-    /// The user who is logged in.
+    /// The name of the user who is logged in.
     pub fn user(&self) -> Option<Rc<str>> {
-        self.user.borrow().clone()
+        self.user.borrow().as_ref().map(|(_, name)| name.clone())
+    }
+
+    /// The account of the user who is logged in, whatever its name is now.
+    pub fn account(&self) -> Option<AccountId> {
+        self.user.borrow().as_ref().map(|(account, _)| *account)
     }
 
     /// The mailbox that is selected now.

@@ -10,6 +10,7 @@ use super::Context;
 use super::visit::Visit;
 use crate::directory::{Login, Secret, Verdict};
 use crate::limits;
+use crate::net::Wire;
 use crate::proto::sasl::{self, Mechanism, SaslError};
 use crate::store::AccountId;
 
@@ -44,8 +45,9 @@ pub enum Outcome {
     Unavailable,
 }
 
-/// Asks the directory.
-pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) -> Outcome {
+/// Asks the directory. Who is granted is logged in from here on, where the session is and where it moves to: whoever looks
+/// for a user's sessions finds them all.
+pub async fn verify(context: &Context, (visit, wire): (&Visit, &Wire), credentials: Credentials) -> Outcome {
     let Credentials { name, password } = credentials;
     let (reply, answer) = context.post.call();
     let (network, service) = (visit.peer.network(), visit.endpoint.protocol.name());
@@ -59,7 +61,9 @@ pub async fn verify(context: &Context, visit: &Visit, credentials: Credentials) 
     });
     match verdict {
         Some(Verdict::Granted { account, name, quota }) => {
-            Outcome::Granted(Identity { account: AccountId(account), name: name.into(), quota })
+            let identity = Identity { account: AccountId(account), name: name.into(), quota };
+            wire.presence().log_in(identity.account, &identity.name);
+            Outcome::Granted(identity)
         }
         Some(Verdict::Refused) => {
             refuse(context, visit).await;

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::metrics::{self, PROTOCOLS, Snapshot};
 use crate::net::Presence;
 use crate::session::{Context, Peer, Protocol};
+use crate::store::AccountId;
 
 /// What the control room asks a shard.
 #[derive(Debug)]
@@ -49,8 +50,10 @@ pub enum Ask {
 pub struct Which {
     /// That number.
     pub id: Option<u64>,
-    /// That user, by the whole name, whatever its letters' case.
+    /// That user, by the whole name that the login was granted with, whatever its letters' case.
     pub user: Option<String>,
+    /// The user with that account, whatever its name has become.
+    pub account: Option<AccountId>,
     /// Clients of that network.
     pub network: Option<Network>,
 }
@@ -162,6 +165,7 @@ impl Member {
         which.id.is_none_or(|id| self.presence.history().id == id)
             && which.network.is_none_or(|network| network.has(self.peer.client.ip()))
             && which.user.as_ref().is_none_or(user)
+            && which.account.is_none_or(|account| self.presence.account() == Some(account))
     }
 
     fn seen(&self, context: &Context) -> Seen {

@@ -204,6 +204,7 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<Moving>) {
         let presence = connection.wire.presence().clone();
         let (account, name, quota) = moving.identity;
         let identity = Identity { account, name: name.into(), quota };
+        presence.log_in(identity.account, &identity.name);
         let session = Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
         let session = session.resume(identity);
         let guest = Guest::enter(&shard, &presence, (endpoint, moving.endpoint, moving.peer));

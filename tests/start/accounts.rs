@@ -208,11 +208,7 @@ fn aliases_and_other_names() {
     done(&server, &["set", "am@localhost", "--remove-name", "CN=Anna Muster/O=ACME"], "");
     assert!(may_log_in(&server, "Anna Muster", SECRET));
 
-    let mut open = server.imap();
-    open.login(ANNA, SECRET);
     done(&server, &["set", ANNA, "--disable"], "");
-    let said = open.wire.rest().expect("the session ends");
-    assert!(said.starts_with(b"* BYE "), "{}", String::from_utf8_lossy(&said));
     assert!(!may_log_in(&server, ANNA, SECRET), "a disabled user logs in");
     server.smtp().deliver(ANNA, &numbered("for later", 3));
     done(&server, &["set", ANNA, "--enable", "--rename", "anna.berg@localhost", "--alias", ANNA], "");
@@ -221,6 +217,36 @@ fn aliases_and_other_names() {
     assert_eq!(inbox(&server, ANNA, SECRET), 6);
     assert!(rcpt(&server, "info@other.example").starts_with("554"));
     server.assert_alive();
+}
+
+/// Of whatever protocol, on whatever shard, and under whatever name the user logged in.
+#[test]
+fn sessions_end_with_their_account() {
+    let server = Server::start_with("user-shut", &["--cpus", "0,1"]);
+    done(&server, &["add", ANNA, "--password-stdin"], &format!("{SECRET}\n"));
+    for (name, change) in [
+        (ANNA, &["set", ANNA, "--disable"][..]),
+        (ANNA, &["set", ANNA, "--rename", "berg@localhost", "--disable"]),
+        ("berg@localhost", &["delete", "muster@localhost"]),
+    ] {
+        done(&server, &["set", name, "--enable"], "");
+        let mut imap: Vec<Imap> = (0..4).map(|_| server.imap()).collect();
+        imap.iter_mut().for_each(|imap| imap.login(name, SECRET));
+        let mut pop3 = server.pop3();
+        pop3.login(name, SECRET);
+        let mut smtp = server.submission();
+        smtp.auth(name, SECRET);
+        if change[0] == "delete" {
+            done(&server, &["set", name, "--rename", "muster@localhost"], "");
+            imap[0].ok("NOOP");
+        }
+        done(&server, change, "");
+        let wires = imap.iter_mut().map(|imap| &mut imap.wire).chain([&mut pop3.wire, &mut smtp.wire]);
+        for (wire, word) in wires.zip(["* BYE", "* BYE", "* BYE", "* BYE", "-ERR", "421"]) {
+            let said = String::from_utf8(wire.rest().expect("the session ends")).expect("UTF-8");
+            assert!(said.starts_with(word) && said.contains("administrator"), "{change:?}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Dialogue {
     async fn verify(&mut self, tag: &str, credentials: Credentials) -> io::Result<Next> {
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;
-        match login::verify(&self.context, &self.visit, credentials).await {
+        match login::verify(&self.context, (&self.visit, &self.wire), credentials).await {
             Outcome::Granted(identity) => Ok(self.welcome(tag, identity)),
             Outcome::Refused => Ok(self.refused(tag, FAILED)),
             Outcome::Unavailable => {
@@ -96,7 +96,6 @@ impl Dialogue {
         if identity.account.shard(self.context.shards) != self.context.shard {
             return Next::Move(identity);
         }
-        self.wire.presence().log_in(&identity.name);
         self.state = State::Authenticated(User { identity, account: None });
         Next::Command
     }

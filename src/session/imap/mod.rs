@@ -120,7 +120,6 @@ impl Session {
 
     /// Goes on with a session that another shard authenticated.
     pub fn resume(mut self, identity: Identity) -> Session {
-        self.dialogue.wire.presence().log_in(&identity.name);
         self.dialogue.state = State::Authenticated(User { identity, account: None });
         self
     }

@@ -95,7 +95,7 @@ impl Dialogue {
     async fn verify(&mut self, credentials: Credentials) -> io::Result<Next> {
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;
-        Ok(match login::verify(&self.context, &self.visit, credentials).await {
+        Ok(match login::verify(&self.context, (&self.visit, &self.wire), credentials).await {
             Outcome::Granted(identity) if identity.account.shard(self.context.shards) != self.context.shard => {
                 Next::Move(identity)
             }
@@ -123,7 +123,6 @@ impl Dialogue {
         match Maildrop::open(&self.context, identity.account).await {
             Ok(maildrop) => {
                 let (messages, octets) = maildrop.stat();
-                self.wire.presence().log_in(&identity.name);
                 self.state = State::Transaction(Box::new(maildrop));
                 let out = self.wire.output();
                 out.extend_from_slice(b"+OK Welcome: ");

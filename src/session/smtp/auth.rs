@@ -49,9 +49,8 @@ impl Dialogue {
         };
         // The hash may take a while: what was answered before it goes out now.
         self.wire.flush().await?;
-        Ok(match login::verify(&self.context, &self.visit, credentials).await {
+        Ok(match login::verify(&self.context, (&self.visit, &self.wire), credentials).await {
             Outcome::Granted(identity) => {
-                self.wire.presence().log_in(&identity.name);
                 self.identity = Some(identity);
                 self.reply(235, "2.7.0", "Welcome");
                 Next::Command
