@@ -190,24 +190,31 @@ fn path(target: &str) -> Option<&str> {
 }
 
 fn figures(told: &Told) -> Answer {
-    match told.get() {
-        Some(shards) => {
-            let body = prometheus::page(shards, &shards.figures());
+    let Some(shards) = told.get() else { return unavailable("starting") };
+    let told = shards.figures();
+    match told.silent.first() {
+        // A sum without its counts would seem to have gone back, and to leap when it answers again.
+        Some(shard) => unavailable(&format!("shard {shard} does not answer")),
+        None => {
+            let body = prometheus::page(shards, &told);
             Answer { status: "200 OK", content_type: prometheus::CONTENT_TYPE, body, head: false }
         }
-        None => Answer::plain("503 Service Unavailable", "starting\n".to_owned()),
     }
 }
 
 fn health(told: &Told) -> Answer {
-    let reason = match told.get().map(|shards| (shards, shards.phase.stage())) {
-        None | Some((_, Stage::Starting)) => "starting".to_owned(),
-        Some((_, Stage::Stopping)) => "stopping".to_owned(),
-        Some((shards, Stage::Ready)) => match shards.silent().first() {
-            None => return Answer::plain("200 OK", "ok\n".to_owned()),
-            Some(shard) => format!("shard {shard} does not answer"),
+    let Some(shards) = told.get() else { return unavailable("starting") };
+    match shards.phase.stage() {
+        Stage::Starting => unavailable("starting"),
+        Stage::Stopping => unavailable("stopping"),
+        Stage::Ready => match shards.silent().first() {
+            Some(shard) => unavailable(&format!("shard {shard} does not answer")),
+            None => Answer::plain("200 OK", "ok\n".to_owned()),
         },
-    };
+    }
+}
+
+fn unavailable(reason: &str) -> Answer {
     Answer::plain("503 Service Unavailable", format!("{reason}\n"))
 }
 
@@ -343,11 +350,10 @@ mod tests {
         assert!(get(&http, "/health").ends_with("starting\n"));
         shards.phase.ready();
         drop(mail);
-        let answer = get(&http, "/health");
-        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("shard 0 does not answer\n"), "{answer}");
-        let figures = get(&http, "/metrics");
-        assert!(figures.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{figures}");
-        assert!(figures.contains("\nringpost_silent_shards 2\n"), "{figures}");
+        for path in ["/health", "/metrics"] {
+            let answer = get(&http, path);
+            assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("shard 0 does not answer\n"), "{answer}");
+        }
         shards.phase.stopping();
         assert!(get(&http, "/health").ends_with("stopping\n"));
     }

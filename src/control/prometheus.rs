@@ -80,10 +80,10 @@ impl Page {
     }
 }
 
-/// The whole page.
+/// The whole page, of shards that have all answered.
 pub fn page(shards: &Shards, told: &Told) -> String {
     let mut page = Page(String::with_capacity(32 * 1024));
-    server(&mut page, shards, told);
+    server(&mut page, shards);
     of_shards(&mut page, told);
     sessions(&mut page, told);
     tallies(&mut page, told);
@@ -91,13 +91,11 @@ pub fn page(shards: &Shards, told: &Told) -> String {
     page.0
 }
 
-fn server(page: &mut Page, shards: &Shards, told: &Told) {
+fn server(page: &mut Page, shards: &Shards) {
     page.metric("ringpost_info", "gauge", "The version that runs.");
     page.sample("ringpost_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1);
-    page.metric("ringpost_ready", "gauge", "1 while every listener accepts.");
+    page.metric("ringpost_ready", "gauge", "1 from when every listener is open until the server is told to stop.");
     page.sample("ringpost_ready", "", u8::from(shards.phase.stage() == Stage::Ready));
-    page.metric("ringpost_silent_shards", "gauge", "Shards that did not answer, and are missing below.");
-    page.sample("ringpost_silent_shards", "", told.silent.len());
 }
 
 /// A metric of each shard: its name, type and help, and where it is.
