@@ -230,6 +230,8 @@ struct Guest {
     presence: Rc<Presence>,
     /// Its place in the roster.
     slot: usize,
+    /// It is among its service's sessions, which the endpoint counts.
+    counted: Cell<bool>,
     /// It goes on elsewhere.
     moved: Cell<bool>,
 }
@@ -237,7 +239,9 @@ struct Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         self.shard.leave();
-        self.endpoint.sessions.subtract(1);
+        if self.counted.get() {
+            self.endpoint.sessions.subtract(1);
+        }
         self.shard.roster.leave(&self.shard.context, self.slot);
         if !self.moved.get() {
             self.tell_end();
@@ -251,7 +255,7 @@ impl Guest {
         shard.enter();
         let slot = shard.roster.enter(&shard.context, presence, (endpoint.protocol, peer));
         let (shard, presence) = (shard.clone(), presence.clone());
-        Guest { shard, endpoint, number, peer, presence, slot, moved: Cell::new(false) }
+        Guest { shard, endpoint, number, peer, presence, slot, counted: Cell::new(true), moved: Cell::new(false) }
     }
 
     /// The session's one line in the log, and its place among the endings.
@@ -297,6 +301,9 @@ impl Guest {
         let limit = endpoint.service.max_sessions as u64;
         if limit > 0 && endpoint.sessions.value() > limit {
             self.presence.ending(Ending::Full);
+            // It takes nobody's place while it closes. The descriptors bound how many do so, and the linger how long.
+            self.counted.set(false);
+            endpoint.sessions.subtract(1);
             let text: &[u8] = match endpoint.protocol {
                 Protocol::Imap => b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n",
                 Protocol::Pop3 => b"-ERR [SYS/TEMP] Too many sessions, try again later\r\n",
@@ -335,8 +342,8 @@ impl Guest {
         };
         match released {
             Ok(connection) => {
-                // The owner counts it as its own from here on; ours is given back by this guest.
-                self.endpoint.sessions.add(1);
+                // Its place among the service's sessions goes along.
+                self.counted.set(false);
                 self.moved.set(true);
                 let identity = (identity.account, identity.name.to_string(), identity.quota);
                 let _ = owners[owner].send(Moving { connection, identity, endpoint: self.number, peer: self.peer });

@@ -213,6 +213,23 @@ fn who_is_there() {
     assert!(code == Some(1) && wrong.contains("expected an address or a network"), "{wrong}");
 }
 
+/// Who is turned away takes nobody's place, however long the client holds on to its end.
+#[test]
+fn places_are_those_of_sessions() {
+    let server = Server::start_configured("places", "[imap]\nmax_sessions = 2\n");
+    let greeting = |wire: &mut Wire| String::from_utf8(wire.line().expect("a greeting")).expect("UTF-8");
+    let connect = || Wire::connect(server.port(143)).expect("a connection");
+    let (mut stays, mut goes) = (connect(), connect());
+    assert!(greeting(&mut stays).starts_with("* OK") && greeting(&mut goes).starts_with("* OK"));
+    let mut refused: Vec<Wire> = (0..10).map(|_| connect()).collect();
+    refused.iter_mut().for_each(|wire| assert!(greeting(wire).starts_with("* BYE [UNAVAILABLE] Too many")));
+    drop(goes);
+    // The refused ones linger for two seconds.
+    eventually("a place", Duration::from_secs(1), || greeting(&mut connect()).starts_with("* OK").then_some(()));
+    stays.write(b"a NOOP\r\n").expect("the connection");
+    assert_eq!(greeting(&mut stays), "a OK NOOP completed");
+}
+
 /// More sessions than one answer holds, on both shards.
 #[test]
 fn who_pages_through() {
