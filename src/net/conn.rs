@@ -97,7 +97,9 @@ impl Connection {
 
     /// Lets go of the connection, for another shard; its output must have been flushed.
     pub async fn release(mut self) -> io::Result<Moved> {
+        let ring = self.wire.ring().clone();
         let Detached { descriptor, mut unread, ended } = self.wire.socket.detach().await?;
+        self.wire.presence.receives(unread.len(), ring.now());
         // What was received and not decrypted is decrypted here: TLS state and plaintext go together.
         match &mut self.wire.tls {
             Some(tls) => {

@@ -213,6 +213,28 @@ fn who_is_there() {
     assert!(code == Some(1) && wrong.contains("expected an address or a network"), "{wrong}");
 }
 
+/// What comes while a session moves to the shard of its user is counted as well.
+#[test]
+fn octets_are_counted_through_a_move() {
+    let server = Server::start_with("octets", &["--cpus", "0,1"]);
+    let login = format!("LOGIN {USER} {}", server.password());
+    let mut clients: Vec<Imap> = (0..6).map(|_| server.imap()).collect();
+    let logins: Vec<String> =
+        clients.iter_mut().map(|client| client.start(login.as_bytes()).expect("the connection")).collect();
+    // By then the password is being hashed, and nobody reads this before the move.
+    std::thread::sleep(Duration::from_millis(5));
+    let noops: Vec<String> = clients.iter_mut().map(|client| client.start(b"NOOP").expect("the connection")).collect();
+    for (client, tag) in clients.iter_mut().zip(logins) {
+        assert_eq!(client.finish(&tag).expect("a reply").status, "OK");
+    }
+    for (client, tag) in clients.iter_mut().zip(noops) {
+        assert_eq!(client.finish(&tag).expect("a reply").status, "OK");
+    }
+    let due = (login.len() + "NOOP".len() + 2 * "t1 \r\n".len()).to_string();
+    let received: Vec<String> = who(&server, &["--user", USER]).iter().map(|one| one["received"].clone()).collect();
+    assert_eq!(received, vec![due; clients.len()]);
+}
+
 /// Who is turned away takes nobody's place, however long the client holds on to its end.
 #[test]
 fn places_are_those_of_sessions() {
