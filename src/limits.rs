@@ -151,7 +151,7 @@ pub const MIME_TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Accounts of one embedded directory: at 400 octets each in memory, 400 MB; more belong into LDAP or SQL.
 pub const ACCOUNTS_MAX: usize = 1_000_000;
-/// Aliases of one account: with [`USER_NAME_BYTES_MAX`] each, a record stays under 32 KiB.
+/// Aliases of one account, each up to [`USER_NAME_BYTES_MAX`]: 39 KB of a record where every octet before the `@` is escaped.
 pub const ALIASES_MAX: usize = 100;
 /// Memory that one stored Argon2 hash may ask for: 1 GiB, fifty times what we write, for accounts brought from elsewhere.
 pub const HASH_MEMORY_KIB_MAX: u32 = 1024 * 1024;
@@ -171,12 +171,15 @@ pub const LOCKOUT_WINDOW_SECONDS: u64 = 600;
 pub const LOCKOUT_SECONDS: u64 = 900;
 /// Pairs, and networks, whose failures are remembered: 65,536 of each, about 150 octets, 20 MB in all under attack.
 pub const LOCKOUT_ENTRIES_MAX: usize = 65_536;
-/// One record of the directory's file: an account with all its aliases as JSON, and two of them at the first start.
+/// One record of the directory's file, as JSON: two accounts, when a catch-all goes from one to the other, as full as they can be
+/// ([`ALIASES_MAX`], [`LOGIN_NAMES_MAX`], [`CATCH_ALLS_MAX`]) 63 KB each.
 pub const DIRECTORY_RECORD_BYTES_MAX: usize = 128 * 1024;
 /// Dead octets of the directory's file that are not worth a compaction.
 pub const DIRECTORY_DEAD_BYTES_MIN: u64 = 64 * 1024;
-/// One request on the control socket: a name, a password of [`PASSWORD_BYTES_MAX`] all in `\u0000` escapes, the aliases.
-pub const CONTROL_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// One request on the control socket. The longest changes all that an account may have, old and new: twice [`ALIASES_MAX`] of
+/// 387 octets (64 before the `@` are escaped) and twice [`LOGIN_NAMES_MAX`] of 643 (all are), 98 KB; a password of
+/// [`PASSWORD_BYTES_MAX`] in `\u0000` escapes is 6 KB.
+pub const CONTROL_REQUEST_BYTES_MAX: usize = 128 * 1024;
 /// One reply on the control socket, as the tools read it: the list of [`ACCOUNTS_MAX`] accounts at 100 octets each, and room.
 pub const CONTROL_REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Connections of the control socket at once: tools run by hand and by scripts.

@@ -214,6 +214,7 @@ mod tests {
     use super::*;
     use crate::config::data::scratch;
     use crate::directory::{Cost, Directory, Edit, Quota, Secret, Settings};
+    use crate::limits::{ALIASES_MAX, LOGIN_NAMES_MAX, USER_NAME_BYTES_MAX};
     use crate::service::Pool;
     use std::io::{BufRead, BufReader};
 
@@ -318,6 +319,30 @@ mod tests {
             b"{\"version\":1,\"request\":\"user-add\",\"name\":\"a@x\",\"password\":7777,\"aliases\":[]}\n",
         );
         assert!(reply.contains("error") && !reply.contains("7777"), "{reply}");
+    }
+
+    #[test]
+    fn the_longest_change_is_no_longer_than_a_request() {
+        let address = |number: usize| {
+            let (local, label) = (format!("\"{}{number:03}\"", "\\\"".repeat(29)), "d".repeat(63));
+            format!("{local}@{}.{}", [label.as_str(); 3].join("."), "d".repeat(62))
+        };
+        let name = |number: usize| format!("{number:02}{}", "\\".repeat(USER_NAME_BYTES_MAX - 2));
+        assert!(address(0).len() >= USER_NAME_BYTES_MAX - 4, "{}", address(0).len());
+        let edit = Edit {
+            rename: Some(address(0)),
+            remove_aliases: (0..ALIASES_MAX).map(address).collect(),
+            aliases: (0..ALIASES_MAX).map(address).collect(),
+            remove_names: (0..LOGIN_NAMES_MAX).map(name).collect(),
+            names: (0..LOGIN_NAMES_MAX).map(name).collect(),
+            quota: Some(Quota::Octets(u64::MAX)),
+            enabled: Some(true),
+        };
+        let request = serde_json::to_vec(&Version::of(Request::UserSet { name: address(1), edit })).unwrap();
+        assert!((CONTROL_REQUEST_BYTES_MAX / 2..CONTROL_REQUEST_BYTES_MAX).contains(&request.len()));
+        let folder = scratch("control-longest");
+        let (_control, socket) = server(&folder);
+        assert!(raw(&socket, &[&request[..], b"\n"].concat()).contains("no account"));
     }
 
     #[test]
