@@ -261,8 +261,8 @@ pub const RECEIVE_BUFFER_BYTES: u32 = 8192;
 /// (two ends of a socket's slabs are 9.6), so 300 MB a shard.
 pub const CONNECTIONS_A_SHARD_MAX: usize = 20_000;
 /// Descriptors that the process keeps for other things than connections: streams, lock, directory, signals and the recovery's
-/// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16, [`HTTP_CONNECTIONS_MAX`] and its listener 9; the rest is room.
-pub const DESCRIPTORS_OF_PROCESS: usize = 64;
+/// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16, [`HTTP_CONNECTIONS_MAX`] and its listener 33; the rest is room.
+pub const DESCRIPTORS_OF_PROCESS: usize = 96;
 /// The same a shard: rings and bells are 8, log segments 4, a checkpoint's files 4; the others are for messages that arrive
 /// and are longer than [`INLINE_BODY_BYTES_MAX`], a file each, and for what one sweep accepts before it is paused.
 pub const DESCRIPTORS_A_SHARD: usize = 224;
@@ -381,8 +381,9 @@ pub const SHARD_ANSWER_MAX: Duration = Duration::from_secs(2);
 pub const KICK_PAUSE: Duration = Duration::from_millis(50);
 /// One HTTP request up to its empty line: what common servers take.
 pub const HTTP_REQUEST_BYTES_MAX: usize = 8192;
-/// HTTP connections at once: a Prometheus or two, a load balancer's probe, somebody with curl.
-pub const HTTP_CONNECTIONS_MAX: usize = 8;
+/// HTTP connections at once: a few Prometheus and load balancers that probe together, somebody with curl. A thread and a
+/// descriptor each, and where all of them ask for figures a copy of each shard's, 1.6 MB at most ([`METER_HIGHEST`]).
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// How long an HTTP connection may take from its beginning to its end.
 pub const HTTP_TIME_MAX: Duration = Duration::from_secs(5);
 /// Octets that are read and thrown away after an answer that was given before the request was read.

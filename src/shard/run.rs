@@ -217,6 +217,8 @@ async fn tell(shard: Rc<Shard>, asks: Inbox<Ask>) {
     loop {
         let ask = asks.receive().await;
         shard.roster.answer(&shard.context, ask);
+        // Many may ask at once, and a copy of all figures takes a while.
+        shard.context.ring.breathe().await;
     }
 }
 
