@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::message::{Body, Reply, Request, Version, VersionAlone};
-use super::{Short, Timed};
+use super::timed::Timed;
+use super::{Short, read_line};
 use crate::directory::secret::wipe;
 use crate::limits::{CONTROL_REPLY_BYTES_MAX, CONTROL_SECONDS_MAX};
 
@@ -44,7 +45,7 @@ impl Client {
     pub fn connect(path: &Path) -> Result<Client, Failure> {
         let connected = Short::of(path).and_then(|short| UnixStream::connect(&short.path));
         match connected {
-            Ok(stream) => Ok(Client(Timed { stream, until: Instant::now() })),
+            Ok(stream) => Ok(Client(Timed { socket: stream.into(), until: Instant::now() })),
             Err(error) => Err(match error.kind() {
                 // The second: a socket that a crash left behind.
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
@@ -63,7 +64,7 @@ impl Client {
         let sent = self.0.write_all(&line);
         wipe(&mut line);
         // A server that refuses a connection at once may close before it has read: its reply is there all the same.
-        let read = self.0.line(&mut line, CONTROL_REPLY_BYTES_MAX);
+        let read = read_line(&mut self.0, &mut line, CONTROL_REPLY_BYTES_MAX);
         match (sent, read) {
             (_, Ok(true)) => {}
             (Err(error), _) | (Ok(()), Err(error)) => return Err(Failure::Broken(error)),

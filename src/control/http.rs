@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::prometheus;
 use super::shards::Shards;
+use super::timed::Timed;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_REQUEST_BYTES_MAX, HTTP_TIME_MAX};
 use crate::metrics::Stage;
 use crate::proto::calendar::write_header_date;
@@ -75,7 +76,7 @@ fn accept(listener: &TcpListener, stopped: &Receiver<()>, told: &Told) {
             return;
         }
         let connection = match connection {
-            Ok(stream) => Connection { stream, until: Instant::now() + HTTP_TIME_MAX },
+            Ok(stream) => Timed { socket: stream.into(), until: Instant::now() + HTTP_TIME_MAX },
             Err(error) => {
                 // Out of descriptors, for instance: it passes, and the loop must not spin until then.
                 tracing::warn!("HTTP: {error}");
@@ -99,9 +100,9 @@ fn accept(listener: &TcpListener, stopped: &Receiver<()>, told: &Told) {
     }
 }
 
-fn converse(mut connection: Connection, told: &Told) -> io::Result<()> {
+fn converse(mut connection: Timed, told: &Told) -> io::Result<()> {
     let mut request = Vec::new();
-    let (answer, whole) = match connection.request(&mut request) {
+    let (answer, whole) = match read_request(&mut connection, &mut request) {
         Ok(true) => (respond(&request, told), true),
         Ok(false) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
@@ -116,7 +117,7 @@ fn converse(mut connection: Connection, told: &Told) -> io::Result<()> {
     connection.write_all(&written(&answer, SystemTime::now()))?;
     if !whole {
         // Closed with unread octets, the connection would be reset and the answer lost.
-        connection.stream.shutdown(std::net::Shutdown::Write)?;
+        connection.socket.shutdown(std::net::Shutdown::Write)?;
         let mut left = HTTP_LINGER_BYTES_MAX;
         let mut octets = [0; 4096];
         while left > 0 {
@@ -218,53 +219,23 @@ fn unavailable(reason: &str) -> Answer {
     Answer::plain("503 Service Unavailable", format!("{reason}\n"))
 }
 
-/// A stream with a deadline for everything.
-#[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
-    until: Instant,
-}
-
-impl Connection {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
-    }
-
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(octets)
-    }
-
-    /// Reads up to the empty line; false: the client closed before it.
-    fn request(&mut self, request: &mut Vec<u8>) -> io::Result<bool> {
-        let mut octets = [0; 1024];
-        loop {
-            match self.read(&mut octets) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-                Ok(0) => return Ok(false),
-                Ok(read) => request.extend_from_slice(&octets[..read]),
-            }
-            let end = |mark: &[u8]| request.windows(mark.len()).any(|window| window == mark);
-            if end(b"\r\n\r\n") || end(b"\n\n") {
-                return Ok(true);
-            }
-            if request.len() > HTTP_REQUEST_BYTES_MAX {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
+/// Reads up to the empty line; false: the client closed before it.
+fn read_request(connection: &mut Timed, request: &mut Vec<u8>) -> io::Result<bool> {
+    let mut octets = [0; 1024];
+    loop {
+        match connection.read(&mut octets) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+            Ok(0) => return Ok(false),
+            Ok(read) => request.extend_from_slice(&octets[..read]),
         }
-    }
-}
-
-impl Write for Connection {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let end = |mark: &[u8]| request.windows(mark.len()).any(|window| window == mark);
+        if end(b"\r\n\r\n") || end(b"\n\n") {
+            return Ok(true);
+        }
+        if request.len() > HTTP_REQUEST_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
     }
 }
 

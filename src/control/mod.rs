@@ -12,6 +12,7 @@ pub mod message;
 mod prometheus;
 mod shards;
 pub mod stat;
+mod timed;
 
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
@@ -29,6 +30,7 @@ use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_REQUEST_BYTES_MAX, CONTROL_
 pub use client::{Client, Failure};
 use message::{Reply, Version};
 pub use shards::{Contact, Shards};
+use timed::Timed;
 
 /// The open socket; dropping it closes and removes it.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ fn accept(listener: &UnixListener, stopped: &Receiver<()>, (directory, shards): 
         };
         // Each connection's thread holds one count, and one is the loop's own.
         if Arc::strong_count(&open) > CONTROL_CONNECTIONS_MAX {
-            let mut connection = Timed { stream: connection, until: Instant::now() + Duration::from_secs(1) };
+            let mut connection = Timed { socket: connection.into(), until: Instant::now() + Duration::from_secs(1) };
             let _ = send(&mut connection, &Reply::error("too many tools at once; try again"));
             continue;
         }
@@ -124,10 +126,10 @@ fn accept(listener: &UnixListener, stopped: &Receiver<()>, (directory, shards): 
 // Requests and replies, one after the other, until the tool closes.
 fn converse(stream: UnixStream, directory: &Handle, shards: &Shards) -> io::Result<()> {
     let mut line = Vec::with_capacity(CONTROL_REQUEST_BYTES_MAX + 1);
-    let mut connection = Timed { stream, until: Instant::now() };
+    let mut connection = Timed { socket: stream.into(), until: Instant::now() };
     loop {
         connection.until = Instant::now() + Duration::from_secs(CONTROL_SECONDS_MAX);
-        let read = connection.line(&mut line, CONTROL_REQUEST_BYTES_MAX);
+        let read = read_line(&mut connection, &mut line, CONTROL_REQUEST_BYTES_MAX);
         let reply = match &read {
             Ok(true) => answer::answer(&line, directory, shards),
             Ok(false) => return Ok(()),
@@ -152,59 +154,33 @@ fn send(connection: &mut Timed, reply: &Reply) -> io::Result<()> {
     connection.write_all(&line)
 }
 
-/// A stream with a deadline for all that is read and written before it, however slowly the octets come.
-#[derive(Debug)]
-struct Timed {
-    stream: UnixStream,
-    until: Instant,
-}
-
-impl Timed {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
-    }
-
-    /// Reads a line of at most `max` octets into `line`, without its LF; false: the other end closed before it. What
-    /// follows the LF is an error: the other end waits for the reply before it goes on.
-    fn line(&mut self, line: &mut Vec<u8>, max: usize) -> io::Result<bool> {
-        line.clear();
-        loop {
-            let start = line.len();
-            let room = (max + 1 - start).min(64 * 1024);
-            line.resize(start + room, 0);
-            self.stream.set_read_timeout(self.left()?)?;
-            let read = self.stream.read(&mut line[start..]);
-            line.truncate(start + *read.as_ref().unwrap_or(&0));
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-                Ok(0) if start == 0 => return Ok(false),
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
-            }
-            if let Some(end) = line[start..].iter().position(|octet| *octet == b'\n') {
-                if start + end + 1 < line.len() {
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-                line.truncate(start + end);
-                return Ok(true);
-            }
-            if line.len() > max {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
+/// Reads a line of at most `max` octets into `line`, without its LF; false: the other end closed before it. What
+/// follows the LF is an error: the other end waits for the reply before it goes on.
+fn read_line(connection: &mut Timed, line: &mut Vec<u8>, max: usize) -> io::Result<bool> {
+    line.clear();
+    loop {
+        let start = line.len();
+        let room = (max + 1 - start).min(64 * 1024);
+        line.resize(start + room, 0);
+        let read = connection.read(&mut line[start..]);
+        line.truncate(start + *read.as_ref().unwrap_or(&0));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+            Ok(0) if start == 0 => return Ok(false),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
         }
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        if let Some(end) = line[start..].iter().position(|octet| *octet == b'\n') {
+            if start + end + 1 < line.len() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            line.truncate(start + end);
+            return Ok(true);
+        }
+        if line.len() > max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
     }
 }
 
