@@ -1,8 +1,8 @@
 //! The server: wires a configuration into shards, listeners and services, and sees them to their end.
 //!
 //! The order of a start is that of what can go wrong: the data folder's lock, the directory, certificates, ports, the
-//! ring, recovery; then the first accounts, whose passwords are shown once; only then threads. Each failure is one line on standard error that says what to do. The order of a stop:
-//! listeners, sessions, log.
+//! ring, recovery; then the first accounts, whose passwords are shown once; only then threads. Each failure is one line on
+//! standard error that says what to do. The order of a stop: listeners, sessions, log.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -179,7 +179,7 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
                 sessions: sessions.clone(),
             });
             for &address in &listener.addresses {
-                let sockets = bind(address, config.cpus.len())?;
+                let sockets = patiently(address, || net::bind(address, config.cpus.len()))?;
                 bound.push(Bound { address, endpoint: endpoint.clone(), sockets });
             }
         }
@@ -187,12 +187,12 @@ fn bind_all(config: &Config, data: &Path) -> Result<Vec<Bound>, Trouble> {
     Ok(bound)
 }
 
-/// Binds an address for all shards. The kernel tears the rings of a server that was killed down only after its end, and they
-/// hold its ports: so a taken one is tried for a moment.
-fn bind(address: SocketAddr, shards: usize) -> Result<Vec<std::os::fd::OwnedFd>, Trouble> {
+/// Binds an address. The kernel tears the rings of a server that was killed down only after its end, and they hold its ports:
+/// so a taken one is tried for a moment.
+fn patiently<T>(address: SocketAddr, bind: impl Fn() -> std::io::Result<T>) -> Result<T, Trouble> {
     let end = Instant::now() + limits::BIND_PATIENCE;
     loop {
-        match net::bind(address, shards) {
+        match bind() {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < end => {
                 thread::sleep(limits::BIND_PAUSE);
             }
@@ -203,16 +203,7 @@ fn bind(address: SocketAddr, shards: usize) -> Result<Vec<std::os::fd::OwnedFd>,
 
 /// Binds the listener of `/metrics` and `/health`, and answers there that the server starts.
 fn answer_http(address: SocketAddr, told: http::Told) -> Result<http::Http, Trouble> {
-    let end = Instant::now() + limits::BIND_PATIENCE;
-    let listener = loop {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < end => {
-                thread::sleep(limits::BIND_PAUSE);
-            }
-            bound => break bound.map_err(|error| cannot_listen(address, &error))?,
-        }
-    };
-    Ok(http::start(listener, told)?)
+    Ok(http::start(patiently(address, || TcpListener::bind(address))?, told)?)
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Trouble {
