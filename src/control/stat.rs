@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shards::Told;
-use crate::metrics::{Ending, PROTOCOLS, Spread};
+use crate::metrics::{Ending, PROTOCOLS, Spread, Tally};
 
 /// Figures of the running server.
 #[derive(Serialize, Deserialize, Debug)]
@@ -61,24 +61,9 @@ pub struct Protocol {
     pub sessions_plain: u64,
     /// Sessions now, with TLS.
     pub sessions_tls: u64,
-    /// Connections ever.
-    pub sessions_total: u64,
-    /// Logins that were granted.
-    pub logins_granted: u64,
-    /// Logins that were refused.
-    pub logins_refused: u64,
-    /// Logins that could not be decided.
-    pub logins_unavailable: u64,
-    /// What was no command.
-    pub bad_commands: u64,
-    /// Messages taken.
-    pub messages: u64,
-    /// Mailboxes that they went to.
-    pub copies: u64,
-    /// Octets from clients.
-    pub received: u64,
-    /// Octets to clients.
-    pub sent: u64,
+    /// Counts since the start.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// How sessions ended, and how many.
     pub ended: Vec<(String, u64)>,
 }
@@ -148,15 +133,7 @@ impl From<Told> for Stat {
                 name: (*name).to_owned(),
                 sessions_plain: now(place, 0),
                 sessions_tls: now(place, 1),
-                sessions_total: tally.sessions,
-                logins_granted: tally.logins_granted,
-                logins_refused: tally.logins_refused,
-                logins_unavailable: tally.logins_unavailable,
-                bad_commands: tally.bad_commands,
-                messages: tally.messages,
-                copies: tally.copies,
-                received: tally.received,
-                sent: tally.sent,
+                tally: *tally,
                 ended: ended.filter(|(_, count)| *count > 0).collect(),
             }
         });

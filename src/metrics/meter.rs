@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::verb::{Ending, PROTOCOLS, Verb};
 use crate::limits::{METER_COUNT_HIGHEST, METER_HIGHEST, METER_LOWEST};
@@ -81,10 +82,11 @@ impl fmt::Debug for Spread {
     }
 }
 
-/// Counts of one protocol's sessions.
-#[derive(Clone, Copy, Default, Debug)]
+/// Counts of one protocol's sessions. As they are written they are part of the control protocol.
+#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
 pub struct Tally {
     /// Connections that came in, those that did not become a session included.
+    #[serde(rename = "sessions_total")]
     pub sessions: u64,
     /// Logins that were granted.
     pub logins_granted: u64,
@@ -98,11 +100,12 @@ pub struct Tally {
     pub messages: u64,
     /// Mailboxes that they went to.
     pub copies: u64,
-    /// Octets from clients, as they went over the wire; of sessions that ended here.
+    /// Octets from clients, as they went over the wire; a meter has those of sessions that have left its shard.
     pub received: u64,
     /// Octets to them.
     pub sent: u64,
-    /// Sessions that ended, by [`Ending`].
+    /// Sessions that ended, by [`Ending`]; written by their names, where they are shown.
+    #[serde(skip)]
     pub ended: [u64; Ending::ALL.len()],
 }
 

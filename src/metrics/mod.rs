@@ -1,8 +1,8 @@
 //! What the server counts and measures of itself.
 //!
-//! Two kinds: a [`Counter`] is moved by one thread and read by any (relaxed atomics, no locks: two of them are not of the
-//! same moment); a [`Meter`] is a shard's own, plain numbers and histograms that cost a command a few additions, and others
-//! ask the shard for a [`Snapshot`]. Counts only grow, so that a reader may take differences.
+//! Two kinds: a [`Counter`] may be read by any thread (relaxed atomics, no locks: two of them are not of the same moment); a
+//! [`Meter`] is a shard's own, plain numbers and histograms that cost a command a few additions, and others ask the shard for
+//! a [`Snapshot`]. Totals only grow, so that a reader may take differences.
 //! Not here: how it is shown, which is the control room's.
 
 mod meter;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use meter::{Meter, Snapshot, Spread, Tally};
 pub use verb::{Ending, PROTOCOLS, Verb};
 
-/// A number that one thread moves and others read.
+/// A number that some threads move and others read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -28,7 +28,7 @@ impl Counter {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Sets it; for a single writer this is cheaper than adding.
+    /// Sets it: where one thread alone moves it this is cheaper than adding.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -39,7 +39,7 @@ impl Counter {
     }
 }
 
-/// What a shard shows of itself.
+/// What a shard shows of itself without being asked.
 #[derive(Debug, Default)]
 pub struct Shard {
     /// Turns of its ring: the watchdog's sign of life.
@@ -67,16 +67,16 @@ pub struct Phase(Counter);
 /// What a [`Phase`] is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
-    /// Not all shards accept yet.
+    /// Not every listener is open yet.
     Starting,
-    /// All shards accept.
+    /// Every listener is open.
     Ready,
     /// Listeners are closed; sessions say goodbye.
     Stopping,
 }
 
 impl Phase {
-    /// All shards accept; without effect on a server that stops already.
+    /// Every listener is open; without effect on a server that stops already.
     pub fn ready(&self) {
         if self.stage() == Stage::Starting {
             self.0.set(1);

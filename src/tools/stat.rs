@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::{Failure, Where, connect, print, table, unexpected};
+use super::{Failure, Where, connect, json_lines, print, table, unexpected};
 use crate::control::message::{Body, Request};
 use crate::control::stat::{Quantiles, Stat};
 
@@ -25,8 +25,7 @@ pub fn stat(options: StatOptions) -> Result<(), Failure> {
         return Err(unexpected());
     };
     if options.json {
-        let text = serde_json::to_string(&stat).map_err(|error| Failure::Other(error.to_string()))?;
-        return print(&format!("{text}\n"));
+        return print(&json_lines(&[stat])?);
     }
     print(&shown(&stat))
 }
@@ -64,20 +63,23 @@ fn shown(stat: &Stat) -> String {
                 protocol.name.clone(),
                 (protocol.sessions_plain + protocol.sessions_tls).to_string(),
                 protocol.sessions_tls.to_string(),
-                protocol.sessions_total.to_string(),
-                protocol.logins_granted.to_string(),
-                (protocol.logins_refused + protocol.logins_unavailable).to_string(),
-                protocol.bad_commands.to_string(),
-                octets(protocol.received),
-                octets(protocol.sent),
+                protocol.tally.sessions.to_string(),
+                protocol.tally.logins_granted.to_string(),
+                (protocol.tally.logins_refused + protocol.tally.logins_unavailable).to_string(),
+                protocol.tally.bad_commands.to_string(),
+                octets(protocol.tally.received),
+                octets(protocol.tally.sent),
             ]
         }),
     );
     text.push('\n');
     for protocol in &stat.protocols {
-        if protocol.messages > 0 {
-            let _ =
-                writeln!(text, "{}: {} messages to {} mailboxes", protocol.name, protocol.messages, protocol.copies);
+        if protocol.tally.messages > 0 {
+            let _ = writeln!(
+                text,
+                "{}: {} messages to {} mailboxes",
+                protocol.name, protocol.tally.messages, protocol.tally.copies
+            );
         }
         if !protocol.ended.is_empty() {
             let ended: Vec<String> = protocol.ended.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
