@@ -81,12 +81,7 @@ struct Server {
 fn start(config: Config) -> Result<Server, Trouble> {
     let data = DataFolder::lock(&config.data)?;
     let descriptors = raise_descriptor_limit();
-    let settings = directory::Settings {
-        domains: config.domains.clone(),
-        default_domain: config.default_domain.clone(),
-        ..directory::Settings::default()
-    };
-    let mut directory = Directory::open(data.path(), settings)?;
+    let mut directory = Directory::open(data.path(), directory::Settings::of(&config))?;
     let bound = bind_all(&config, data.path())?;
     let told = http::Told::default();
     let http = config.admin.map(|address| answer_http(address, told.clone())).transpose()?;

@@ -19,6 +19,7 @@ mod thread;
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Config;
 use crate::config::data::replace_file;
 use book::{Account, Book, Found};
 pub use change::{Change, Domain, Edit, Quota};
@@ -38,6 +39,14 @@ pub struct Settings {
     pub default_domain: Option<String>,
     /// What hashing a new password costs.
     pub cost: Cost,
+}
+
+impl Settings {
+    /// Those of a server with that configuration.
+    pub fn of(config: &Config) -> Settings {
+        let Config { domains, default_domain, .. } = config;
+        Settings { domains: domains.clone(), default_domain: default_domain.clone(), cost: Cost::default() }
+    }
 }
 
 /// An account as it is shown.

@@ -3,14 +3,13 @@
 //! Invariant: there is one writer of the directory. Where a server holds the folder it makes the change, so that it
 //! knows of it at once; a tool writes only while it holds the lock itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Failure, Where};
-use crate::config::Config;
+use super::{Failure, Where, unexpected};
 use crate::config::data::{DataFolder, Problem};
 use crate::control::message::{Body, Domain, Request, User};
 use crate::control::{self, Client};
-use crate::directory::{Change, Cost, Directory, Settings};
+use crate::directory::{Change, Directory};
 
 /// The accounts, wherever they are to be had.
 pub enum Accounts {
@@ -28,7 +27,7 @@ pub enum Accounts {
 impl Accounts {
     /// Reaches them; `make`: the folder is made where it is missing.
     pub fn open(place: Where, make: bool) -> Result<Accounts, Failure> {
-        let (data, settings) = settings(place)?;
+        let (data, settings) = place.settings()?;
         match Client::connect(&DataFolder::control_socket(&data)) {
             Ok(client) => return Ok(Accounts::Server(client)),
             Err(control::Failure::NoServer) => {}
@@ -52,7 +51,7 @@ impl Accounts {
                 };
                 match client.ask(&request).map_err(Failure::Control)? {
                     Body::User(user) => Ok(user),
-                    _ => Err(astray()),
+                    _ => Err(unexpected()),
                 }
             }
             Accounts::Folder { directory, .. } => directory.change(change).map(User::from).map_err(Failure::Refused),
@@ -64,7 +63,7 @@ impl Accounts {
         match self {
             Accounts::Server(client) => match client.ask(&Request::UserList {}).map_err(Failure::Control)? {
                 Body::Users(users) => Ok(users),
-                _ => Err(astray()),
+                _ => Err(unexpected()),
             },
             Accounts::Folder { directory, .. } => Ok(directory.accounts().into_iter().map(User::from).collect()),
         }
@@ -75,7 +74,7 @@ impl Accounts {
         match self {
             Accounts::Server(client) => match client.ask(&Request::DomainList {}).map_err(Failure::Control)? {
                 Body::Domains(domains) => Ok(domains),
-                _ => Err(astray()),
+                _ => Err(unexpected()),
             },
             Accounts::Folder { directory, .. } => Ok(directory.domains().into_iter().map(Domain::from).collect()),
         }
@@ -88,7 +87,7 @@ impl Accounts {
                 let request = Request::DomainSet { domain, catch_all: name };
                 match client.ask(&request).map_err(Failure::Control)? {
                     Body::Domain(domain) => Ok(domain),
-                    _ => Err(astray()),
+                    _ => Err(unexpected()),
                 }
             }
             Accounts::Folder { directory, .. } => {
@@ -96,16 +95,6 @@ impl Accounts {
             }
         }
     }
-}
-
-fn astray() -> Failure {
-    Failure::Other("the server answered something else than was asked; is it of another version?".to_string())
-}
-
-fn settings(place: Where) -> Result<(PathBuf, Settings), Failure> {
-    let Some(file) = place.config else { return Ok((place.data, Settings::default())) };
-    let Config { data, domains, default_domain, .. } = Config::load(&file).map_err(Failure::Config)?;
-    Ok((data, Settings { domains, default_domain, cost: Cost::default() }))
 }
 
 // Only adding makes a folder: with a mistyped path nothing else is meant to leave one behind.
@@ -121,7 +110,7 @@ fn lock(data: &Path, make: bool) -> Result<DataFolder, Failure> {
 mod tests {
     use super::*;
     use crate::config::data::scratch;
-    use crate::directory::{Edit, Secret};
+    use crate::directory::{Edit, Secret, Settings};
     use crate::service::Pool;
 
     fn place(data: &Path) -> Where {

@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::config::data::{DataFolder, Problem};
 use crate::config::{Config, Mistake, cpus};
 use crate::control;
-use crate::directory;
+use crate::directory::{self, Settings};
 use crate::serve;
 use table::table;
 
@@ -40,7 +40,7 @@ const DATA: &str = "ringpost-data";
     arg_required_else_help = false,
     about = "A thread-per-core mail server: IMAP, POP3, SMTP and LMTP on io_uring",
     after_help = "Examples:
-  ringpost serve                                   try it out: loopback, ports 1143, 1993, 1025, 1587, 1465
+  ringpost serve                                   try it out: loopback, IMAP on 1143, SMTP on 1025 and others
   ringpost serve --config /etc/ringpost.toml       run a configured server
   ringpost user add anna@example.org --data /srv/mail
   ringpost who --data /srv/mail
@@ -288,12 +288,19 @@ fn json_lines(values: &[impl Serialize]) -> Result<String, Failure> {
     Ok(text)
 }
 
+impl Where {
+    /// The data folder, and what the configuration says about names.
+    fn settings(self) -> Result<(PathBuf, Settings), Failure> {
+        let Some(file) = self.config else { return Ok((self.data, Settings::default())) };
+        let config = Config::load(&file).map_err(Failure::Config)?;
+        let settings = Settings::of(&config);
+        Ok((config.data, settings))
+    }
+}
+
 /// The control socket of the server that must run.
 fn connect(place: Where) -> Result<control::Client, Failure> {
-    let data = match place.config {
-        Some(file) => Config::load(&file).map_err(Failure::Config)?.data,
-        None => place.data,
-    };
+    let (data, _) = place.settings()?;
     control::Client::connect(&DataFolder::control_socket(&data)).map_err(|failure| match failure {
         control::Failure::NoServer => Failure::Other(format!("no server runs on {}", data.display())),
         failure => Failure::Control(failure),
@@ -301,7 +308,7 @@ fn connect(place: Where) -> Result<control::Client, Failure> {
 }
 
 fn unexpected() -> Failure {
-    Failure::Other("the server answered something else than was asked".to_owned())
+    Failure::Other("the server answered something else than was asked; is it of another version?".to_owned())
 }
 
 fn log(level: &str) {

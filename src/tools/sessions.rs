@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::{Failure, Where, connect, print, table, unexpected};
+use super::{Failure, Where, connect, json_lines, print, table, unexpected};
 use crate::control::message::{Body, Request, Session, Which};
 use crate::proto::calendar::write_date_time;
 
@@ -64,9 +64,7 @@ pub fn who(options: WhoOptions) -> Result<(), Failure> {
     }
     sessions.sort_by_key(|session| (session.since, session.id));
     if json {
-        let lines = sessions.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        let lines = lines.map_err(|error| Failure::Other(error.to_string()))?;
-        return print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+        return print(&json_lines(&sessions)?);
     }
     print(&listed(&sessions))
 }
