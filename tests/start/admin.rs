@@ -436,12 +436,17 @@ fn a_session_ends_with_a_line() {
     }
     ended_with(&mut guesses.wire, "* BYE Too many failed authentications");
     drop(guesses);
-    let _stays = server.login();
-    eventually("six lines", PATIENCE, || (server.log().matches("session ended").count() == 6).then_some(()));
+    // Logged in, and turned away where the maildrop is: on whatever shard that is, it is the user's session.
+    let _stays = (server.login(), server.maildrop());
+    let mut second = server.pop3();
+    let reply = second.attempt_login(USER, &server.password()).expect("a reply");
+    assert!(reply.starts_with("-ERR [IN-USE]"), "{reply}");
+    drop(second);
+    eventually("seven lines", PATIENCE, || (server.log().matches("session ended").count() == 7).then_some(()));
     server.stop();
     let log = server.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("session ended")).collect();
-    assert_eq!(lines.len(), 7, "{lines:#?}");
+    assert_eq!(lines.len(), 9, "{lines:#?}");
     for (words, count) in [
         (["end=\"logout\"", "protocol=\"imap\"", "user=\"a@localhost\"", "commands=2"], 1),
         (["end=\"logout\"", "protocol=\"smtp\"", "user=\"-\"", "messages=1"], 1),
@@ -449,7 +454,9 @@ fn a_session_ends_with_a_line() {
         (["end=\"handshake\"", "protocol=\"imap\"", "user=\"-\"", "sent=0"], 1),
         (["end=\"kicked\"", "protocol=\"imap\"", "user=\"a@localhost\"", "commands=2"], 1),
         (["end=\"failures\"", "protocol=\"imap\"", "user=\"-\"", "commands=3"], 1),
+        (["end=\"closed\"", "protocol=\"pop3\"", "user=\"a@localhost\"", "commands=2"], 1),
         (["end=\"stopped\"", "protocol=\"imap\"", "user=\"a@localhost\"", "tls=false"], 1),
+        (["end=\"stopped\"", "protocol=\"pop3\"", "user=\"a@localhost\"", "tls=false"], 1),
     ] {
         let fit = lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).count();
         assert_eq!(fit, count, "{words:?}: {lines:#?}");
