@@ -19,7 +19,6 @@ enum Message {
     Verify(Login, Reply<Verdict>),
     Hashed(Key, Option<bool>),
     Resolve(String, Reply<Resolved>),
-    IsLocal(String, Reply<bool>),
     List(Reply<Vec<Listed>>),
     Change(Change, Reply<Result<Listed, Refusal>>),
     Domains(Reply<Vec<Domain>>),
@@ -54,11 +53,6 @@ impl Handle {
     /// Whose address is that?
     pub fn resolve(&self, address: String, reply: Reply<Resolved>) {
         self.send(Message::Resolve(address, reply));
-    }
-
-    /// Is mail for that domain for us?
-    pub fn is_local(&self, domain: String, reply: Reply<bool>) {
-        self.send(Message::IsLocal(domain, reply));
     }
 
     /// All accounts in the order of their creation.
@@ -135,7 +129,6 @@ impl Desk {
                     self.gate.hashed(&self.directory.book, key, matches, now, &mut answers);
                 }
                 Message::Resolve(address, reply) => reply.send(self.directory.resolve(&address)),
-                Message::IsLocal(domain, reply) => reply.send(self.directory.is_local(&domain)),
                 Message::List(reply) => reply.send(self.directory.accounts()),
                 Message::Change(change, reply) => self.prepare(change, reply),
                 Message::Prepared(change, hash, reply) => self.change(change, hash.map(Some), reply),
@@ -269,9 +262,6 @@ mod tests {
         let (reply, answer) = blocking_call();
         handle.resolve("anna@x".into(), reply);
         assert!(matches!(answer.recv().unwrap(), Resolved::Account { .. }));
-        let (reply, answer) = blocking_call();
-        handle.is_local("x".into(), reply);
-        assert!(answer.recv().unwrap());
         assert_eq!(verdict.try_recv(), Err(mpsc::TryRecvError::Empty), "the hash is still under way");
         assert_eq!(verdict.recv(), Ok(Verdict::Refused));
     }
@@ -304,8 +294,8 @@ mod tests {
         assert_eq!(answer.recv(), Ok(Resolved::NotLocal));
         let queue = second.queue.clone();
         drop(second);
-        let (reply, answer) = blocking_call::<bool>();
-        let _ = queue.send(Message::IsLocal("x".into(), reply));
+        let (reply, answer) = blocking_call();
+        let _ = queue.send(Message::Resolve("a@x".into(), reply));
         assert!(answer.recv_timeout(Duration::from_secs(10)).is_err(), "dropped unanswered");
     }
 }
