@@ -52,6 +52,8 @@ pub(super) struct AccountInner {
     pub sealed_seq: u64,
     /// Oldest first.
     pub files: Vec<Rc<Sealed>>,
+    /// So many of the oldest files are not merged: the last of them was found damaged.
+    pub unmerged: usize,
     /// Body files that a checkpoint found to be left and could not remove yet.
     pub left_bodies: Vec<Hash>,
     /// Whether there is a manifest.

@@ -21,7 +21,7 @@ use rkyv::{Archive, Portable};
 use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
 use super::sealed::{
-    APART, ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index, NAME_BYTES, Piece,
+    APART, ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index, LOST, NAME_BYTES, Piece,
 };
 use super::types::{AccountId, Error, Hash};
 use crate::io::Lend;
@@ -368,6 +368,11 @@ impl Sealed {
     /// The bytes of a piece of message `row`.
     pub(super) fn piece_bytes(&self, row: u32, piece: Piece) -> u32 {
         self.extent(row, piece).1
+    }
+
+    /// Whether a piece of message `row` could not be read any more when the file was written.
+    pub(super) fn is_lost(&self, row: u32, piece: Piece) -> bool {
+        self.extent(row, piece).0 >= LOST
     }
 
     /// The bytes of a piece of message `row` whose blocks nobody read yet, as a range of the file.

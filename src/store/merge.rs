@@ -5,7 +5,8 @@
 //! changes and expunges are looked at a few at a time, and the state moves on meanwhile, so mailboxes are pinned ([`Pin`]).
 //! Files that are merged are removed after the manifest stopped naming them. A file is merged when what is new is at least
 //! half its size, so that a message is rewritten a logarithmic number of times. Content that several messages share is
-//! written once.
+//! written once. A damaged file is not merged away; a message that is read from a damaged one and is new here is lost,
+//! and says so ([`LOST`]): it is no reason to keep everybody's log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -21,7 +22,7 @@ use super::manifest::{self, Manifest};
 use super::map::Sealed;
 use super::message::Location;
 use super::sealed::{
-    APART, Changed, FileHeader, FileKind, Group, Index, MailboxMeta, Piece, Place, SealedWriter, Vanished,
+    APART, Changed, FileHeader, FileKind, Group, Index, LOST, MailboxMeta, Piece, Place, SealedWriter, Vanished,
 };
 use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
@@ -81,22 +82,17 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         free_bodies(core, state, left, breathe).await;
         return Ok(());
     }
-    let mut merges = true;
     let (plan, file) = loop {
-        let mut plan = begin(state, merges);
-        let sealed = match fill(&mut plan, breathe).await {
-            Ok(()) => write(core, state, &mut plan, breathe).await,
-            Err(error) => Err(error),
-        };
-        match sealed {
+        let mut plan = begin(state);
+        fill(&mut plan, breathe).await;
+        match write(core, state, &mut plan, breathe).await {
             Ok(file) => break (plan, file),
             Err(error) => {
+                let again = leave_out(state, &plan, &error);
                 give_back(state, plan);
-                // What can't be read is not merged: one damaged file is no reason to keep everybody's log.
-                if !merges || !matches!(error, Error::Corrupt { .. }) {
+                if !again {
                     return Err(error);
                 }
-                merges = false;
             }
         }
     };
@@ -107,6 +103,15 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
     }
     free_bodies(core, state, plan.left_bodies, breathe).await;
     Ok(())
+}
+
+/// Takes the damaged file that `error` tells of out of the merges to come; false: it tells of none that was to be merged.
+fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
+    let Error::Corrupt { file: path, .. } = error else { return false };
+    let Some(damaged) = plan.merged.iter().position(|file| file.path() == path) else { return false };
+    tracing::error!(account = state.id().0, "{error}; the file is not merged");
+    state.inner.borrow_mut().unmerged = plan.kept.len() + damaged + 1;
+    true
 }
 
 async fn delete(core: &Core, state: &AccountState, name: Hash) {
@@ -172,8 +177,8 @@ fn used_bodies(rows: &[Location]) -> Option<Vec<Hash>> {
     names.filter_map(|name| name.map_or(Some(None), |name| name.map(Some))).collect()
 }
 
-/// Takes what is unsealed, in one moment; `merges`: older files too, where they are due.
-fn begin(state: &AccountState, merges: bool) -> Plan {
+/// Takes what is unsealed, in one moment, and the older files that are due.
+fn begin(state: &AccountState) -> Plan {
     let mut inner = state.inner.borrow_mut();
     let left_bodies = take_left_bodies(&mut inner);
     let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
@@ -181,7 +186,9 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     let mut new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
     let mut merged = Vec::new();
-    while let Some(last) = kept.pop_if(|last| merges && new_bytes >= last.len() / 2) {
+    while kept.len() > inner.unmerged
+        && let Some(last) = kept.pop_if(|last| new_bytes >= last.len() / 2)
+    {
         new_bytes += last.len();
         merged.insert(0, last);
     }
@@ -213,6 +220,14 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     }
 }
 
+impl Plan {
+    /// Whether the file that has this piece would go, damaged as it is, and with it what somebody may still repair.
+    fn is_last(&self, location: &Location, piece: Piece) -> bool {
+        let Location::Sealed(file, row) = location else { return false };
+        self.merged.iter().any(|merged| Rc::ptr_eq(merged, file)) && !file.is_lost(*row, piece)
+    }
+}
+
 impl MailboxPlan {
     fn of(state: &Rc<MailboxState>) -> MailboxPlan {
         let (meta, pin) = (state.meta(), Some(Pin::new(state)));
@@ -240,7 +255,7 @@ fn give_back(state: &AccountState, plan: Plan) {
 }
 
 /// Collects rows, changes and expunges.
-async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) -> Result<(), Error> {
+async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
     let merged = plan.merged.clone();
     for mailbox in plan.mailboxes.values_mut() {
         let id = mailbox.meta.id;
@@ -274,7 +289,6 @@ async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) -> Result<(), Error> {
         }
         mailbox.pin = None;
     }
-    Ok(())
 }
 
 fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
@@ -387,19 +401,25 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
                 continue;
             }
             warm(core, location, piece).await?;
-            let found = piece_of(location, piece)?;
             // Archives are read in place, aligned; record and details are.
             if matches!(piece, Piece::Record | Piece::Details) {
                 writer.align().await?;
             }
-            let bytes = found.unwrap_or_default();
-            let (start, length) = (writer.position(), found.map_or(APART, |bytes| bytes.len() as u32));
+            let (bytes, start, length) = match piece_of(location, piece) {
+                Ok(Some(bytes)) => (bytes, writer.position(), bytes.len() as u32),
+                Ok(None) => (&[][..], writer.position(), APART),
+                Err(error @ Error::Corrupt { .. }) if !plan.is_last(location, piece) => {
+                    tracing::error!("{error}; a message that is sealed now has lost that");
+                    (&[][..], LOST + index as u64, 1)
+                }
+                Err(error) => return Err(error),
+            };
             match piece {
                 Piece::Record => (place.record_start, place.record_bytes) = (start, length),
                 Piece::Details => (place.details_start, place.details_bytes) = (start, length),
                 Piece::Text => (place.text_start, place.text_bytes) = (start, length),
                 Piece::Name => place.raw_start = start,
-                Piece::Raw if found.is_none() => place.raw_bytes = APART,
+                Piece::Raw if length == APART => place.raw_bytes = APART,
                 Piece::Raw => (place.raw_start, place.raw_bytes) = (start, length),
             }
             for part in bytes.chunks(BREATH_BYTES) {

@@ -20,6 +20,9 @@ pub(super) const FORMAT: u16 = 2;
 /// Instead of the length of a raw message: it is in a body file, whose name (32 bytes) lies where the message would begin.
 /// Instead of that of its text: that is in the body file as well.
 pub(super) const APART: u32 = u32::MAX;
+/// Pieces that could not be read when their message was copied into a file begin here or behind it, each elsewhere: outside
+/// of every file.
+pub(super) const LOST: u64 = u64::MAX - u32::MAX as u64;
 /// Bytes of a body file's name.
 pub(super) const NAME_BYTES: u32 = 32;
 /// rkyv 0.8, little endian, 32-bit relative pointers, aligned primitives.

@@ -454,6 +454,79 @@ fn a_damaged_file_is_put_aside_and_harms_nobody_else() {
             assert_eq!(numbers(&inbox(&store, 3).await, |_| 100_000), [0, 1, 2]);
         });
     }
+    // A copy of it, and then itself, go elsewhere: they stay damaged, and nothing else is harmed.
+    with_large(&disk, async |store| {
+        let (inbox2, inbox3) = (inbox(&store, 2).await, inbox(&store, 3).await);
+        let other = inbox2.account().create("other").await.unwrap();
+        for number in 3..5 {
+            inbox3.append(message(number, 100_000)).await.unwrap();
+            let moved = inbox2.view(true);
+            let outcome =
+                if number == 3 { moved.copy(&[2..=3], &other).await } else { moved.move_to(&[3..=3], &other).await };
+            outcome.unwrap();
+            store.seal_all().await.unwrap();
+            assert_eq!(store.0.commits.published().1, 0, "the log is sealed");
+            assert!(disk.paths().contains(&heap), "the damaged file stays");
+        }
+    });
+    for _ in 0..2 {
+        with_large(&disk, async |store| {
+            assert_eq!(numbers(&inbox(&store, 3).await, |_| 100_000), [0, 1, 2, 3, 4]);
+            let inbox2 = inbox(&store, 2).await;
+            assert_eq!(numbers(&inbox2, |_| 100_000), [0, 1]);
+            let other = inbox2.account().mailbox("other").unwrap();
+            let view = other.view(true);
+            assert_whole(&view.message(1).unwrap().unwrap(), 1, 100_000);
+            for seq in 2..=3 {
+                let found = view.message(seq).unwrap().unwrap();
+                assert_eq!((found.subject(), found.size()), ("number 2", raw(2, 100_000).len() as u64));
+                assert!(matches!(found.raw(), Err(Error::Corrupt { .. })));
+            }
+            // What is lost already keeps no file from being merged.
+            for number in 7..10 {
+                other.append(message(number, 250_000)).await.unwrap();
+            }
+            store.seal_all().await.unwrap();
+            assert_eq!(inbox2.account().state().inner.borrow().files.len(), 1);
+            other.view(true).expunge(&[4..=9], false).await.unwrap();
+        });
+    }
+}
+
+/// The younger ones are merged all the same, and what of it is whole stays so.
+#[test]
+fn a_damaged_file_is_left_out_of_merges() {
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..3 {
+            inbox.append(message(number, 100_000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+    });
+    let file = disk.paths().into_iter().find(|path| path.starts_with("accounts/") && path.len() > 70).unwrap();
+    let text = disk.bytes(&file).windows(20).rposition(|window| window.starts_with(b"Subject: number 1")).unwrap();
+    disk.damage(&file, |bytes| bytes[text + 50_000] ^= 1);
+    for round in 0..2 {
+        with_large(&disk, async |store| {
+            let inbox = inbox(&store, 1).await;
+            for number in 0..20 {
+                inbox.append(message(3 + 20 * round + number, 30_000)).await.unwrap();
+                store.seal_all().await.unwrap();
+                let files = inbox.account().state().inner.borrow().files.clone();
+                assert!(files[0].path() == file && files.len() < 8, "{} files", files.len());
+            }
+            let view = inbox.view(true);
+            for seq in 1..=view.exists() {
+                let found = view.message(seq).unwrap().unwrap();
+                match seq {
+                    2 => assert!(matches!(found.raw(), Err(Error::Corrupt { .. }))),
+                    _ => assert_whole(&found, u64::from(seq) - 1, if seq <= 3 { 100_000 } else { 30_000 }),
+                }
+            }
+            assert_eq!(view.exists() as u64, 3 + 20 * (round + 1));
+        });
+    }
 }
 
 #[test]
