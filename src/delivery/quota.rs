@@ -85,8 +85,11 @@ mod tests {
                 let inbox = store.account(id).await.unwrap().mailbox("INBOX").unwrap();
                 inbox.append(letter.clone()).await.unwrap();
             }
+            store.seal_all().await.unwrap();
+            let reads = disk.reads();
             assert_eq!(room(1000 - octets).await, []);
             assert_eq!(room(1001 - octets).await, [small], "with what is there");
+            assert_eq!(disk.reads(), reads, "nothing is loaded to answer it");
         });
         assert!(!ran.unwrap().1);
     }

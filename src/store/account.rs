@@ -2,7 +2,7 @@
 //!
 //! Invariants: the account's sequence number is given out when a change is submitted and counted as seen when it is
 //! applied; mailbox ids that were given out are never given out twice, durable or not; the state stays in memory while
-//! somebody has the account open or anything of it is not sealed, and goes after that. What makes, names and removes
+//! somebody has the account open or anything of it is not sealed, and for a while after that. What makes, names and removes
 //! mailboxes is in [`super::tree`].
 
 use std::cell::{Cell, RefCell};
@@ -235,7 +235,7 @@ impl Clone for Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.core.close(&self.state, 2);
+        self.core.close(&self.state);
     }
 }
 

@@ -190,7 +190,7 @@ async fn seal_accounts<B: AsyncFn()>(core: &Rc<Core>, breathe: &B) -> Result<(),
         if let Err(error) = seal(core, &state, breathe).await {
             outcome = outcome.and(Err(error));
         }
-        core.close(&state, 2);
+        core.close(&state);
     }
     loop {
         let next = {

@@ -63,6 +63,8 @@ struct State {
     fail_from: Option<u64>,
     fail_once: Option<(u64, io::ErrorKind)>,
     write_syncs: u64,
+    /// Files that were opened to be read, or mapped.
+    reads: u64,
     /// No file can be made or grow.
     full: bool,
     /// No file can be opened: the system's error number.
@@ -94,6 +96,11 @@ impl MemoryDisk {
     /// How many groups were written and synced.
     pub(crate) fn write_syncs(&self) -> u64 {
         self.0.borrow().write_syncs
+    }
+
+    /// How often a file was opened to be read, or mapped.
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.borrow().reads
     }
 
     /// Lets the disk be full: no file is made and none grows; what is there can be written.
@@ -261,6 +268,7 @@ impl Disk for MemoryDisk {
 
     async fn open(&self, path: &str, mode: Open) -> io::Result<usize> {
         self.check_descriptors()?;
+        self.0.borrow_mut().reads += u64::from(mode == Open::Read);
         let found = self.0.borrow().names.get(path).copied();
         match (mode, found) {
             (Open::Create, Some(_)) => Err(io::Error::new(io::ErrorKind::AlreadyExists, path.to_owned())),
@@ -413,6 +421,7 @@ impl Disk for MemoryDisk {
     }
 
     async fn map(&self, path: &str) -> io::Result<Map> {
+        self.0.borrow_mut().reads += 1;
         let state = self.0.borrow();
         let inode = state.names.get(path).ok_or_else(|| not_found(path))?;
         Ok(Map::of_bytes(&state.inodes[*inode].now))

@@ -48,7 +48,7 @@ mod types;
 mod view;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -92,6 +92,8 @@ use body_file::BodyFiles;
 use commit::{Commits, Log};
 use recovery::ReplayRecord;
 
+use crate::limits::ACCOUNTS_IDLE_MAX;
+
 /// What all handles of a store share.
 struct Core {
     disk: AnyDisk,
@@ -104,6 +106,8 @@ struct Core {
     /// The lowest UIDVALIDITY to give out.
     seed: u32,
     accounts: RefCell<HashMap<AccountId, Slot>>,
+    /// Accounts that nobody has open, and that stay in memory for whoever asks next; the one that was left last is the last.
+    idle: RefCell<VecDeque<AccountId>>,
     /// What the logs of earlier epochs hold for accounts that have not sealed it yet.
     replay: RefCell<HashMap<AccountId, Vec<ReplayRecord>>>,
     /// Accounts of `replay` that a checkpoint could not open; not tried again before the next start.
@@ -129,16 +133,25 @@ impl Core {
         u64::from(self.stream.0) << 48 | number
     }
 
-    /// Lets go of an account that nobody has open and that has nothing to seal; `holders`: who may still hold it.
-    fn close(&self, state: &Rc<AccountState>, holders: usize) {
-        if Rc::strong_count(state) > holders || state.is_unsealed() {
+    /// An account that nobody has open and that has nothing to seal stays for a while, in place of the one that nobody had
+    /// open for longest. `state` and the map are the two that still hold it.
+    fn close(&self, state: &Rc<AccountState>) {
+        if Rc::strong_count(state) > 2 || state.is_unsealed() {
             return;
         }
-        let closed = {
-            let mut accounts = self.accounts.borrow_mut();
-            let ours = matches!(accounts.get(&state.id()), Some(Slot::Open(open)) if Rc::ptr_eq(open, state));
-            if ours { accounts.remove(&state.id()) } else { None }
+        let oldest = {
+            let mut idle = self.idle.borrow_mut();
+            idle.retain(|id| *id != state.id());
+            idle.push_back(state.id());
+            if idle.len() > ACCOUNTS_IDLE_MAX { idle.pop_front() } else { None }
         };
+        let closed = oldest.and_then(|id| {
+            let mut accounts = self.accounts.borrow_mut();
+            let unused = |open: &Rc<AccountState>| Rc::strong_count(open) == 1 && !open.is_unsealed();
+            // Who has it open again leaves it here once more.
+            let goes = matches!(accounts.get(&id), Some(Slot::Open(open)) if unused(open));
+            if goes { accounts.remove(&id) } else { None }
+        });
         drop(closed);
     }
 
@@ -184,6 +197,7 @@ impl Store {
             stream: replay.stream,
             seed: u32::try_from(seed).unwrap_or(u32::MAX).max(1),
             accounts: RefCell::default(),
+            idle: RefCell::default(),
             replay: RefCell::new(replay.records),
             stuck: RefCell::default(),
             on_sealed: RefCell::new(Some(on_sealed)),

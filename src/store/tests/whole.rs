@@ -1,6 +1,7 @@
 //! What the store promises, one by one.
 
 use super::*;
+use crate::limits::ACCOUNTS_IDLE_MAX;
 
 #[test]
 fn append_restart_seal_restart() {
@@ -591,13 +592,6 @@ fn accounts_come_and_go() {
         drop(both);
         assert_eq!(store.0.accounts.borrow().len(), 1, "its INBOX is not sealed yet");
         store.seal_all().await.unwrap();
-        assert_eq!(store.0.accounts.borrow().len(), 0);
-        let inbox = inbox(&store, 1).await;
-        let view = inbox.view(true);
-        drop(inbox);
-        assert_eq!(store.0.accounts.borrow().len(), 1, "a view holds it");
-        drop(view);
-        assert_eq!(store.0.accounts.borrow().len(), 0);
         // An opening that is given up half-way leaves the way free.
         let mut given_up = boxed(store.account(AccountId(2)));
         poll_once(&mut given_up);
@@ -605,6 +599,27 @@ fn accounts_come_and_go() {
         poll_once(&mut second);
         drop(given_up);
         assert_eq!(second.await.unwrap().mailboxes().len(), 6);
+    });
+    with_store(&disk, async |store| {
+        let view = inbox(&store, 1).await.view(true);
+        // Who comes again soon loads nothing, who is not asked for longest goes.
+        for round in 0..3 {
+            for id in 2..2 + ACCOUNTS_IDLE_MAX as u64 {
+                let reads = disk.reads();
+                drop(inbox(&store, id).await);
+                store.seal_all().await.unwrap();
+                assert!(round == 0 || disk.reads() == reads, "account {id} is loaded again");
+            }
+        }
+        let (there, reads) = (|id| store.0.accounts.borrow().contains_key(&AccountId(id)), disk.reads());
+        assert!((1..2 + ACCOUNTS_IDLE_MAX as u64).all(there));
+        drop(view);
+        assert!(there(1) && !there(2) && there(3), "a view held it until now");
+        drop(inbox(&store, 3).await);
+        assert_eq!(disk.reads(), reads);
+        drop(inbox(&store, 2).await);
+        assert!(there(2) && there(3) && !there(4) && disk.reads() > reads);
+        assert_eq!(store.0.accounts.borrow().len(), ACCOUNTS_IDLE_MAX);
     });
 }
 
@@ -727,7 +742,7 @@ fn old_logs_go_when_all_is_sealed() {
     }));
     let waited = sealed.clone();
     drive(poll_fn(move |_| if waited.get() { Poll::Ready(()) } else { Poll::Pending }), &mut others);
-    assert_eq!(store.0.accounts.borrow().len(), 0, "nobody has them open");
+    assert_eq!(store.0.idle.borrow().len(), 8, "nobody has them open");
     block_on(remove_old_logs(&disk, recovered.epoch)).unwrap();
     let epoch = format!("log/{:016x}", recovered.epoch);
     assert!(log_files(&disk).iter().all(|path| path.starts_with(&epoch)));
