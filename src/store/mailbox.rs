@@ -326,7 +326,8 @@ impl Submitted {
         // Refused for want of room: the record is in no log. After any other failure nobody knows.
         if let (Err(Error::Full), Some(body)) = (&outcome, self.body) {
             body.uses.set(body.uses.get() - 1);
-            if body.uses.get() == 0 {
+            // Other copies may still come to use it; whoever made it for them removes it then.
+            if body.uses.get() == 0 && Rc::strong_count(&body.uses) == 1 {
                 shared::delete(self.mailbox.account.core(), self.mailbox.account.id(), body.file.name()).await;
             }
         }

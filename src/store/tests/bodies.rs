@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::super::ring_disk::RingDisk;
+use super::super::shared::Shared;
 use super::whole::inbox;
 use super::*;
 use crate::io::{Ring, Sizes};
@@ -348,6 +349,32 @@ fn a_name_that_no_record_took_is_removed() {
         }
     }
     assert!(failed > 8 && left < failed / 2, "{failed} failed, {left} left something for the next opening");
+}
+
+/// A copy that the log refused leaves the file to the next one of the same account.
+#[test]
+fn a_refused_copy_takes_no_body_from_another() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let other = inbox.account().create("other").await.unwrap();
+        // The log has room for a short record, and none for a long one.
+        disk.run_short(Some(libc::EMFILE));
+        while inbox.append(message(1, 300)).await.is_ok() {}
+        disk.run_short(None);
+        let mut new = message(2, 600_000);
+        new.delivery.as_mut().unwrap().recipients = vec!["someone@example".to_owned(); 1000];
+        let shared = Shared::among(2);
+        let refused = inbox.submit_shared(&new, &shared).await.unwrap();
+        assert_eq!(refused.wait().await, Err(Error::Full));
+        let taken = other.submit_shared(&new, &shared).await.unwrap();
+        assert_eq!(taken.wait().await, Ok(Uid(1)));
+    });
+    with_store(&disk, async |store| {
+        let account = store.account(AccountId(1)).await.unwrap();
+        let view = account.mailbox("other").unwrap().view(true);
+        assert_eq!(view.message(1).unwrap().unwrap().raw().unwrap(), raw(2, 600_000));
+    });
 }
 
 #[test]
