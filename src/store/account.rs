@@ -48,6 +48,8 @@ pub(super) struct AccountInner {
     pub seq_assigned: u64,
     /// The last change that was applied.
     pub seq: u64,
+    /// The last change that made a message of a body file, as far as that can be told from the change.
+    pub bodies_seq: u64,
     /// The last change that is in the sealed files.
     pub sealed_seq: u64,
     /// Oldest first.
@@ -112,6 +114,9 @@ impl AccountState {
             let mut inner = self.inner.borrow_mut();
             inner.seq = inner.seq.max(seq);
             inner.seq_assigned = inner.seq_assigned.max(seq);
+            if change.may_use_bodies() {
+                inner.bodies_seq = seq;
+            }
         }
         let touched = match change {
             tree if tree.is_of_tree() => {

@@ -1,9 +1,9 @@
 //! Body files: the contents of large messages, a file each, that many messages of many accounts may be made of.
 //!
 //! Invariants: a body file has a name in the folder of every account that has a message in it, and the file system counts
-//! those; the file is written once, and mapped once for all of them; at most [`BODY_FILES_OPEN_MAX`] stay mapped for later.
-//! A [`super::Message`] that has not looked into its body file yet is counted ([`Unread`]), and finds it even when its
-//! account let go of the file meanwhile. Which messages are in which file is the business of the sealed files and the log.
+//! those; the file is written once, and one that was asked for lately stays mapped for all of them, at most
+//! [`BODY_FILES_OPEN_MAX`]. A [`super::Message`] that has not looked into its body file yet is counted ([`Unread`]), and no
+//! file loses its name while there is one. Which messages are in which file is the business of the sealed files and the log.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -24,8 +24,6 @@ pub(super) struct BodyFiles {
     open: RefCell<Vec<Rc<Sealed>>>,
     /// Messages that may still ask for their body file.
     unread: Cell<usize>,
-    /// Files without a name that those may ask for.
-    departed: RefCell<Vec<Rc<Sealed>>>,
 }
 
 impl fmt::Debug for BodyFiles {
@@ -36,23 +34,21 @@ impl fmt::Debug for BodyFiles {
 
 impl BodyFiles {
     pub(super) fn new(disk: AnyDisk) -> Rc<BodyFiles> {
-        Rc::new(BodyFiles { disk, open: RefCell::default(), unread: Cell::default(), departed: RefCell::default() })
+        Rc::new(BodyFiles { disk, open: RefCell::default(), unread: Cell::default() })
     }
 
     /// Whether nobody reads one, and none is kept.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.open.borrow().is_empty() && self.departed.borrow().is_empty() && self.unread.get() == 0
+        self.open.borrow().is_empty() && !self.has_unread()
     }
 
     /// The file, where it is open.
     pub(super) fn open(&self, name: Hash) -> Option<Rc<Sealed>> {
         let mut open = self.open.borrow_mut();
-        if let Some(at) = open.iter().rposition(|file| file.name() == name) {
-            open[at..].rotate_left(1);
-            return open.last().cloned();
-        }
-        self.departed.borrow().iter().find(|file| file.name() == name).cloned()
+        let at = open.iter().rposition(|file| file.name() == name)?;
+        open[at..].rotate_left(1);
+        open.last().cloned()
     }
 
     /// Keeps an open file for whoever asks next.
@@ -83,13 +79,13 @@ impl BodyFiles {
         ColdBody { mapper: self.disk.mapper(&path), path, account, name }
     }
 
-    /// Before the last name goes that this store knows: what may still be asked for stays readable.
-    pub(super) fn depart(&self, account: AccountId, name: Hash) {
-        if self.unread.get() > 0
-            && let Ok(file) = self.read(account, name)
-        {
-            self.departed.borrow_mut().push(file);
-        }
+    /// Whether a message may still ask for its body file.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.get() > 0
+    }
+
+    /// The file loses a name: it is not kept for that.
+    pub(super) fn forget(&self, name: Hash) {
         self.open.borrow_mut().retain(|file| file.name() != name);
     }
 }
@@ -114,10 +110,6 @@ impl Clone for Unread {
 impl Drop for Unread {
     fn drop(&mut self) {
         self.0.unread.set(self.0.unread.get() - 1);
-        if self.0.unread.get() == 0 {
-            let departed = std::mem::take(&mut *self.0.departed.borrow_mut());
-            drop(departed);
-        }
     }
 }
 

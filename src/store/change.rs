@@ -151,6 +151,15 @@ impl Change {
         matches!(self, MailboxCreated { .. } | Renamed { .. } | Deleted { .. } | Subscribed { .. })
     }
 
+    /// Whether a message of a body file may come with it.
+    pub(super) fn may_use_bodies(&self) -> bool {
+        match self {
+            Change::Transferred(_) => true,
+            Change::Appended { message, .. } => message.segment().is_some(),
+            _ => false,
+        }
+    }
+
     pub(super) fn kind(&self) -> u8 {
         match self {
             Change::MailboxCreated { subscribed: false, .. } => kind::MAILBOX_CREATED,

@@ -135,9 +135,9 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
         return;
     }
     let mut free: HashSet<Hash> = left.iter().copied().collect();
-    let (seq, mailboxes) = {
+    let (before, mailboxes) = {
         let inner = state.inner.borrow();
-        (inner.seq, inner.mailboxes.values().cloned().collect::<Vec<_>>())
+        (inner.bodies_seq, inner.mailboxes.values().cloned().collect::<Vec<_>>())
     };
     let mut certain = true;
     for mailbox in &mailboxes {
@@ -147,11 +147,12 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
             {
                 let data = mailbox.data.borrow();
                 let row = data.columns.lower_bound(uid);
-                let Some(names) = used_bodies(data.columns.location.get(row..).unwrap_or_default()) else {
-                    certain = false;
-                    break;
-                };
-                free.retain(|name| !names.contains(name));
+                for location in data.columns.location.iter().skip(row).take(BREATH_ROWS) {
+                    match location.body_name() {
+                        Ok(name) => drop(name.map(|name| free.remove(&name))),
+                        Err(_) => certain = false,
+                    }
+                }
                 match data.columns.uid.get(row + BREATH_ROWS) {
                     Some(next) => uid = *next,
                     None => break,
@@ -160,21 +161,16 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
             breathe().await;
         }
     }
-    // A change in between may have made another message of one: the next checkpoint looks again.
-    if !certain || state.inner.borrow().seq != seq {
+    // A message in between may be made of one where nobody looked any more, and one that is held may still be read: the next
+    // checkpoint looks again.
+    if !certain || state.inner.borrow().bodies_seq != before || core.bodies.has_unread() {
         state.inner.borrow_mut().left_bodies.extend(left);
         return;
     }
     for name in free {
-        core.bodies.depart(state.id(), name);
+        core.bodies.forget(name);
         delete(core, state, name).await;
     }
-}
-
-/// The body files of the first messages of `rows`; `None`: what they are can't be read.
-fn used_bodies(rows: &[Location]) -> Option<Vec<Hash>> {
-    let names = rows.iter().take(BREATH_ROWS).map(|location| location.body_name().ok());
-    names.filter_map(|name| name.map_or(Some(None), |name| name.map(Some))).collect()
 }
 
 /// Takes what is unsealed, in one moment, and the older files that are due.

@@ -243,11 +243,14 @@ fn what_is_seen_or_held_can_be_read_after_its_file_is_gone() {
         assert_eq!(stored(&disk).0, 2, "this view was not told");
         assert_whole(&view.message(2).unwrap().unwrap(), 2, MB);
         advance(&mut view, true);
+        store.seal_all().await.unwrap();
+        assert_eq!(stored(&disk).0, 2, "one may still be asked for");
+        assert_whole(&held, 1, MB);
+        assert_whole(&again, 1, MB);
+        drop(held);
         // Nothing is unsealed, and still the checkpoint finds them.
         store.seal_all().await.unwrap();
         assert_eq!(stored(&disk).0, 0);
-        assert_whole(&held, 1, MB);
-        drop(held);
         assert_whole(&again, 1, MB);
         assert_eq!(again.lend(0..MB).unwrap().0.octets().len() / MB, 1);
         drop(again);
@@ -621,6 +624,50 @@ fn rows_that_move_amid_the_search_hide_no_user() {
             let view = inbox(&stores[0], 1).await.view(true);
             let long = view.message(view.exists()).unwrap().expect("the last one");
             assert_eq!(long.raw().map(<[u8]>::len), Ok(message(700, 300_000).body.len()), "turn {turn}");
+        })
+        .unwrap();
+    }
+}
+
+/// Changes that bring no message of a body file keep none that is left, and a message that moves meanwhile keeps its own.
+#[test]
+fn bodies_are_freed_amid_other_changes() {
+    for moves in [None, Some(0), Some(2), Some(4), Some(6)] {
+        let disk = MemoryDisk::default();
+        let size = |number: u64| if number == 700 { 300_000 } else { 200 };
+        with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+            let inbox = inbox(&stores[0], 1).await;
+            let other = inbox.account().create("other").await.unwrap();
+            for number in 0..700 {
+                inbox.append(message(number, size(number))).await.unwrap();
+            }
+            other.append(message(700, size(700))).await.unwrap();
+            if moves.is_some() {
+                other.view(true).copy(&[1..=1], &other).await.unwrap();
+            }
+            other.view(true).expunge(&[1..=1], false).await.unwrap();
+            let breaths = Cell::new(0);
+            let breathe = async || {
+                let breath = breaths.replace(breaths.get() + 1);
+                if moves == Some(breath) {
+                    other.view(true).move_to(&[2..=2], &inbox).await.unwrap();
+                }
+                let op = if breath % 2 == 0 { FlagOp::Add } else { FlagOp::Remove };
+                inbox.view(true).change_flags(&[1..=1], op, Flags::SEEN, &[]).await.unwrap();
+            };
+            super::super::checkpoint::checkpoint(&stores[0].0, &breathe).await.unwrap();
+            assert!(breaths.get() > moves.unwrap_or(2), "{} breaths", breaths.get());
+            let files = disk.paths().iter().filter(|path| path.starts_with("accounts/") && path.len() > 70).count();
+            assert_eq!(
+                files,
+                1 + usize::from(moves.is_some()),
+                "the account's own, and the body where it has a message"
+            );
+        })
+        .unwrap();
+        with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+            let last = if moves.is_some() { 700 } else { 699 };
+            assert_eq!(numbers(&inbox(&stores[0], 1).await, size), Vec::from_iter(0..=last));
         })
         .unwrap();
     }
