@@ -14,7 +14,7 @@ use super::commit::Done;
 use super::mailbox::{Mailbox, RECORD_MARGIN};
 use super::tree_state::subtree;
 use super::types::Error;
-use crate::limits::{COPIED_MESSAGE_BYTES, MAILBOXES_KNOWN_MAX, MAILBOXES_MAX};
+use crate::limits::{COPIED_MESSAGE_BYTES, COPY_MESSAGES_MAX, MAILBOXES_KNOWN_MAX, MAILBOXES_MAX};
 
 /// What a new account has besides INBOX, all of it subscribed.
 const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
@@ -137,7 +137,8 @@ impl Account {
         done.wait().await.map_err(TreeError::Store)
     }
 
-    /// Renames a mailbox and those below it; INBOX gives its messages to a new mailbox instead (RFC 3501 §6.3.5).
+    /// Renames a mailbox and those below it; INBOX gives its messages to a new mailbox instead (RFC 3501 §6.3.5), as many of
+    /// them as one MOVE may take.
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), TreeError> {
         let (from, to) = (canonical(from), canonical(to));
         if !is_valid_name(&to) {
@@ -180,6 +181,10 @@ impl Account {
         if self.state().inner.borrow().has_name(to) {
             return Err(TreeError::Exists);
         }
+        let messages = inbox.counts().messages;
+        if messages as usize > COPY_MESSAGES_MAX {
+            return Err(TreeError::Store(Error::TooMany));
+        }
         let missing = self.levels_to_make(to)?;
         let keywords = inbox.state().data.borrow().keywords_named.clone();
         self.check_room(&missing).map_err(TreeError::Store)?;
@@ -193,7 +198,7 @@ impl Account {
             let change = Change::KeywordNamed { mailbox: target, bit: bit as u8, name: name.to_string() };
             self.state().submit(self.core(), change, true);
         }
-        self.core().commits.count_unsealed(COPIED_MESSAGE_BYTES * u64::from(inbox.counts().messages));
+        self.core().commits.count_unsealed(COPIED_MESSAGE_BYTES * u64::from(messages));
         let change = Change::Transferred(Transfer {
             source: inbox.id().0,
             target,

@@ -1,7 +1,10 @@
 //! The mailbox tree: what CREATE, DELETE, RENAME and SUBSCRIBE leave, before and after checkpoints and starts.
 
+use super::super::columns::Row;
+use super::super::message::Location;
 use super::whole::{boxed, inbox};
 use super::*;
+use crate::limits::COPY_MESSAGES_MAX;
 
 const FIRST: [&str; 6] = ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"];
 
@@ -357,6 +360,16 @@ fn rename_of_inbox_moves_its_messages() {
         assert_eq!((gone as usize, view.exists(), view.is_gone()), (before.len(), 0, false));
         // Mail goes on to arrive, and UIDs go on.
         assert_eq!(inbox.append(message(1, 100)).await, Ok(Uid(2001)));
+        // More than one record moves are refused before anything is made.
+        {
+            let mut data = inbox.state().data.borrow_mut();
+            let row = data.columns.row(data.columns.len() - 1);
+            for uid in 2002..2002 + COPY_MESSAGES_MAX as u32 {
+                data.add_row(Row { uid, ..row }, Location::Gone);
+            }
+        }
+        assert_eq!(account.rename("INBOX", "older/still").await, Err(TreeError::Store(Error::TooMany)));
+        assert_eq!(names(&account), ["INBOX", "INBOX/below", "old", "old/2026"]);
     });
 }
 
