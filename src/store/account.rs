@@ -207,6 +207,8 @@ pub enum CreateError {
     Exists,
     /// No mailbox can have this name.
     Invalid,
+    /// Another mailbox has this special use.
+    UseTaken,
     /// The account has as many as it can.
     TooMany,
     /// The store can't.
@@ -218,6 +220,7 @@ impl fmt::Display for CreateError {
         match self {
             CreateError::Exists => f.write_str("the mailbox exists"),
             CreateError::Invalid => f.write_str("no mailbox can have this name"),
+            CreateError::UseTaken => f.write_str("another mailbox has this special use"),
             CreateError::TooMany => f.write_str("too many mailboxes"),
             CreateError::Store(error) => error.fmt(f),
         }

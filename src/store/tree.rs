@@ -59,7 +59,7 @@ impl From<CreateError> for TreeError {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Exists => TreeError::Exists,
-            CreateError::Invalid => TreeError::Invalid,
+            CreateError::Invalid | CreateError::UseTaken => TreeError::Invalid,
             CreateError::TooMany => TreeError::TooMany,
             CreateError::Store(error) => TreeError::Store(error),
         }
@@ -72,7 +72,7 @@ impl Account {
         self.create_with(name, SpecialUse::None).await
     }
 
-    /// Makes a mailbox with a special use (RFC 6154); durable. A use that another mailbox has is `CreateError::Invalid`.
+    /// Makes a mailbox with a special use (RFC 6154); durable.
     pub async fn create_with(&self, name: &str, special_use: SpecialUse) -> Result<Mailbox, CreateError> {
         let name = canonical(name);
         if !is_valid_name(&name) {
@@ -81,7 +81,7 @@ impl Account {
         self.state().tree_at_rest().await;
         let used = |mailbox: &Mailbox| mailbox.special_use() == special_use;
         if special_use != SpecialUse::None && self.mailboxes().iter().any(used) {
-            return Err(CreateError::Invalid);
+            return Err(CreateError::UseTaken);
         }
         let missing = self.levels_to_make(&name)?;
         self.check_room(&missing).map_err(CreateError::Store)?;

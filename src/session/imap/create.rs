@@ -16,18 +16,12 @@ impl Dialogue {
             [one] => special_use::named(one).ok_or("NO [USEATTR] No mailbox can have this special use")?,
             _ => return Err("NO [USEATTR] A mailbox has one special use"),
         };
-        let created = if special_use == SpecialUse::None {
-            account.create(name).await
-        } else if account.mailboxes().iter().any(|mailbox| mailbox.special_use() == special_use) {
-            // RFC 6154 §3: which a server may refuse as a conflict.
-            return Err("NO [USEATTR] Another mailbox has this special use");
-        } else {
-            account.create_with(name, special_use).await
-        };
-        match created {
+        match account.create_with(name, special_use).await {
             Ok(_) => Ok(()),
             Err(CreateError::Exists) => Err("NO [ALREADYEXISTS] The mailbox exists"),
             Err(CreateError::Invalid) => Err("NO [CANNOT] No mailbox can have this name"),
+            // RFC 6154 §3: which a server may refuse as a conflict.
+            Err(CreateError::UseTaken) => Err("NO [USEATTR] Another mailbox has this special use"),
             Err(CreateError::TooMany) => Err("NO [LIMIT] Too many mailboxes"),
             Err(CreateError::Store(error)) => Err(refusal(&error)),
         }

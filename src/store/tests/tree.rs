@@ -95,7 +95,7 @@ fn a_new_account_has_its_special_mailboxes() {
         ];
         let expected: Vec<_> = expected.iter().map(|&(name, special)| (name.to_owned(), special, true)).collect();
         assert_eq!(uses, expected);
-        assert_eq!(account.create_with("Sent2", SpecialUse::Sent).await.unwrap_err(), CreateError::Invalid);
+        assert_eq!(account.create_with("Sent2", SpecialUse::Sent).await.unwrap_err(), CreateError::UseTaken);
         account.delete("Sent").await.unwrap();
         let made = account.create_with("Sent2", SpecialUse::Sent).await.unwrap();
         assert_eq!(made.special_use(), SpecialUse::Sent);
