@@ -215,8 +215,11 @@ pub const LEND_BYTES_MIN: usize = 4096;
 /// Four of them fill a batch of [`LOG_BATCH_BYTES_MAX`].
 pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
 /// What messages that are arriving at a shard hold in memory together: 256 of [`INLINE_BODY_BYTES_MAX`]. Beyond it each
-/// goes to its file as it comes.
+/// goes to its file as it comes, [`SPOOL_WRITE_BYTES_MIN`] or more at a time.
 pub const SPOOL_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What of a message is worth a file and a write where that memory is used up: a page; 80 MB more where all of
+/// [`CONNECTIONS_A_SHARD_MAX`] send at once.
+pub const SPOOL_WRITE_BYTES_MIN: usize = 4096;
 /// One group of log records: what one write and one sync carry. An object of 1 MiB is what a remote log takes as well.
 pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// One log record: as long as a batch; what does not fit goes through a segment.
@@ -267,7 +270,8 @@ pub const CONNECTIONS_A_SHARD_MAX: usize = 20_000;
 /// ring are 12, [`CONTROL_CONNECTIONS_MAX`] is 16, [`HTTP_CONNECTIONS_MAX`] and its listener 33; the rest is room.
 pub const DESCRIPTORS_OF_PROCESS: usize = 96;
 /// The same a shard: rings and bells are 8, log segments 4, a checkpoint's files 4; the others are for messages that arrive
-/// and are longer than [`INLINE_BODY_BYTES_MAX`], a file each, and for what one sweep accepts before it is paused.
+/// and are longer than [`INLINE_BODY_BYTES_MAX`], or than [`SPOOL_WRITE_BYTES_MIN`] where memory is short, a file each, and
+/// for what one sweep accepts before it is paused.
 pub const DESCRIPTORS_A_SHARD: usize = 224;
 /// Below so many connections a shard, a start says that descriptors are few: a thousand is a small office on one core.
 pub const CONNECTIONS_A_SHARD_FEW: usize = 1000;

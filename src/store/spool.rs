@@ -1,8 +1,7 @@
 //! The spool: a message while it arrives, and the body that it becomes.
 //!
-//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`], or where the spools of a shard hold
-//! [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file
-//! loses its name before its first byte is written, so that its blocks are the disk's again when the last handle or map
+//! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`], or past [`SPOOL_WRITE_BYTES_MIN`] where the spools of a
+//! shard hold [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file loses its name before its first byte is written, so that its blocks are the disk's again when the last handle or map
 //! of it is gone, whatever ends the message. The hash is made on the way. Nothing here is durable: that is the log's word.
 
 use std::cell::Cell;
@@ -17,7 +16,9 @@ use aws_lc_rs::digest;
 use super::disk::{AnyDisk, AnyFile, Disk, Open};
 use super::map::Map;
 use super::types::{Error, Hash};
-use crate::limits::{BREATH_BYTES, INLINE_BODY_BYTES_MAX, SPOOL_MEMORY_BYTES_MAX, STORE_WRITE_BYTES};
+use crate::limits::{
+    BREATH_BYTES, INLINE_BODY_BYTES_MAX, SPOOL_MEMORY_BYTES_MAX, SPOOL_WRITE_BYTES_MIN, STORE_WRITE_BYTES,
+};
 
 /// A raw message, in memory or mapped. Cheap to clone, and may go to other shards.
 #[derive(Clone)]
@@ -115,7 +116,8 @@ impl Spool {
             self.memory.extend_from_slice(piece);
             self.held.set(self.memory.capacity());
             let limit = if self.file.is_some() { STORE_WRITE_BYTES } else { INLINE_BODY_BYTES_MAX };
-            if self.memory.len() > limit || self.held.is_too_much() {
+            let worthwhile = self.memory.len() >= SPOOL_WRITE_BYTES_MIN;
+            if self.memory.len() > limit || worthwhile && self.held.is_too_much() {
                 self.empty_memory().await?;
             }
         }
