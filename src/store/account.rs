@@ -19,7 +19,7 @@ use super::copy;
 use super::mailbox::Mailbox;
 use super::mailbox_state::MailboxState;
 use super::map::Sealed;
-use super::message::Fresh;
+use super::message::{Fresh, Location};
 use super::record::Date;
 use super::types::{AccountId, Error, Hash};
 use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
@@ -133,7 +133,8 @@ impl AccountState {
                 _ => None,
             },
             Change::Appended { mailbox, uid, message } => self.mailbox(mailbox).inspect(|mailbox| {
-                mailbox.data.borrow_mut().apply_append(row_of(seq, uid, &message), message);
+                let (row, bytes) = (row_of(seq, uid, &message), message.file_bytes());
+                mailbox.data.borrow_mut().apply_message(row, Location::Fresh(message), bytes);
             }),
             // Segments are opened before they come here, and what is of the tree came first.
             Change::AppendedSegment { .. }

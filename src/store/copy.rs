@@ -2,7 +2,7 @@
 //!
 //! Invariants: one record in the log says all of it; the UIDs in the target are assigned with it, one for each message that
 //! was there then, and stay unused where one is expunged before it is applied (RFC 2180 §4.4); a copy reads what its original
-//! reads, memory or file, and a checkpoint writes what several share once. It takes the flags, the keywords (as the target's
+//! reads, memory or file; a checkpoint writes what it seals of one content once, whatever an older file has of it. It takes the flags, the keywords (as the target's
 //! bits), INTERNALDATE and EMAILID of the moment in which it is applied, and is `\Recent`.
 
 use std::cell::OnceCell;
@@ -150,7 +150,8 @@ pub(super) fn apply(seq: u64, transfer: &Transfer, source: &MailboxState, target
                 };
                 let Some(uid) = uid else { continue };
                 let keywords = mapped(row.keywords, &transfer.keywords);
-                if data.apply_copy(Row { uid, keywords, modseq: seq, ..row }, location) {
+                let bytes = location.copy_bytes();
+                if data.apply_message(Row { uid, keywords, modseq: seq, ..row }, location, bytes) {
                     add_uid(&mut copied.0, row.uid);
                     add_uid(&mut copied.1, uid);
                 }

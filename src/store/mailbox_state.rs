@@ -14,7 +14,7 @@ use std::task::Waker;
 use super::change::{SpecialUse, UidRanges};
 use super::columns::{Columns, Hidden, Row};
 use super::map::Sealed;
-use super::message::{Fresh, Location};
+use super::message::Location;
 use super::record::Date;
 use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
 use super::types::{FlagOp, Flags, Hash, MailboxId};
@@ -221,26 +221,15 @@ impl MailboxData {
         }
     }
 
-    /// A message came.
-    pub(super) fn apply_append(&mut self, row: Row, message: Rc<Fresh>) {
-        // UIDs come in order; a replay that meets what is sealed already has nothing to add.
-        if row.uid < self.uid_next {
-            return;
-        }
-        self.highest_modseq = self.highest_modseq.max(row.modseq);
-        self.unsealed.meta = true;
-        self.unsealed.size += message.file_bytes();
-        self.add_row(row, Location::Fresh(message));
-    }
-
-    /// A message came from another mailbox, or from this one; false: it did before.
-    pub(super) fn apply_copy(&mut self, row: Row, location: Location) -> bool {
+    /// A message came that takes about `bytes` in a file; false: it did before. UIDs come in order, and a replay that meets
+    /// what is sealed already has nothing to add.
+    pub(super) fn apply_message(&mut self, row: Row, location: Location, bytes: u64) -> bool {
         if row.uid < self.uid_next {
             return false;
         }
         self.highest_modseq = self.highest_modseq.max(row.modseq);
         self.unsealed.meta = true;
-        self.unsealed.size += location.file_bytes();
+        self.unsealed.size += bytes;
         self.add_row(row, location);
         true
     }
@@ -394,28 +383,26 @@ impl MailboxData {
         }
         self.highest_modseq = self.highest_modseq.max(modseq);
         self.unsealed.meta = true;
-        for &row in &rows {
-            self.count(self.columns.row(row as usize), false);
-        }
-        if !rows.is_empty() {
-            rows.sort_unstable();
-            self.hidden.add(&rows);
-            self.unsettled.extend_from_slice(&rows);
-        }
-        self.settle();
+        rows.sort_unstable();
+        self.hide(&rows);
     }
 
     /// All messages go with the mailbox; QRESYNC has nobody to tell.
     fn remove_all(&mut self) {
         let rows: Vec<u32> = (0..self.columns.len() as u32).filter(|&row| !self.hidden.has(row as usize)).collect();
-        for &row in &rows {
+        self.unsealed = Unsealed { meta: true, from_uid: self.uid_next, ..Unsealed::default() };
+        self.hide(&rows);
+    }
+
+    /// Expunges rows of a sorted list, all of which are there.
+    fn hide(&mut self, rows: &[u32]) {
+        for &row in rows {
             self.count(self.columns.row(row as usize), false);
         }
         if !rows.is_empty() {
-            self.hidden.add(&rows);
-            self.unsettled.extend_from_slice(&rows);
+            self.hidden.add(rows);
+            self.unsettled.extend_from_slice(rows);
         }
-        self.unsealed = Unsealed { meta: true, from_uid: self.uid_next, ..Unsealed::default() };
         self.settle();
     }
 

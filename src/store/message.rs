@@ -19,7 +19,7 @@ use super::sealed::{NAME_BYTES, Piece};
 use super::spool::Body;
 use super::types::{Error, Hash, Uid};
 use crate::io::Lend;
-use crate::limits::TEXT_BESIDE_BYTES_MAX;
+use crate::limits::{COPIED_MESSAGE_BYTES, TEXT_BESIDE_BYTES_MAX};
 use crate::mime;
 
 /// Folded text of a message in memory.
@@ -150,10 +150,10 @@ pub(super) enum Location {
 }
 
 impl Location {
-    /// What it takes in an account's file, about.
-    pub(super) fn file_bytes(&self) -> u64 {
+    /// What a copy takes in an account's file, about: what is not sealed yet is written with its original.
+    pub(super) fn copy_bytes(&self) -> u64 {
         match self {
-            Location::Fresh(fresh) => fresh.file_bytes(),
+            Location::Fresh(_) => COPIED_MESSAGE_BYTES,
             Location::Sealed(sealed, row) => {
                 Piece::ALL.iter().map(|&piece| u64::from(sealed.piece_bytes(*row, piece))).sum()
             }

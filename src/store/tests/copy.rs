@@ -192,7 +192,7 @@ fn what_a_copy_can_refuse() {
     });
 }
 
-/// Content that messages share is on the disk once, also after merges; a body file as well as what is in an account's.
+/// What is copied before it is sealed is on the disk once, also after merges; a body file as well as what is in an account's.
 #[test]
 fn shared_content_is_sealed_once() {
     let disk = MemoryDisk::default();
