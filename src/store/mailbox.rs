@@ -142,10 +142,8 @@ impl Mailbox {
     /// The same for one of several copies; who made `shared` removes what it has and no message uses.
     pub(super) async fn submit_shared(&self, message: &NewMessage, shared: &Shared) -> Result<Submitted, Error> {
         let core = self.account.core();
-        let details = shared.details(message)?;
-        let record_bytes = record_bytes(message)?;
-        let (uid, done, body) = if shared.is_inline(message, &details) {
-            let bytes = record_bytes + details.bytes().len() + message.structure.text.len() + message.body.len();
+        let (uid, done, body) = if let Some(bytes) = shared.inline_bytes(message)? {
+            let details = shared.details(message)?;
             let (text, body) = (Text::Shared(message.structure.clone()), message.body.clone());
             let content = move |record| Ok(Fresh::inline(record, details, text, body));
             let (uid, done) = self.submit_message(message, bytes, content)?;
@@ -155,7 +153,7 @@ impl Mailbox {
             let body = shared.body_in(&self.account, message).await?;
             let sealed = body.file.clone();
             let content = move |record| Fresh::in_segment(record, sealed);
-            let (uid, done) = self.submit_message(message, record_bytes, content)?;
+            let (uid, done) = self.submit_message(message, record_bytes(message)?, content)?;
             body.uses.set(body.uses.get() + 1);
             core.bodies.keep(body.file.clone());
             (uid, done, Some(body))
@@ -336,7 +334,7 @@ impl Submitted {
 }
 
 /// A bound of the record that a message's log record has, its content aside: the delivery envelope goes into it.
-fn record_bytes(message: &NewMessage) -> Result<usize, Error> {
+pub(super) fn record_bytes(message: &NewMessage) -> Result<usize, Error> {
     let delivery = message.delivery.as_ref().map_or(0, |envelope| {
         let paths = envelope.recipients.iter().map(|path| path.len() + 16);
         envelope.return_path.len() + paths.sum::<usize>()

@@ -15,7 +15,7 @@ use std::task::Poll;
 use super::account::Account;
 use super::body_file;
 use super::checkpoint;
-use super::mailbox::{Mailbox, RECORD_MARGIN, Submitted, too_large};
+use super::mailbox::{Mailbox, Submitted, record_bytes, too_large};
 use super::map::{Encoded, Sealed};
 use super::record::{Details, NewMessage};
 use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
@@ -61,14 +61,12 @@ impl Shared {
         Ok(self.details.get_or_init(|| Rc::new(encoded)).clone())
     }
 
-    /// Whether the content goes into the log record.
-    pub(super) fn is_inline(&self, message: &NewMessage, details: &Encoded<Details>) -> bool {
+    /// What the message takes in the log with its content in the record; `None`: the content goes into a body file.
+    pub(super) fn inline_bytes(&self, message: &NewMessage) -> Result<Option<usize>, Error> {
         let limit = if self.copies > 1 { SHARED_BODY_BYTES_MIN } else { INLINE_BODY_BYTES_MAX };
-        let delivery = message.delivery.as_ref().map_or(0, |delivery| {
-            delivery.return_path.len() + delivery.recipients.iter().map(|path| path.len() + 16).sum::<usize>()
-        });
-        let content = details.bytes().len() + message.structure.text.len() + message.body.len();
-        message.body.len() <= limit && content + delivery + RECORD_MARGIN <= LOG_RECORD_BYTES_MAX
+        let content = self.details(message)?.bytes().len() + message.structure.text.len() + message.body.len();
+        let bytes = record_bytes(message)? + content;
+        Ok((message.body.len() <= limit && bytes <= LOG_RECORD_BYTES_MAX).then_some(bytes))
     }
 
     /// The body file, with a durable name in the account's folder.
@@ -140,9 +138,9 @@ impl Shared {
         let mut results = vec![Ok(()); copies.len()];
         let mut apart = Vec::new();
         for (index, (_, message)) in copies.iter().enumerate() {
-            match self.details(message) {
-                Ok(details) if self.is_inline(message, &details) => {}
-                Ok(_) => apart.push(index),
+            match self.inline_bytes(message) {
+                Ok(Some(_)) => {}
+                Ok(None) => apart.push(index),
                 Err(error) => results[index] = Err(error),
             }
         }
