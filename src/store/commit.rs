@@ -74,7 +74,7 @@ struct Pending {
     account: Rc<AccountState>,
     seq: u64,
     change: Change,
-    done: Option<Rc<Done>>,
+    done: Rc<Done>,
 }
 
 /// Changes between submission and publication.
@@ -147,7 +147,7 @@ impl Commits {
             batch.push(account.id(), seq, change.kind(), |out| change.encode(out));
             queue.bytes += batch.len() - before;
         }
-        queue.pending.push_back(Pending { account: account.clone(), seq, change, done: Some(done.clone()) });
+        queue.pending.push_back(Pending { account: account.clone(), seq, change, done: done.clone() });
         queue.urgent |= urgent;
         if urgent && let Some(writer) = queue.writer.take() {
             writer.wake();
@@ -273,9 +273,7 @@ impl Commits {
             };
             if let Some(Pending { account, seq, change, done }) = pending {
                 account.apply(seq, change);
-                if let Some(done) = done {
-                    done.complete(Ok(()));
-                }
+                done.complete(Ok(()));
             }
         }
         let flushed = {
@@ -292,9 +290,7 @@ impl Commits {
     fn fail_waiting(queue: &mut Queue, error: &Error) {
         for pending in queue.pending.drain(queue.in_flight..).rev() {
             pending.account.forget(&pending.change);
-            if let Some(done) = pending.done {
-                done.complete(Err(error.clone()));
-            }
+            pending.done.complete(Err(error.clone()));
         }
         queue.bytes -= queue.batches.drain(..).map(|batch| batch.len()).sum::<usize>();
         queue.urgent = false;

@@ -238,11 +238,6 @@ impl Store {
         checkpoint::by_time(Rc::downgrade(&self.0), sleep)
     }
 
-    /// Asks for a checkpoint although the log is short.
-    pub fn ask_checkpoint(&self) {
-        self.0.checkpoints.ask();
-    }
-
     /// Resolves when everything that was submitted is durable and sealed.
     pub async fn seal_all(&self) -> Result<(), Error> {
         self.flush().await?;

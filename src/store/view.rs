@@ -240,14 +240,6 @@ impl View {
         }
     }
 
-    /// The number of the message with this UID.
-    pub fn seq_of(&self, uid: u32) -> Option<u32> {
-        self.with(|data, told| {
-            let row = data.columns.index_of(uid).filter(|&row| row < told.rows && !told.hidden.has(row))?;
-            Some((row - told.hidden.before(row)) as u32 + 1)
-        })
-    }
-
     /// The UID of a message; `None` beyond EXISTS.
     pub fn uid_of(&self, seq: u32) -> Option<u32> {
         self.with(|data, told| Some(data.columns.uid[row_of(told, seq)?]))

@@ -786,7 +786,7 @@ fn checkpoints_come_by_themselves() {
         assert_eq!(numbers(&inbox, |_| 200_000), (0..120).collect::<Vec<_>>());
         inbox.append(message(120, 100)).await.unwrap();
         let before = inbox.account().state().inner.borrow().sealed_seq;
-        store.ask_checkpoint();
+        store.0.checkpoints.ask();
         while inbox.account().state().inner.borrow().sealed_seq == before {
             yield_now().await;
         }
