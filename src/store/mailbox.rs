@@ -105,6 +105,11 @@ impl Mailbox {
         self.state.data.borrow().keywords.iter().map(|name| name.to_string()).collect()
     }
 
+    /// How many keywords it has.
+    pub fn keyword_count(&self) -> usize {
+        self.state.data.borrow().keywords.len()
+    }
+
     /// Calls `each` with the name of every keyword whose bit is set.
     pub fn for_each_keyword(&self, mut bits: u64, mut each: impl FnMut(&str)) {
         let data = self.state.data.borrow();

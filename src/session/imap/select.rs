@@ -36,7 +36,7 @@ impl Dialogue {
 
     fn write_selected(&mut self, view: &View) {
         let mailbox = view.mailbox();
-        self.keywords_told = mailbox.keywords().len();
+        self.keywords_told = mailbox.keyword_count();
         let out = self.wire.output();
         flags::write_known(out, view);
         let mut line = |before: &str, number: u32, after: &str| {

@@ -58,8 +58,7 @@ impl Dialogue {
     /// Tells the flags of the mailbox again where it has keywords that the client doesn't know. RFC 3501 §7.2.6.
     pub(super) fn tell_keywords(&mut self) {
         let State::Selected(_, view) = &self.state else { return };
-        let mut count = 0;
-        view.mailbox().for_each_keyword(u64::MAX, |_| count += 1);
+        let count = view.mailbox().keyword_count();
         if std::mem::replace(&mut self.keywords_told, count) != count {
             flags::write_known(self.wire.output(), view);
         }
