@@ -2,7 +2,7 @@
 
 use super::whole::{boxed, inbox};
 use super::*;
-use crate::limits::CHECKPOINT_TIME;
+use crate::limits::{CHECKPOINT_TIME, LOG_UNSEALED_BYTES_MAX};
 
 #[test]
 fn a_quiet_store_is_sealed_by_time() {
@@ -86,4 +86,44 @@ fn every_commit_is_told() {
     let octets: usize = told.iter().map(|took| took.bytes).sum();
     assert!((20 * 500..64 * 1024).contains(&octets), "{octets}");
     assert!(told.iter().all(|took| took.nanoseconds == 1_000_000_000), "{told:?}");
+}
+
+/// Who comes while the log holds as much as it may waits for a checkpoint, and is refused when two of them were in vain.
+#[test]
+fn a_full_log_waits_for_a_checkpoint() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let mut checkpoints = boxed(store.checkpointer(async || yield_now().await));
+        let mut run = |append: &mut Pin<Box<dyn Future<Output = Result<Uid, Error>> + '_>>, sealing: bool| {
+            let mut context = Context::from_waker(Waker::noop());
+            if sealing {
+                assert!(checkpoints.as_mut().poll(&mut context).is_pending());
+            }
+            append.as_mut().poll(&mut context)
+        };
+        store.0.commits.count_unsealed(LOG_UNSEALED_BYTES_MAX + 1);
+        let mut append = boxed(inbox.append(message(1, 300)));
+        for _ in 0..1000 {
+            assert!(run(&mut append, false).is_pending(), "nobody seals");
+            yield_now().await;
+        }
+        let outcome = loop {
+            match run(&mut append, true) {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending => yield_now().await,
+            }
+        };
+        assert_eq!((outcome, store.0.checkpoints.begun()), (Ok(Uid(1)), 1));
+        store.0.commits.count_unsealed(LOG_UNSEALED_BYTES_MAX + 1);
+        disk.fill(true);
+        let mut append = boxed(inbox.append(message(2, 300)));
+        let outcome = loop {
+            match run(&mut append, true) {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending => yield_now().await,
+            }
+        };
+        assert_eq!((outcome, store.0.checkpoints.begun()), (Err(Error::Busy), 3));
+    });
 }
