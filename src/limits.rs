@@ -404,8 +404,8 @@ pub const SHARED_BODY_BYTES_MIN: usize = 64 * 1024;
 /// The folded text of a message in a body file that an account's file has as well, so that a SEARCH opens few body files:
 /// the text of most mail with attachments; a quarter of [`SHARED_BODY_BYTES_MIN`].
 pub const TEXT_BESIDE_BYTES_MAX: usize = 16 * 1024;
-/// Body files that a shard keeps mapped for whoever asks next: 64 shards stay below an eighth of the 65,530 maps that Linux
-/// gives a process.
+/// Body files that a shard keeps mapped for whoever asks next: 64 shards keep 8,192 of the 65,530 maps that Linux gives a
+/// process, besides those of messages that are being read or are not sealed.
 pub const BODY_FILES_OPEN_MAX: usize = 128;
 /// Folders that get a body file's name at once: their syncs share a commit of the file system's journal.
 pub const BODY_NAMES_AT_ONCE: usize = 32;

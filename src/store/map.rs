@@ -398,7 +398,7 @@ impl Sealed {
         Some(ColdFile { map: self.map.clone(), path: self.path.clone(), end: self.footer.table_start, blocks })
     }
 
-    /// Takes the word of [`ColdBlocks::verify`] for blocks of this file.
+    /// Takes the word of [`ColdFile::verify`] for blocks of this file.
     pub(super) fn warmed(&self, warm: &ColdFile) {
         if warm.map.same(&self.map) {
             warm.blocks.iter().for_each(|&(block, _)| self.verified.set(block as usize));

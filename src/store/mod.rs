@@ -2,8 +2,9 @@
 //!
 //! Invariants, each held by the module in brackets:
 //! 1. Nothing is visible before it is durable, and nothing that was acknowledged is ever lost or doubled (commit, log).
-//! 2. What was decided is in the log; a replay decides nothing, and takes all logs in the order of each account's own
-//!    sequence numbers, so that the number of shards may change between two starts (change, recovery).
+//! 2. What was given out is in the log, and a change finds the same whenever it is applied: a replay gives out nothing, and
+//!    takes all logs in the order of each account's own sequence numbers, so that the number of shards may change between
+//!    two starts (change, recovery).
 //! 3. A failed write or sync of the log is the end of the process; it is never retried (log).
 //! 4. Sealed files are written once, named by their content, checksummed, and named by a manifest before anything that
 //!    they replace is forgotten (sealed, segments, manifest, checkpoint).
