@@ -254,8 +254,10 @@ pub const TOLD_ROWS_MAX: usize = 2048;
 /// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
 pub const VANISHED_MAX: usize = 1024 * 1024;
 /// Accounts that a shard keeps in memory when nobody has them open, so that RCPT, the final dot and the delivery load an
-/// account once: some 60 octets a message, 40 MB where each has 10,000; its sealed files stay mapped, a few each.
+/// account once. Their sealed files stay mapped, a few each.
 pub const ACCOUNTS_IDLE_MAX: usize = 64;
+/// Messages of those accounts together: 60 bytes each, 60 MB.
+pub const ACCOUNTS_IDLE_MESSAGES_MAX: usize = 1_000_000;
 
 // A shard.
 
@@ -311,7 +313,8 @@ pub const BIND_PAUSE: Duration = Duration::from_millis(20);
 pub const MAILBOXES_KNOWN_MAX: usize = 2 * MAILBOXES_MAX;
 /// UID ranges of one COPY or MOVE, which is one record of the log: 8 bytes each, three quarters of [`LOG_RECORD_BYTES_MAX`].
 pub const COPY_RANGES_MAX: usize = 96 * 1024;
-/// Messages of one COPY or MOVE, or of a RENAME of INBOX, which is applied in one turn: some 60 ms of a shard (126 ms were measured for twice as many).
+/// Messages of one COPY or MOVE, or of a RENAME of INBOX, which is applied in one turn: some 60 ms of a shard (126 ms were
+/// measured for twice as many).
 pub const COPY_MESSAGES_MAX: usize = 256 * 1024;
 /// What a copy takes in memory until a checkpoint seals it: a row of the columns, 60 bytes, and room for them to grow. It
 /// counts towards [`CHECKPOINT_LOG_BYTES`] and [`LOG_UNSEALED_BYTES_MAX`], so that copies of copies don't outrun the disk.

@@ -77,6 +77,11 @@ impl AccountState {
         inner.seq > inner.sealed_seq
     }
 
+    /// Messages that its sealed files have.
+    pub(super) fn sealed_messages(&self) -> usize {
+        self.inner.borrow().files.iter().map(|file| file.message_count()).sum()
+    }
+
     /// Whether there are body files that may have no message any more.
     pub(super) fn has_left_bodies(&self) -> bool {
         let inner = self.inner.borrow();

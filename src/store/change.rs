@@ -2,8 +2,9 @@
 //!
 //! Invariants: everything that was given out (UID, UIDVALIDITY, keyword bits) is in the change, so that a replay gives out
 //! nothing; flag changes, expunges of what is marked, copies and renames are what was asked for, not what came out, so that
-//! two under way at once both count, and what they find is decided when they are applied; the same changes in the same order on the same state end in the same state.
-//! MODSEQ is not in it: it is the account's sequence number of the record. Numbers are little endian. FORMAT.md, "Changes".
+//! two under way at once both count, and what they find is decided when they are applied; the same changes in the same order
+//! on the same state end in the same state. MODSEQ is not in it: it is the account's sequence number of the record. Numbers
+//! are little endian. FORMAT.md, "Changes".
 
 use std::cell::OnceCell;
 use std::rc::Rc;

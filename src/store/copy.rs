@@ -2,8 +2,9 @@
 //!
 //! Invariants: one record in the log says all of it; the UIDs in the target are assigned with it, one for each message that
 //! was there then, and stay unused where one is expunged before it is applied (RFC 2180 §4.4); a copy reads what its original
-//! reads, memory or file; a checkpoint writes what it seals of one content once, whatever an older file has of it. It takes the flags, the keywords (as the target's
-//! bits), INTERNALDATE and EMAILID of the moment in which it is applied, and is `\Recent`.
+//! reads, memory or file; a checkpoint writes what it seals of one content once, whatever an older file has of it. It takes
+//! the flags, the keywords (as the target's bits), INTERNALDATE and EMAILID of the moment in which it is applied, and is
+//! `\Recent`.
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;

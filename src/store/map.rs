@@ -296,6 +296,11 @@ impl Sealed {
         Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
     }
 
+    /// Messages that the file has.
+    pub(super) fn message_count(&self) -> usize {
+        self.index().places.len()
+    }
+
     /// Octets of the raw message `row`, where it is in this file.
     pub(super) fn octets(&self, row: u32, range: Range<usize>) -> Result<&[u8], Error> {
         let (start, bytes) = self.octets_extent(row, &range);

@@ -4,9 +4,9 @@
 //! replay of what came after it decides as it did the first time (which messages a copy finds, with which flags); rows,
 //! changes and expunges are looked at a few at a time, and the state moves on meanwhile, so mailboxes are pinned ([`Pin`]).
 //! Files that are merged are removed after the manifest stopped naming them. A file is merged when what is new is at least
-//! half its size, so that a message is rewritten a logarithmic number of times. What several messages of a new file
-//! read from one place is written once. A damaged file is not merged away; a message that is read from a damaged one and is new here is lost,
-//! and says so ([`LOST`]): it is no reason to keep everybody's log.
+//! half its size, so that a message is rewritten a logarithmic number of times. What several messages of a new file read from
+//! one place is written once. A damaged file is not merged away; a message that is read from a damaged one and is new here is
+//! lost, and says so ([`LOST`]): it is no reason to keep everybody's log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;

@@ -1,8 +1,9 @@
 //! The spool: a message while it arrives, and the body that it becomes.
 //!
 //! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`], or past [`SPOOL_WRITE_BYTES_MIN`] where the spools of a
-//! shard hold [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file loses its name before its first byte is written, so that its blocks are the disk's again when the last handle or map
-//! of it is gone, whatever ends the message. The hash is made on the way. Nothing here is durable: that is the log's word.
+//! shard hold [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file loses its name before
+//! its first byte is written, so that its blocks are the disk's again when the last handle or map of it is gone, whatever ends
+//! the message. The hash is made on the way. Nothing here is durable: that is the log's word.
 
 use std::cell::Cell;
 use std::fmt;

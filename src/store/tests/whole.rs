@@ -1,7 +1,7 @@
 //! What the store promises, one by one.
 
 use super::*;
-use crate::limits::ACCOUNTS_IDLE_MAX;
+use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_MESSAGES_MAX};
 
 #[test]
 fn append_restart_seal_restart() {
@@ -631,6 +631,25 @@ fn accounts_come_and_go() {
         drop(inbox(&store, 2).await);
         assert!(there(2) && there(3) && !there(4) && disk.reads() > reads);
         assert_eq!(store.0.accounts.borrow().len(), ACCOUNTS_IDLE_MAX);
+    });
+}
+
+/// Large accounts that nobody has open don't fill the memory, however few they are.
+#[test]
+fn few_messages_stay_of_accounts_that_nobody_has_open() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        for id in 1..=2 {
+            let inbox = inbox(&store, id).await;
+            inbox.append(message(1, 100)).await.unwrap();
+            while inbox.counts().messages as usize <= ACCOUNTS_IDLE_MESSAGES_MAX / 2 {
+                inbox.view(true).copy(&[1..=u32::MAX], &inbox).await.unwrap();
+            }
+        }
+        store.seal_all().await.unwrap();
+        drop(inbox(&store, 1).await);
+        drop(inbox(&store, 2).await);
+        assert_eq!(store.0.accounts.borrow().keys().collect::<Vec<_>>(), [&AccountId(2)]);
     });
 }
 
