@@ -301,8 +301,8 @@ pub const SESSION_SLICE: Duration = Duration::from_micros(200);
 /// one in each. Others run between two of them; each scans a search text, of at most 4 MiB, once.
 pub const SEARCH_CONTENT_KEYS_MAX: usize = 2 * NESTING_MAX;
 
-/// How long a taken port is tried at a start: tearing down the rings of a killed server takes a moment (seen in tests/crash.rs, not timed), and
-/// a port that another program holds is still refused within two seconds.
+/// How long a taken port is tried at a start: tearing down the rings of a killed server takes a moment (seen in tests/crash.rs,
+/// not timed), and a port that another program holds is still refused within two seconds.
 pub const BIND_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
 pub const BIND_PAUSE: Duration = Duration::from_millis(20);

@@ -223,7 +223,8 @@ impl Input {
         Ok(())
     }
 
-    /// Polls for more input; an input that was looked at and waits is copied out of the kernel's buffer. TLS may have something to send afterwards (which the next flush does).
+    /// Polls for more input; an input that was looked at and waits is copied out of the kernel's buffer. TLS may have something
+    /// to send afterwards (which the next flush does).
     pub fn poll_fill(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<Fill>> {
         if self.ended || wire.tls.as_ref().is_some_and(|tls| tls.closed()) {
             return Poll::Ready(Ok(Fill::End));

@@ -1,8 +1,8 @@
 //! APPEND (RFC 3501 §6.3.11): the message goes from the connection into a spool, never into one buffer.
 //!
 //! A message that is refused is not asked for where the client waits (a synchronising literal), else it is read and thrown
-//! away, so that the dialogue stays in step, up to [`limits::CHUNK_SKIP_BYTES_MAX`]; so is a second one on the same line (MULTIAPPEND, RFC 3502, is not offered).
-//! OK is said when it is durable, with its UID (RFC 4315 §3).
+//! away, so that the dialogue stays in step, up to [`limits::CHUNK_SKIP_BYTES_MAX`]; so is a second one on the same line
+//! (MULTIAPPEND, RFC 3502, is not offered). OK is said when it is durable, with its UID (RFC 4315 §3).
 
 use std::io;
 

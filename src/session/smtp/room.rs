@@ -1,8 +1,9 @@
 //! Room in the mailboxes of the recipients: what is said where a quota leaves none.
 //!
 //! At RCPT with the size that was declared (RFC 1870 §3), so that the other recipients get their mail; once more when the
-//! message is there, since its size may not have been declared, or declared too small. Then it is all or none in SMTP: what is
-//! sent again is delivered to nobody twice; in LMTP each recipient is told. No answer hangs on mail that is already in the mailbox: it stays.
+//! message is there, since its size may not have been declared, or declared too small. Then it is all or none in SMTP: what
+//! is sent again is delivered to nobody twice; in LMTP each recipient is told. No answer hangs on mail that is already in
+//! the mailbox: it stays.
 
 use std::collections::BTreeMap;
 
