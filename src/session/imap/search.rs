@@ -3,7 +3,8 @@
 //! Strings are read in the charset that the client names and match where their folded form is contained in the folded text
 //! (substring, ignoring case, decoded). The shard's other sessions run now and then, and between any two looks into a message,
 //! which is taken only where flags, dates and numbers don't decide; what nobody read of one yet is read in on a service thread,
-//! and no more of it than the key needs.
+//! and no more of it than the key needs. A message that can't be read is left out, and the tagged NO says so behind what was
+//! found.
 
 use std::io;
 
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::mime::{self, CharsetError};
 use crate::net::Arena;
 use crate::proto::imap::{Flags, Search, SearchKey, SequenceSet, Tagged, respond};
-use crate::store::{self, Error, Reading, View};
+use crate::store::{self, Entry, Error, Reading, View};
 
 const DAY: i64 = 86_400;
 
@@ -113,64 +114,70 @@ impl Dialogue {
         }
         let State::Selected(_, view) = &self.state else { return Ok(()) };
         let mut compiler = Compiler { view, arena, charset: search.charset, contents: Vec::new(), keys: 1 };
-        let found = match compiler.every(search.keys) {
-            Ok(test) => {
-                let criteria = Criteria { test, contents: compiler.contents, keys: compiler.keys };
-                self.find(&criteria, tagged.uid).await.map_err(|error| refusal(&error))
-            }
-            Err(text) => Err(text),
+        let test = match compiler.every(search.keys) {
+            Ok(test) => test,
+            Err(text) => return self.conclude(tagged, Err(text)).await,
         };
-        match found {
-            Ok(numbers) => {
-                self.wire.output().extend_from_slice(b"* SEARCH");
-                for number in numbers {
-                    self.wire.output().push(b' ');
-                    respond::number(self.wire.output(), u64::from(number));
-                    self.wire.breathe().await?;
-                }
-                self.wire.output().extend_from_slice(b"\r\n");
-                self.conclude(tagged, Ok(())).await
-            }
-            Err(text) => self.conclude(tagged, Err(text)).await,
+        let criteria = Criteria { test, contents: compiler.contents, keys: compiler.keys };
+        let (found, failed) = self.find(&criteria, tagged.uid).await;
+        self.wire.output().extend_from_slice(b"* SEARCH");
+        for number in found {
+            self.wire.output().push(b' ');
+            respond::number(self.wire.output(), u64::from(number));
+            self.wire.breathe().await?;
         }
+        self.wire.output().extend_from_slice(b"\r\n");
+        self.conclude(tagged, failed.map_or(Ok(()), |error| Err(refusal(&error)))).await
     }
 
-    async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> Result<Vec<u32>, Error> {
-        let State::Selected(_, view) = &self.state else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
+    /// What matches, and the first reason why messages were left out.
+    async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> (Vec<u32>, Option<Error>) {
+        let (mut found, mut failed) = (Vec::new(), None);
+        let State::Selected(_, view) = &self.state else { return (found, failed) };
         let mut known = vec![None; criteria.contents.len()];
         for seq in 1..=view.exists() {
             let Some(entry) = view.entry(seq) else { break };
             known.fill(None);
-            let mut message = None;
-            let matches = loop {
-                // Which content has to be looked at next shows when the rest doesn't decide without it.
-                let content = match criteria.test.matches(seq, &entry, &known) {
-                    Ok(matches) => break matches,
-                    Err(content) => content,
-                };
-                let look = &criteria.contents[content];
-                if message.is_none() {
-                    self.warm_up(view, seq, &Reading::Details).await?;
-                    message = view.message(seq)?;
-                }
-                known[content] = Some(match &message {
-                    Some(message) => {
-                        self.warm_up(view, seq, &look.reading(message)).await?;
-                        look.matches(message)?
-                    }
-                    None => false,
-                });
-                self.context.ring.breathe().await;
-            };
-            if matches {
-                found.push(if uid { entry.uid.0 } else { seq });
+            match self.matches((view, seq, &entry), criteria, &mut known).await {
+                Ok(true) => found.push(if uid { entry.uid.0 } else { seq }),
+                Ok(false) => {}
+                Err(error) => drop(failed.get_or_insert(error)),
             }
             if (seq as usize).is_multiple_of((limits::BREATH_ROWS / criteria.keys).max(1)) {
                 self.context.ring.breathe().await;
             }
         }
-        Ok(found)
+        (found, failed)
+    }
+
+    /// Whether one message matches. `known` is what was found in it.
+    async fn matches(
+        &self,
+        (view, seq, entry): (&View, u32, &Entry),
+        criteria: &Criteria<'_>,
+        known: &mut [Option<bool>],
+    ) -> Result<bool, Error> {
+        let mut message = None;
+        loop {
+            // Which content has to be looked at next shows when the rest doesn't decide without it.
+            let content = match criteria.test.matches(seq, entry, known) {
+                Ok(matches) => return Ok(matches),
+                Err(content) => content,
+            };
+            let look = &criteria.contents[content];
+            if message.is_none() {
+                self.warm_up(view, seq, &Reading::Details).await?;
+                message = view.message(seq)?;
+            }
+            known[content] = Some(match &message {
+                Some(message) => {
+                    self.warm_up(view, seq, &look.reading(message)).await?;
+                    look.matches(message)?
+                }
+                None => false,
+            });
+            self.context.ring.breathe().await;
+        }
     }
 
     /// What nobody read yet is read in and checked where it may block.

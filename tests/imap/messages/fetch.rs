@@ -192,20 +192,26 @@ fn seen_is_set_and_told() {
     assert_eq!(reader.ok("SEARCH UNSEEN").found(), [0u32; 0]);
 }
 
-/// What the server knows of a message is read without its octets: those of a long one may lie elsewhere, damaged here.
+/// What the server knows of a message is read without its octets: those of a long one may lie elsewhere, damaged here. So is
+/// what of them is undamaged; and other messages are found and fetched.
 #[test]
 fn details_need_no_octets() {
     let mut server = Server::start("fetch-details");
-    server.login().append("INBOX", &numbered("long", 10_000));
+    for (subject, lines) in [("long", 10_000), ("short", 3)] {
+        server.login().append("INBOX", &numbered(subject, lines));
+    }
     seal(&mut server);
     let accounts = server.data().join("accounts");
     let files = || files_in(&accounts).into_iter();
     let length = |path: &PathBuf| path.metadata().map_or(0, |file| file.len());
     let body = files().max_by_key(length).expect("a body file");
     let mut octets = std::fs::read(&body).expect("a body file");
-    let middle = octets.len() / 2;
-    assert!(middle > 150_000, "{middle}");
-    octets[middle] ^= 1;
+    let eighth = octets.len() / 8;
+    assert!(eighth > 70_000, "{eighth}");
+    // In its folded text, in its octets, and not at the beginning of either.
+    for at in [1, 2, 3, 6, 7] {
+        octets[at * eighth] ^= 1;
+    }
     std::fs::write(&body, octets).expect("a body file");
     server.run();
     let mut imap = server.select("INBOX");
@@ -214,6 +220,10 @@ fn details_need_no_octets() {
         assert!(fetched.value("ENVELOPE").is_some() && fetched.value("BODYSTRUCTURE").is_some());
         imap.answered("UID FETCH 1 (ENVELOPE BODY.PEEK[])", "NO ");
         imap.answered("UID FETCH 1 BODY", "NO ");
+        let header = imap.fetch_one(1, "(BODY.PEEK[HEADER])");
+        assert!(header.octets("BODY[HEADER]").ends_with(b"<long@client.example>\r\n\r\n"));
+        assert_eq!(imap.ok("SEARCH HEADER Subject o").found(), [1, 2]);
+        assert_eq!(imap.answered("SEARCH TEXT o", "NO [CORRUPTION] ").found(), [2]);
     }
 }
 
