@@ -256,8 +256,13 @@ pub const VANISHED_MAX: usize = 1024 * 1024;
 /// Accounts that a shard keeps in memory when nobody has them open, so that RCPT, the final dot and the delivery load an
 /// account once. Their sealed files stay mapped, a few each.
 pub const ACCOUNTS_IDLE_MAX: usize = 64;
-/// Messages of those accounts together: 60 bytes each, 60 MB.
-pub const ACCOUNTS_IDLE_MESSAGES_MAX: usize = 1_000_000;
+/// Messages of those accounts together, and [`ACCOUNTS_IDLE_MAILBOX`] for each mailbox: 60 to 100 bytes each, 100 MB.
+pub const ACCOUNTS_IDLE_WEIGHT_MAX: usize = 1_000_000;
+/// See [`ACCOUNTS_IDLE_WEIGHT_MAX`]: a kilobyte with its name.
+pub const ACCOUNTS_IDLE_MAILBOX: usize = 16;
+/// Changes of others that are looked through for whether one was to a message that has changed silently since; with more it is
+/// told once more: of [`BREATH_ROWS`] messages together some 200 µs.
+pub const TOLD_NOTICES_MAX: usize = 16;
 
 // A shard.
 
@@ -408,7 +413,7 @@ pub const SHARED_BODY_BYTES_MIN: usize = 64 * 1024;
 /// the text of most mail with attachments; a quarter of [`SHARED_BODY_BYTES_MIN`].
 pub const TEXT_BESIDE_BYTES_MAX: usize = 16 * 1024;
 /// Body files that a shard keeps mapped for whoever asks next: 64 shards keep 8,192 of the 65,530 maps that Linux gives a
-/// process, besides those of messages that are being read or are not sealed.
+/// process, besides those of messages that are being read or are not sealed, and the sealed files of accounts in memory.
 pub const BODY_FILES_OPEN_MAX: usize = 128;
 /// Folders that get a body file's name at once: their syncs share a commit of the file system's journal.
 pub const BODY_NAMES_AT_ONCE: usize = 32;

@@ -26,7 +26,7 @@ use crate::metrics::{self, Ending, Meter, Verb};
 use crate::mime;
 use crate::net::{Arenas, Connection, Moved, ServerTls, Wire};
 use crate::service::Pool;
-use crate::store::{AccountId, Body, Error, Store};
+use crate::store::{AccountId, Body, ColdBlocks, Error, Store, WarmBlocks};
 use login::Identity;
 
 /// One session, whatever it speaks. Boxed: who holds it holds a pointer.
@@ -142,6 +142,13 @@ pub struct Context {
     pub taken: Cell<u64>,
     /// Unix time in seconds.
     pub clock: fn() -> i64,
+}
+
+impl Context {
+    /// Reads in and checks what nobody read yet, where it may block.
+    pub async fn verify(&self, cold: ColdBlocks) -> Result<WarmBlocks, Error> {
+        self.pool.ask(&self.post, move || cold.verify()).await.unwrap_or(Err(Error::Busy))
+    }
 }
 
 /// A command under way, from [`Context::begin`] to [`Context::end`].

@@ -72,8 +72,8 @@ impl Visit {
         input.wait(wire).await
     }
 
-    /// Waits for more of a message that is on its way. When the server stops, it may go on until the drain's end: only then
-    /// is the answer [`Fill::Timeout`].
+    /// Waits for more of a message that is on its way. [`Fill::Timeout`]: the client was silent for too long or is to go;
+    /// where the server stops, a message may go on until the drain's end.
     pub async fn wait_for_transfer(
         &self,
         context: &Context,

@@ -22,7 +22,7 @@ use super::map::Sealed;
 use super::message::{Fresh, Location};
 use super::record::Date;
 use super::types::{AccountId, Error, Hash};
-use crate::limits::{MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
+use crate::limits::{ACCOUNTS_IDLE_MAILBOX, MAILBOX_LEVELS_MAX, MAILBOX_NAME_BYTES_MAX};
 
 /// What is known of an account.
 pub(super) struct AccountState {
@@ -77,9 +77,11 @@ impl AccountState {
         inner.seq > inner.sealed_seq
     }
 
-    /// Messages that its sealed files have.
-    pub(super) fn sealed_messages(&self) -> usize {
-        self.inner.borrow().files.iter().map(|file| file.message_count()).sum()
+    /// What it takes in memory when all of it is sealed, about: its messages, and a mailbox as [`ACCOUNTS_IDLE_MAILBOX`] of them.
+    pub(super) fn idle_weight(&self) -> usize {
+        let inner = self.inner.borrow();
+        let messages: usize = inner.files.iter().map(|file| file.message_count()).sum();
+        messages + ACCOUNTS_IDLE_MAILBOX * inner.mailboxes.len()
     }
 
     /// Whether there are body files that may have no message any more.

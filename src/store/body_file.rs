@@ -2,10 +2,10 @@
 //!
 //! Invariants: a body file has a name in the folder of every account that has a message in it, and the file system counts
 //! those; the file is written once, and one that was asked for lately stays mapped for all of them, at most
-//! [`BODY_FILES_OPEN_MAX`]. A [`super::Message`] that has not looked into its body file yet is counted ([`Unread`]), and no
-//! file loses its name while there is one. Which messages are in which file is the business of the sealed files and the log.
+//! [`BODY_FILES_OPEN_MAX`]. A file keeps its name in an account as long as a message that some view may ask for is made of
+//! it. Which messages are in which file is the business of the sealed files and the log.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -22,8 +22,6 @@ pub(super) struct BodyFiles {
     disk: AnyDisk,
     /// The one that was asked for last is the last.
     open: RefCell<Vec<Rc<Sealed>>>,
-    /// Messages that may still ask for their body file.
-    unread: Cell<usize>,
 }
 
 impl fmt::Debug for BodyFiles {
@@ -34,13 +32,13 @@ impl fmt::Debug for BodyFiles {
 
 impl BodyFiles {
     pub(super) fn new(disk: AnyDisk) -> Rc<BodyFiles> {
-        Rc::new(BodyFiles { disk, open: RefCell::default(), unread: Cell::default() })
+        Rc::new(BodyFiles { disk, open: RefCell::default() })
     }
 
-    /// Whether nobody reads one, and none is kept.
+    /// Whether none is kept.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.open.borrow().is_empty() && !self.has_unread()
+        self.open.borrow().is_empty()
     }
 
     /// The file, where it is open.
@@ -79,37 +77,9 @@ impl BodyFiles {
         ColdBody { mapper: self.disk.mapper(&path), path, account, name }
     }
 
-    /// Whether a message may still ask for its body file.
-    pub(super) fn has_unread(&self) -> bool {
-        self.unread.get() > 0
-    }
-
     /// The file loses a name: it is not kept for that.
     pub(super) fn forget(&self, name: Hash) {
         self.open.borrow_mut().retain(|file| file.name() != name);
-    }
-}
-
-/// A message that has not asked for its body file yet.
-#[derive(Debug)]
-pub(super) struct Unread(Rc<BodyFiles>);
-
-impl Unread {
-    pub(super) fn new(bodies: &Rc<BodyFiles>) -> Unread {
-        bodies.unread.set(bodies.unread.get() + 1);
-        Unread(bodies.clone())
-    }
-}
-
-impl Clone for Unread {
-    fn clone(&self) -> Unread {
-        Unread::new(&self.0)
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        self.0.unread.set(self.0.unread.get() - 1);
     }
 }
 

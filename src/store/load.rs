@@ -33,7 +33,10 @@ pub(super) async fn account(core: &Rc<Core>, id: AccountId) -> Result<Account, E
             Poll::Ready(None)
         }
         std::collections::hash_map::Entry::Occupied(mut entry) => match entry.get_mut() {
-            Slot::Open(state) => Poll::Ready(Some(state.clone())),
+            Slot::Open(state) => {
+                core.join(id);
+                Poll::Ready(Some(state.clone()))
+            }
             Slot::Opening(waiting) => {
                 waiting.push(context.waker().clone());
                 Poll::Pending

@@ -479,7 +479,7 @@ impl MailboxData {
     }
 
     /// UIDs of flag changes after `modseq` that a view has to look at; `None`: it has to look at all rows.
-    pub(super) fn notices_since(&self, modseq: u64) -> Option<impl Iterator<Item = &(u64, UidRanges)> + '_> {
+    pub(super) fn notices_since(&self, modseq: u64) -> Option<impl ExactSizeIterator<Item = &(u64, UidRanges)> + '_> {
         if modseq < self.notices_after {
             return None;
         }
@@ -498,7 +498,7 @@ impl MailboxData {
         }
         for row in std::mem::take(&mut self.unsettled) {
             let gone = std::mem::replace(&mut self.columns.location[row as usize], Location::Gone);
-            // A name that can't be read stays until the account is opened the next time.
+            // A name that can't be read stays until the account is loaded the next time.
             self.left_bodies.extend(gone.body_name().ok().flatten());
         }
         let enough = (self.columns.len() / 8).clamp(64, TOMBSTONES_MAX);

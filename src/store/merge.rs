@@ -115,7 +115,7 @@ fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
 }
 
 async fn delete(core: &Core, state: &AccountState, name: Hash) {
-    // What stays behind is swept when the account is opened the next time.
+    // What stays behind is swept when the account is loaded the next time.
     if let Err(error) = core.segments.delete(state.id(), name).await {
         tracing::warn!(account = state.id().0, "a file that is no longer used stays: {error}");
     }
@@ -150,6 +150,8 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
                 for location in data.columns.location.iter().skip(row).take(BREATH_ROWS) {
                     match location.body_name() {
                         Ok(name) => drop(name.map(|name| free.remove(&name))),
+                        // Nor did anybody who let go of it know which file it is.
+                        Err(_) if location.has_lost_name() => {}
                         Err(_) => certain = false,
                     }
                 }
@@ -161,9 +163,8 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
             breathe().await;
         }
     }
-    // A message in between may be made of one where nobody looked any more, and one that is held may still be read: the next
-    // checkpoint looks again.
-    if !certain || state.inner.borrow().bodies_seq != before || core.bodies.has_unread() {
+    // A message in between may be made of one where nobody looked any more: the next checkpoint looks again.
+    if !certain || state.inner.borrow().bodies_seq != before {
         state.inner.borrow_mut().left_bodies.extend(left);
         return;
     }

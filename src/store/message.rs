@@ -1,18 +1,19 @@
 //! One message as it is read: in memory while it is only in the log, in a mapped file once it is sealed.
 //!
 //! Invariants: a [`Message`] pins what it reads (the memory or the map) and so stays readable when the message is
-//! expunged, merged into another file, or the file is removed; making one and reading it allocate nothing, but where a
-//! body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by block
+//! expunged, merged into another file, or the file is removed; a body file that it has not looked into yet is there as long
+//! as the view that it came from was not told that the message is gone; making one and reading it allocate nothing, but
+//! where a body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by block
 //! when they are first read.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rkyv::rancor::Error as RkyvError;
 
-use super::body_file::{BodyFiles, ColdBlocks, Reading, Unread, WarmBlocks};
+use super::body_file::{BodyFiles, ColdBlocks, Reading, WarmBlocks};
 use super::map::{Encoded, Sealed};
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
 use super::sealed::{NAME_BYTES, Piece};
@@ -183,6 +184,11 @@ impl Location {
         }
     }
 
+    /// Whether nobody knows any more which body file the message is in.
+    pub(super) fn has_lost_name(&self) -> bool {
+        matches!(self, Location::Sealed(sealed, row) if sealed.is_apart(*row) && sealed.is_lost(*row, Piece::Name))
+    }
+
     /// The body file that the message is in.
     pub(super) fn body_name(&self) -> Result<Option<Hash>, Error> {
         match self {
@@ -215,8 +221,6 @@ struct Apart {
     row: u32,
     bodies: Rc<BodyFiles>,
     body: OnceCell<Rc<Sealed>>,
-    /// Until the body file is open: from then on it is held itself.
-    unread: RefCell<Option<Unread>>,
 }
 
 impl Apart {
@@ -227,9 +231,7 @@ impl Apart {
         let name = self.sealed.body_name(self.row)?;
         let name = name.ok_or_else(|| Error::corrupt(self.sealed.path(), 0, "no body file"))?;
         let body = self.bodies.read(self.sealed.header().account, name)?;
-        let body = self.body.get_or_init(|| body);
-        drop(self.unread.take());
-        Ok(body)
+        Ok(self.body.get_or_init(|| body))
     }
 }
 
@@ -241,8 +243,8 @@ impl Message {
             Location::Sealed(sealed, row) => {
                 sealed.check_message(*row)?;
                 if sealed.is_apart(*row) {
-                    let (bodies, unread) = (bodies.clone(), RefCell::new(Some(Unread::new(bodies))));
-                    Pinned::Apart(Apart { sealed: sealed.clone(), row: *row, bodies, body: OnceCell::new(), unread })
+                    let (sealed, bodies) = (sealed.clone(), bodies.clone());
+                    Pinned::Apart(Apart { sealed, row: *row, bodies, body: OnceCell::new() })
                 } else {
                     Pinned::Sealed(sealed.clone(), *row)
                 }
@@ -279,6 +281,9 @@ impl Message {
 
     /// Some of its octets; no others are read. An error where it has not so many.
     pub fn octets(&self, range: Range<usize>) -> Result<&[u8], Error> {
+        if range.is_empty() {
+            return Ok(&[]);
+        }
         match &self.pinned {
             Pinned::Sealed(sealed, row) => sealed.octets(*row, range),
             Pinned::Apart(apart) => apart.body()?.octets(0, range),

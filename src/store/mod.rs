@@ -93,7 +93,7 @@ use body_file::BodyFiles;
 use commit::{Commits, Log};
 use recovery::ReplayRecord;
 
-use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_MESSAGES_MAX};
+use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_WEIGHT_MAX};
 
 /// What all handles of a store share.
 struct Core {
@@ -107,8 +107,8 @@ struct Core {
     /// The lowest UIDVALIDITY to give out.
     seed: u32,
     accounts: RefCell<HashMap<AccountId, Slot>>,
-    /// Accounts that nobody has open, and that stay in memory for whoever asks next, with how many messages they hold there;
-    /// the one that was left last is the last.
+    /// Accounts that nobody has open, that have nothing to seal, and that stay in memory for whoever asks next, with their
+    /// [`AccountState::idle_weight`]; the one that was left last is the last.
     idle: RefCell<VecDeque<(AccountId, usize)>>,
     /// What the logs of earlier epochs hold for accounts that have not sealed it yet.
     replay: RefCell<HashMap<AccountId, Vec<ReplayRecord>>>,
@@ -135,29 +135,43 @@ impl Core {
         u64::from(self.stream.0) << 48 | number
     }
 
-    /// An account that nobody has open and that has nothing to seal stays for a while, in place of those that nobody had
-    /// open for longest. `state` and the map are the two that still hold it.
+    /// An account that nobody has open and that has nothing to seal stays for a while, in place of those that were left
+    /// before it; one that is large alone does not. `state` and the map are the two that still hold it.
     fn close(&self, state: &Rc<AccountState>) {
         if Rc::strong_count(state) > 2 || state.is_unsealed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|(id, _)| *id != state.id());
-        idle.push_back((state.id(), state.sealed_messages()));
-        let mut messages: usize = idle.iter().map(|(_, messages)| messages).sum();
-        while idle.len() > ACCOUNTS_IDLE_MAX || messages > ACCOUNTS_IDLE_MESSAGES_MAX {
-            let Some((id, left)) = idle.pop_front() else { break };
-            messages -= left;
-            let closed = {
-                let mut accounts = self.accounts.borrow_mut();
-                let holders = if id == state.id() { 2 } else { 1 };
-                let unused = |open: &Rc<AccountState>| Rc::strong_count(open) == holders && !open.is_unsealed();
-                // Who has it open again leaves it here once more.
-                let goes = matches!(accounts.get(&id), Some(Slot::Open(open)) if unused(open));
-                if goes { accounts.remove(&id) } else { None }
-            };
-            drop(closed);
+        if idle.iter().any(|(id, _)| *id == state.id()) {
+            return;
         }
+        let own = state.idle_weight();
+        if own > ACCOUNTS_IDLE_WEIGHT_MAX {
+            self.forget(state.id(), 2);
+            return;
+        }
+        idle.push_back((state.id(), own));
+        let mut weight: usize = idle.iter().map(|(_, weight)| weight).sum();
+        while idle.len() > ACCOUNTS_IDLE_MAX || weight > ACCOUNTS_IDLE_WEIGHT_MAX {
+            let Some((id, left)) = idle.pop_front() else { break };
+            weight -= left;
+            // A checkpoint that is at it leaves it here once more.
+            self.forget(id, 1);
+        }
+    }
+
+    /// Lets go of an account unless more than `holders` hold it, the map among them.
+    fn forget(&self, id: AccountId, holders: usize) {
+        let mut accounts = self.accounts.borrow_mut();
+        let unused = matches!(accounts.get(&id), Some(Slot::Open(open)) if Rc::strong_count(open) <= holders);
+        let forgotten = if unused { accounts.remove(&id) } else { None };
+        drop(accounts);
+        drop(forgotten);
+    }
+
+    /// Somebody opens an account that is in memory.
+    fn join(&self, id: AccountId) {
+        self.idle.borrow_mut().retain(|(idle, _)| *idle != id);
     }
 
     /// Makes the account's folder, once.

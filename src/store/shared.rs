@@ -2,7 +2,7 @@
 //!
 //! Invariants: before a record names a body file, the file's bytes and its name in the account's folder are on the medium;
 //! all accounts' names are names of one file, where the file system can, and of few otherwise; a name that no record took
-//! is removed, at once or when the account is opened the next time. Whether a message goes through a body file at all is
+//! is removed, at once or when the account is loaded the next time. Whether a message goes through a body file at all is
 //! decided here: larger than a log record carries, or larger than [`SHARED_BODY_BYTES_MIN`] and for several.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -228,7 +228,7 @@ impl Store {
 /// Removes a body file's name that no record has.
 pub(super) async fn delete(core: &Core, account: AccountId, name: Hash) {
     if let Err(error) = core.segments.delete(account, name).await {
-        // It is swept when the account is opened the next time.
+        // It is swept when the account is loaded the next time.
         tracing::warn!(account = account.0, "a refused message's file stays: {error}");
     }
 }

@@ -16,7 +16,7 @@ use super::mailbox_state::{MailboxData, Pass, Told, merge_ranges};
 use super::message::Message;
 use super::record::Date;
 use super::types::{Error, FlagOp, Flags, ModSeq, Uid};
-use crate::limits::{BREATH_ROWS, TOLD_ROWS_MAX};
+use crate::limits::{BREATH_ROWS, TOLD_NOTICES_MAX, TOLD_ROWS_MAX};
 
 /// What there is to tell a client, but for flags.
 #[derive(Debug)]
@@ -384,9 +384,12 @@ fn changed_rows(data: &MailboxData, told: &Told, pass: Pass) -> (Vec<usize>, Opt
     (changed.filter(others).collect(), (stop < end).then(|| columns.uid[stop]))
 }
 
-/// Whether somebody else changed the message as well, as far as that is known.
+/// Whether somebody else changed the message as well, as far as that is known and quickly found.
 fn changed_by_others(data: &MailboxData, told: &Told, uid: u32) -> bool {
     let Some(notices) = data.notices_since(told.flags_upto) else { return true };
+    if notices.len() > TOLD_NOTICES_MAX {
+        return true;
+    }
     notices.filter(|(modseq, _)| told.own.iter().all(|(own, _)| own != modseq)).any(|(_, uids)| {
         let after = uids.partition_point(|&(first, _)| first <= uid);
         after > 0 && uid <= uids[after - 1].1

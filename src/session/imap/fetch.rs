@@ -91,8 +91,6 @@ impl Dialogue {
 
     pub(super) async fn fetch(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<()> {
         let Some(wanted) = self.wanted(tagged, arena) else { return Ok(()) };
-        // A keyword is named before a message has it.
-        self.tell_keywords();
         let mut cursor = Cursor::default();
         loop {
             match self.fill(&wanted, &mut cursor) {
@@ -111,10 +109,8 @@ impl Dialogue {
         self.conclude(tagged, cursor.failed.map_or(Ok(()), |error| Err(refusal(&error)))).await
     }
 
-    /// Reads in and checks what nobody looked at before, where it may block.
     async fn warm(&mut self, seq: u32, cold: Box<ColdBlocks>, cursor: &mut Cursor) {
-        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-        match (answer.await.unwrap_or(Err(Error::Busy)), &self.state) {
+        match (self.context.verify(*cold).await, &self.state) {
             (Ok(warm), State::Selected(_, view)) => view.warmed(seq, &warm),
             (Err(error), _) => cursor.skip(error),
             (Ok(_), _) => {}
@@ -123,6 +119,10 @@ impl Dialogue {
 
     /// Writes from the cursor on until there is enough.
     fn fill(&mut self, wanted: &Wanted<'_>, cursor: &mut Cursor) -> Stop {
+        if !cursor.begun {
+            // A keyword is named before a message has it.
+            self.tell_keywords();
+        }
         let State::Selected(_, view) = &self.state else { return Stop::Done };
         let wire = &mut self.wire;
         let needs_message = wanted.items.iter().any(|item| !is_entry_item(item));
@@ -217,10 +217,8 @@ fn pin(view: &View, seq: u32, items: &[FetchItem<'_>]) -> Result<Message, Unpinn
     let warm = |reading: &Reading| view.cold(seq, reading).map_or(Ok(()), |cold| Err(Unpinned::Cold(Box::new(cold))));
     warm(&Reading::Details)?;
     let message = view.message(seq).map_err(Unpinned::Failed)?.ok_or(Unpinned::Gone)?;
-    let needed = items.iter().map(|item| octets_of(&message, item)).filter(|range| !range.is_empty());
-    if let Some(range) = needed.reduce(|one, other| one.start.min(other.start)..one.end.max(other.end)) {
-        let reading = Reading::Octets(range.clone());
-        warm(&reading)?;
+    for range in items.iter().map(|item| octets_of(&message, item)).filter(|range| !range.is_empty()) {
+        warm(&Reading::Octets(range.clone()))?;
         message.octets(range).map_err(Unpinned::Failed)?;
     }
     Ok(message)

@@ -180,11 +180,9 @@ impl Dialogue {
         }
     }
 
-    /// What nobody read yet is read in and checked where it may block.
     async fn warm_up(&self, view: &View, seq: u32, reading: &Reading) -> Result<(), Error> {
         while let Some(cold) = view.cold(seq, reading) {
-            let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-            view.warmed(seq, &answer.await.unwrap_or(Err(Error::Busy))?);
+            view.warmed(seq, &self.context.verify(cold).await?);
         }
         Ok(())
     }

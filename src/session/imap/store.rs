@@ -6,7 +6,7 @@
 use std::io;
 
 use super::expunge::inclusive;
-use super::tell::{refusal, write_flags};
+use super::tell::refusal;
 use super::{Dialogue, State, command, flags};
 use crate::net::Arena;
 use crate::proto::imap::{Command, Range, SequenceSet, StoreAction, Tagged};
@@ -76,9 +76,7 @@ impl Dialogue {
         for range in uids {
             let State::Selected(_, view) = &self.state else { return Ok(()) };
             for seq in view.first_at_or_after(range.first)..view.first_at_or_after(range.last.saturating_add(1)) {
-                let State::Selected(_, view) = &self.state else { return Ok(()) };
-                write_flags(self.wire.output(), view, seq, tagged.uid);
-                self.wire.breathe().await?;
+                self.tell_flags(seq, tagged.uid).await?;
             }
         }
         Ok(())

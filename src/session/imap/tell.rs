@@ -47,12 +47,18 @@ impl Dialogue {
             let State::Selected(_, view) = &mut self.state else { return Ok(()) };
             let Some(numbers) = view.next_flags() else { return Ok(()) };
             for seq in numbers {
-                let State::Selected(_, view) = &self.state else { return Ok(()) };
-                write_flags(self.wire.output(), view, seq, uid);
-                self.wire.breathe().await?;
+                self.tell_flags(seq, uid).await?;
             }
             self.wire.breathe().await?;
         }
+    }
+
+    /// Tells the flags of a message, behind the names of keywords that it may have.
+    pub(super) async fn tell_flags(&mut self, seq: u32, uid: bool) -> io::Result<()> {
+        self.tell_keywords();
+        let State::Selected(_, view) = &self.state else { return Ok(()) };
+        write_flags(self.wire.output(), view, seq, uid);
+        self.wire.breathe().await
     }
 
     /// Tells the flags of the mailbox again where it has keywords that the client doesn't know. RFC 3501 §7.2.6.
@@ -74,7 +80,7 @@ fn numbered(out: &mut Vec<u8>, number: u32, what: &str) {
 }
 
 /// `* seq FETCH (FLAGS (…))`, with the UID in front of them where it was asked by UID.
-pub(super) fn write_flags(out: &mut Vec<u8>, view: &View, seq: u32, uid: bool) {
+fn write_flags(out: &mut Vec<u8>, view: &View, seq: u32, uid: bool) {
     let Some(entry) = view.entry(seq) else { return };
     out.extend_from_slice(b"* ");
     respond::number(out, u64::from(seq));

@@ -66,10 +66,8 @@ impl Dialogue {
         }
     }
 
-    /// Reads in and checks what nobody looked at before, where it may block.
     async fn warm(&mut self, message: u32, cold: Box<ColdBlocks>) -> Result<(), Error> {
-        let answer = self.context.pool.ask(&self.context.post, move || cold.verify());
-        let warm = answer.await.unwrap_or(Err(Error::Busy))?;
+        let warm = self.context.verify(*cold).await?;
         if let State::Transaction(maildrop) = &self.state {
             maildrop.view().warmed(message, &warm);
         }

@@ -1,7 +1,7 @@
 //! What the store promises, one by one.
 
 use super::*;
-use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_MESSAGES_MAX};
+use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_WEIGHT_MAX};
 
 #[test]
 fn append_restart_seal_restart() {
@@ -642,7 +642,7 @@ fn few_messages_stay_of_accounts_that_nobody_has_open() {
         for id in 1..=2 {
             let inbox = inbox(&store, id).await;
             inbox.append(message(1, 100)).await.unwrap();
-            while inbox.counts().messages as usize <= ACCOUNTS_IDLE_MESSAGES_MAX / 2 {
+            while inbox.counts().messages as usize <= ACCOUNTS_IDLE_WEIGHT_MAX / 2 {
                 inbox.view(true).copy(&[1..=u32::MAX], &inbox).await.unwrap();
             }
         }
