@@ -234,6 +234,28 @@ fn malformed_logins_are_no_faster() {
     assert!(answer.starts_with("501 5.5.2"), "{answer}");
 }
 
+/// Many wrong logins at once, again and again: a hash takes 19 MiB, some are made at once, and no more than theirs is kept.
+#[test]
+fn wrong_logins_leave_little_memory() {
+    let server = Server::start("wrong-logins");
+    let before = server.memory_kib();
+    for round in 0..3 {
+        let mut clients: Vec<Imap> = (0..10).map(|_| server.imap()).collect();
+        let tags: Vec<String> = clients
+            .iter_mut()
+            .enumerate()
+            .map(|(number, imap)| {
+                imap.start(format!("LOGIN nobody-{round}-{number} wrong").as_bytes()).expect("the connection")
+            })
+            .collect();
+        for (imap, tag) in clients.iter_mut().zip(&tags) {
+            assert_eq!(imap.finish(tag).expect("an answer").status, "NO");
+        }
+    }
+    let grown = server.memory_kib().saturating_sub(before);
+    assert!(grown < 128 * 1024, "{grown} KiB of 30 hashes are kept");
+}
+
 /// AUTHENTICATE, half a line, end of stream: the session ends with its connection, and its shard serves others meanwhile.
 #[test]
 fn half_an_answer_and_the_end_hold_nobody_up() {

@@ -171,7 +171,10 @@ impl Dialogue {
             }
             known[content] = Some(match &message {
                 Some(message) => {
-                    self.warm_up(view, seq, &look.reading(message)).await?;
+                    let reading = look.reading(message);
+                    if reading != Reading::Details {
+                        self.warm_up(view, seq, &reading).await?;
+                    }
                     look.matches(message)?
                 }
                 None => false,
