@@ -261,7 +261,7 @@ pub const ACCOUNTS_IDLE_WEIGHT_MAX: usize = 1_000_000;
 /// See [`ACCOUNTS_IDLE_WEIGHT_MAX`]: a kilobyte with its name.
 pub const ACCOUNTS_IDLE_MAILBOX: usize = 16;
 /// Changes of others that are looked through for whether one was to a message that has changed silently since; with more it is
-/// told once more: of [`BREATH_ROWS`] messages together some 200 µs.
+/// told once more: of [`BREATH_ROWS`] messages together some 200 µs (an estimate).
 pub const TOLD_NOTICES_MAX: usize = 16;
 
 // A shard.
@@ -292,7 +292,8 @@ pub const HURRY_PATIENCE: Duration = Duration::from_secs(1);
 
 // The service side.
 
-/// Threads that may block: as many Argon2 hashes (19 MiB each) as two cores can make while shards run.
+/// Threads that may block: as many Argon2 hashes as two cores can make while shards run. Each thread that has made one keeps its
+/// memory, 19 MiB, for the next: 76 MB in all.
 pub const SERVICE_THREADS: usize = 4;
 /// Password hashes at once: one thread stays free for cold pages and structures.
 pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;

@@ -3,8 +3,8 @@
 //! Invariants: a [`Message`] pins what it reads (the memory or the map) and so stays readable when the message is
 //! expunged, merged into another file, or the file is removed; a body file that it has not looked into yet is there as long
 //! as the view that it came from was not told that the message is gone; making one and reading it allocate nothing, but
-//! where a body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by block
-//! when they are first read.
+//! where a body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by
+//! block when they are first read.
 
 use std::cell::OnceCell;
 use std::ops::{Deref, Range};
