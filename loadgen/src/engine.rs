@@ -19,6 +19,7 @@ use crate::limits::{FRONT_BYTES_MAX, GATHER_BYTES_MAX, GATHERING_CONNECTIONS_MAX
 use crate::limits::{READ_BYTES, REOPEN_MILLISECONDS};
 use crate::link::{Link, Read, Tls};
 use crate::machine::Usage;
+use crate::series::{Second, Watcher};
 use crate::tally::Tally;
 
 /// What a run is to be.
@@ -53,6 +54,8 @@ pub struct Outcome {
     pub setup_seconds: f64,
     /// Our processor time within the measured time. Seconds.
     pub own_cpu_seconds: f64,
+    /// The seconds of the measured time.
+    pub series: Vec<Second>,
     /// The server before the first connection, at the start and at the end of the measured time.
     pub server: Option<[Usage; 3]>,
 }
@@ -130,7 +133,7 @@ struct Loop<'a, D> {
 }
 
 /// Runs the dialogues of `plan` to their end.
-pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>) -> Result<Outcome, RunError> {
+pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>, watchers: Vec<Box<dyn Watcher>>) -> Result<Outcome, RunError> {
     let fatal = |error: io::Error| RunError::Fatal(format!("epoll: {error}"));
     let mut poll = Poll::new().map_err(fatal)?;
     let registry = poll.registry().try_clone().map_err(fatal)?;
@@ -157,12 +160,12 @@ pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>) -> Result<Outcome, RunEr
         ready: 0,
         now,
     };
-    let mut clock = Clock::new(plan, now)?;
+    let mut clock = Clock::new(plan, now, watchers)?;
     loop {
         state.now = Instant::now();
         state.set_up(&registry)?;
         if clock.turn(&mut state, &registry)? {
-            return clock.outcome(state.tally);
+            return Ok(clock.outcome(state.tally));
         }
         state.reopen_due(&registry)?;
         let wait = clock.until_next(state.now, &state.reopen);

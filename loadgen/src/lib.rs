@@ -18,6 +18,7 @@ pub mod options;
 pub mod pop3;
 pub mod progress;
 pub mod report;
+pub mod series;
 pub mod smtp;
 pub mod tally;
 pub mod trust;

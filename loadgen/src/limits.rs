@@ -31,6 +31,8 @@ pub const ANSWERED_MAX: u32 = 16 << 20;
 pub const CHECKSUMS_MAX: usize = 1_000_000;
 /// Different kinds of errors in a report; what comes after is counted as `other`.
 pub const ERROR_KINDS_MAX: usize = 64;
+/// Names of operations that a run tells apart: a scenario of five protocols has some 40. Half a megabyte of histograms each.
+pub const OPERATION_NAMES_MAX: usize = 64;
 /// The end of the dialogue that a connection remembers: about the last 30 lines.
 pub const TRANSCRIPT_BYTES_MAX: usize = 3072;
 /// One entry of it.

@@ -254,9 +254,9 @@ fn measure<D: Dialogue>(
 ) -> Result<(), RunError> {
     let plan = plan(options, tls, subject).map_err(RunError::Fatal)?;
     let now = Instant::now();
-    let outcome = run(&plan, (0..options.connections).map(|index| dialogue(index, now)).collect())?;
+    let outcome = run(&plan, (0..options.connections).map(|index| dialogue(index, now)).collect(), Vec::new())?;
     publish(options, subject, &outcome).map_err(RunError::Fatal)?;
-    if outcome.tally.operations == 0 && subject.work != "hold" {
+    if outcome.tally.count() == 0 && subject.work != "hold" {
         return Err(RunError::Fatal("not one operation succeeded".into()));
     }
     Ok(())

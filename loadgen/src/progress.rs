@@ -35,9 +35,10 @@ impl Progress {
         }
         let now = since_start.as_secs_f64();
         let (then, operations) = self.last;
-        let rate = (tally.operations - operations) as f64 / (now - then).max(1e-3);
-        self.last = (now, tally.operations);
-        let p99 = tally.latency.value_at_quantile(0.99) as f64 / 1e6;
+        let count = tally.count();
+        let rate = (count - operations) as f64 / (now - then).max(1e-3);
+        self.last = (now, count);
+        let p99 = tally.latency().value_at_quantile(0.99) as f64 / 1e6;
         self.show(&format!("{left:5.1} s left   {rate:9.0}/s   p99 {p99:.2} ms   errors {}", tally.errors_total()));
     }
 

@@ -39,7 +39,7 @@ struct Figures {
 
 impl Figures {
     fn of(subject: &Subject, outcome: &Outcome) -> Figures {
-        let operations = outcome.tally.operations as f64;
+        let operations = outcome.tally.count() as f64;
         let server_cpu = outcome.server.map(|[_, start, end]| end.cpu_seconds - start.cpu_seconds);
         let each = |bytes: &dyn Fn(&Usage) -> Option<u64>| {
             let [before, _, end] = outcome.server.as_ref().filter(|_| subject.work == "hold")?;
@@ -75,13 +75,14 @@ pub fn table(subject: &Subject, outcome: &Outcome) -> String {
     if subject.work == "hold" {
         row("held", format!("{} connections, up after {:.2} s", subject.connections, outcome.setup_seconds));
     } else {
-        row("rate", format!("{:.0} operations/s ({} in all)", figures.rate, tally.operations));
-        let mut latency: Vec<String> = QUANTILES
+        row("rate", format!("{:.0} operations/s ({} in all)", figures.rate, tally.count()));
+        let latency = tally.latency();
+        let mut told: Vec<String> = QUANTILES
             .iter()
-            .map(|(name, quantile)| format!("{name} {}", time(tally.latency.value_at_quantile(*quantile))))
+            .map(|(name, quantile)| format!("{name} {}", time(latency.value_at_quantile(*quantile))))
             .collect();
-        latency.push(format!("max {}", time(tally.latency.max())));
-        row("latency", latency.join("   "));
+        told.push(format!("max {}", time(latency.max())));
+        row("latency", told.join("   "));
     }
     row("octets", format!("{} sent, {} received", tally.bytes_sent, tally.bytes_received));
     if tally.verified > 0 {
@@ -145,12 +146,13 @@ pub fn json(subject: &Subject, outcome: &Outcome) -> String {
     object.number("connections", f64::from(subject.connections)).number("depth", subject.depth as f64);
     object.optional("message_bytes", subject.message_bytes.map(|bytes| bytes as f64));
     object.number("seconds", outcome.seconds).number("setup_seconds", outcome.setup_seconds);
-    object.number("operations", tally.operations as f64).number("rate", figures.rate);
+    object.number("operations", tally.count() as f64).number("rate", figures.rate);
+    let all = tally.latency();
     let mut latency = Object::new();
     for (name, quantile) in QUANTILES {
-        latency.number(name, tally.latency.value_at_quantile(quantile) as f64);
+        latency.number(name, all.value_at_quantile(quantile) as f64);
     }
-    latency.number("max", tally.latency.max() as f64).number("mean", tally.latency.mean());
+    latency.number("max", all.max() as f64).number("mean", all.mean());
     object.raw("latency_nanoseconds", &latency.end());
     object.number("bytes_sent", tally.bytes_sent as f64).number("bytes_received", tally.bytes_received as f64);
     object.number("bodies_verified", tally.verified as f64).number("replies_reordered", tally.reordered as f64);
@@ -229,7 +231,7 @@ fn quote(into: &mut String, text: &str) {
 mod tests {
     use super::*;
     use crate::tally::Tally;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     fn example(work: &str) -> (Subject, Outcome) {
         let subject = Subject {
@@ -243,8 +245,9 @@ mod tests {
         };
         let mut tally = Tally::new();
         tally.recording = true;
+        let start = Instant::now();
         for _ in 0..20_000 {
-            tally.done(Duration::from_micros(100));
+            tally.done("noop", (start, start), start + Duration::from_micros(100));
         }
         tally.error("NO [\"x\"]");
         let usage = |cpu_seconds, resident_bytes| Usage {
@@ -254,7 +257,7 @@ mod tests {
             processes: 1,
         };
         let server = Some([usage(0.0, 1_000_000), usage(1.0, 1_100_000), usage(2.0, 1_200_000)]);
-        (subject, Outcome { tally, seconds: 2.0, setup_seconds: 0.5, own_cpu_seconds: 1.5, server })
+        (subject, Outcome { tally, seconds: 2.0, setup_seconds: 0.5, own_cpu_seconds: 1.5, server, series: Vec::new() })
     }
 
     #[test]

@@ -1,24 +1,36 @@
-//! The counts of one run: operations, latencies, bytes, errors by kind, and the checksums of messages seen.
+//! The counts of one run: operations by name with their latencies, octets, errors by kind, and the checksums of messages seen.
 //!
-//! Invariant: nothing is counted while `recording` is false (set-up, warm-up, drain), but violations are found at all times.
-//! Memory is bounded: the histogram is made once, kinds of errors and checksums have their limits.
+//! Invariants: nothing is counted while `recording` is false (set-up, warm-up, drain), but violations are found at all times.
+//! An operation's latency runs from when it was due, its service time from when it was sent: in a closed loop they are the same,
+//! and only the first is kept. Memory is bounded: names, kinds of errors and checksums have their limits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::limits::{CHECKSUMS_MAX, ERROR_KINDS_MAX, LATENCY_NANOSECONDS_MAX};
+use crate::limits::{CHECKSUMS_MAX, ERROR_KINDS_MAX, LATENCY_NANOSECONDS_MAX, OPERATION_NAMES_MAX};
+
+/// The operations of one name.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// `noop`, `login`, `deliver` …
+    pub name: &'static str,
+    /// Nanoseconds from when it was due to its last reply.
+    pub latency: Histogram<u64>,
+    /// Nanoseconds from sending it to its last reply; empty in a closed loop.
+    pub service: Histogram<u64>,
+}
 
 /// What a run counted.
 #[derive(Debug)]
 pub struct Tally {
     /// True during the measured time.
     pub recording: bool,
-    /// Nanoseconds from sending an operation to its last reply.
-    pub latency: Histogram<u64>,
-    /// Operations that succeeded.
-    pub operations: u64,
+    /// Latencies of all operations since [`Tally::interval_over`] was called last.
+    pub interval: Histogram<u64>,
+    /// Nanoseconds from when an operation was due until the client looked at it: the client's own delay. Empty in a closed loop.
+    pub lag: Histogram<u64>,
     /// Octets of the dialogue sent, before encryption.
     pub bytes_sent: u64,
     /// Octets of the dialogue received, after decryption.
@@ -27,33 +39,103 @@ pub struct Tally {
     pub reordered: u64,
     /// Message bodies whose checksum was compared with a known one.
     pub verified: u64,
+    operations: Vec<Operation>,
+    /// Latencies of the intervals that are over.
+    past: Histogram<u64>,
     errors: BTreeMap<String, u64>,
     bodies: HashMap<(u32, u32), u64>,
+}
+
+/// A histogram of nanoseconds, to an hour, at three digits.
+pub fn histogram() -> Histogram<u64> {
+    let histogram = Histogram::new_with_bounds(1, LATENCY_NANOSECONDS_MAX, 3);
+    histogram.expect("one nanosecond to an hour at three digits are valid bounds")
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 impl Tally {
     /// An empty tally.
     pub fn new() -> Tally {
-        let latency = Histogram::new_with_bounds(1, LATENCY_NANOSECONDS_MAX, 3);
         Tally {
             recording: false,
-            latency: latency.expect("one nanosecond to an hour at three digits are valid bounds"),
-            operations: 0,
+            interval: histogram(),
+            lag: histogram(),
             bytes_sent: 0,
             bytes_received: 0,
             reordered: 0,
             verified: 0,
+            operations: Vec::new(),
+            past: histogram(),
             errors: BTreeMap::new(),
             bodies: HashMap::new(),
         }
     }
 
-    /// An operation succeeded after `taken`.
-    pub fn done(&mut self, taken: Duration) {
-        if self.recording {
-            self.operations += 1;
-            self.latency.saturating_record(u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX).max(1));
+    /// An operation that was due and sent at these times has succeeded `now`.
+    pub fn done(&mut self, name: &'static str, (due, sent): (Instant, Instant), now: Instant) {
+        if !self.recording {
+            return;
         }
+        let latency = nanoseconds(now.saturating_duration_since(due));
+        self.interval.saturating_record(latency);
+        let operation = self.operation(name);
+        operation.latency.saturating_record(latency);
+        if sent != due {
+            operation.service.saturating_record(nanoseconds(now.saturating_duration_since(sent)));
+        }
+    }
+
+    /// The entry of `name`; beyond the limit all share the last one.
+    fn operation(&mut self, name: &'static str) -> &mut Operation {
+        let at = self.operations.iter().position(|operation| operation.name == name).unwrap_or_else(|| {
+            if self.operations.len() < OPERATION_NAMES_MAX {
+                self.operations.push(Operation { name, latency: histogram(), service: histogram() });
+            }
+            self.operations.len() - 1
+        });
+        &mut self.operations[at]
+    }
+
+    /// The client looked at an operation that was due `late` ago.
+    pub fn looked(&mut self, late: Duration) {
+        if self.recording {
+            self.lag.saturating_record(nanoseconds(late));
+        }
+    }
+
+    /// The interval is over: what it counted joins the whole, and the next one begins.
+    pub fn interval_over(&mut self) {
+        self.past.add(&self.interval).expect("both have the same bounds");
+        self.interval.reset();
+    }
+
+    /// Operations by name, in the order of their first success.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// Operations that succeeded.
+    pub fn count(&self) -> u64 {
+        self.past.len() + self.interval.len()
+    }
+
+    /// Latencies of all operations.
+    pub fn latency(&self) -> Histogram<u64> {
+        let mut all = self.past.clone();
+        all.add(&self.interval).expect("both have the same bounds");
+        all
+    }
+
+    /// Service times of all operations; empty in a closed loop.
+    pub fn service(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for operation in &self.operations {
+            all.add(&operation.service).expect("all have the same bounds");
+        }
+        all
     }
 
     /// An operation failed, or a connection was lost. Counted in every phase but the drain, where closing is ours.
@@ -102,14 +184,22 @@ mod tests {
     #[test]
     fn only_measured_operations_count() {
         let mut tally = Tally::new();
-        tally.done(Duration::from_millis(5));
-        assert_eq!(tally.operations, 0);
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        tally.done("noop", (start, start), at(5));
+        assert_eq!(tally.count(), 0);
         tally.recording = true;
-        tally.done(Duration::from_millis(5));
-        tally.done(Duration::from_secs(100_000));
-        assert_eq!(tally.operations, 2);
-        assert_eq!(tally.latency.len(), 2);
-        assert!(tally.latency.value_at_quantile(0.5) >= 4_990_000);
+        tally.done("noop", (start, start), at(5));
+        tally.interval_over();
+        tally.done("noop", (start, at(20)), at(30));
+        tally.done("fetch", (start, start), at(100_000_000));
+        assert_eq!(tally.count(), 3);
+        assert_eq!(tally.latency().len(), 3);
+        assert!((4_990_000..31_000_000).contains(&tally.latency().value_at_quantile(0.5)));
+        let names: Vec<_> =
+            tally.operations().iter().map(|one| (one.name, one.latency.len(), one.service.len())).collect();
+        assert_eq!(names, [("noop", 2, 1), ("fetch", 1, 0)]);
+        assert!((9_990_000..10_020_000).contains(&tally.service().max()), "from the sending");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::dialogue::Dialogue;
 use crate::limits::{DRAIN_SECONDS_MAX, SETUP_SECONDS_MAX};
 use crate::machine::{Usage, own_cpu_seconds, usage};
 use crate::progress::Progress;
+use crate::series::{Series, Watcher};
 use crate::tally::Tally;
 
 /// The phases and their times.
@@ -27,12 +28,16 @@ pub(super) struct Clock<'a> {
     own_cpu: f64,
     server: Option<[Usage; 3]>,
     progress: Progress,
+    series: Series,
+    next_second: Instant,
+    watchers: Vec<Box<dyn Watcher>>,
 }
 
 const TICK: Duration = Duration::from_millis(500);
+const SECOND: Duration = Duration::from_secs(1);
 
 impl<'a> Clock<'a> {
-    pub(super) fn new(plan: &'a Plan, now: Instant) -> Result<Clock<'a>, RunError> {
+    pub(super) fn new(plan: &'a Plan, now: Instant, watchers: Vec<Box<dyn Watcher>>) -> Result<Clock<'a>, RunError> {
         let server = plan.server_pid.map(|pid| usage(pid, plan.announce)).transpose().map_err(RunError::Fatal)?;
         Ok(Clock {
             plan,
@@ -45,6 +50,9 @@ impl<'a> Clock<'a> {
             own_cpu: 0.0,
             server: server.map(|usage| [usage; 3]),
             progress: Progress::new(),
+            series: Series::default(),
+            next_second: now,
+            watchers,
         })
     }
 
@@ -75,6 +83,8 @@ impl<'a> Clock<'a> {
                 self.started = state.now;
                 self.phase_ends = state.now + self.plan.measured;
                 state.phase = Phase::Measured;
+                self.series.begin(&state.tally);
+                self.next_second = state.now + SECOND;
                 state.tally.recording = true;
                 false
             }
@@ -82,9 +92,15 @@ impl<'a> Clock<'a> {
                 state.tally.recording = false;
                 self.seconds = (state.now - self.started).as_secs_f64();
                 self.own_cpu = own_cpu_seconds() - self.own_cpu;
+                self.second(state);
                 self.sample(2)?;
                 state.phase = Phase::Drain;
                 self.phase_ends = state.now + Duration::from_secs(DRAIN_SECONDS_MAX);
+                false
+            }
+            Phase::Measured if state.now >= self.next_second => {
+                self.second(state);
+                self.next_second += SECOND;
                 false
             }
             Phase::Drain => state.now >= self.phase_ends || state.is_idle(),
@@ -106,6 +122,12 @@ impl<'a> Clock<'a> {
         Ok(over)
     }
 
+    fn second<D: Dialogue>(&mut self, state: &mut Loop<'_, D>) {
+        let left = self.phase_ends.saturating_duration_since(state.now).as_secs_f64();
+        let at = (state.now - self.started).as_secs_f64();
+        self.series.second(at, left, &mut state.tally, &mut self.watchers);
+    }
+
     fn sample(&mut self, at: usize) -> Result<(), RunError> {
         if let (Some(pid), Some(samples)) = (self.plan.server_pid, &mut self.server) {
             samples[at] = usage(pid, self.plan.announce && at == 2)
@@ -116,20 +138,24 @@ impl<'a> Clock<'a> {
 
     pub(super) fn until_next(&self, now: Instant, reopen: &VecDeque<(Instant, usize)>) -> Duration {
         let mut next = self.next_tick.min(self.phase_ends);
+        if self.next_second > now {
+            next = next.min(self.next_second);
+        }
         if let Some((due, _)) = reopen.front() {
             next = next.min(*due);
         }
         next.saturating_duration_since(now)
     }
 
-    pub(super) fn outcome(self, tally: Tally) -> Result<Outcome, RunError> {
+    pub(super) fn outcome(self, tally: Tally) -> Outcome {
         self.progress.clear();
-        Ok(Outcome {
+        Outcome {
             tally,
             seconds: self.seconds,
             setup_seconds: self.setup_seconds,
             own_cpu_seconds: self.own_cpu,
             server: self.server,
-        })
+            series: self.series.into_seconds(),
+        }
     }
 }

@@ -109,6 +109,23 @@ enum Kind {
 }
 
 impl Kind {
+    /// The operation's name in the report.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Fetch { body: true, .. } => "fetch body",
+            Kind::Fetch { body: false, .. } => "fetch flags",
+            Kind::FetchAll(What::Flags) => "fetch all flags",
+            Kind::FetchAll(What::Envelope) => "fetch all envelopes",
+            Kind::FetchAll(What::Body) => "fetch all bodies",
+            Kind::Store { .. } => "store",
+            Kind::StoreAll { .. } => "store all",
+            Kind::Search { .. } => "search",
+            Kind::Append => "append",
+            Kind::Noop => "noop",
+            Kind::Capability | Kind::StartTls | Kind::Login | Kind::Select | Kind::Idle | Kind::Logout => "session",
+        }
+    }
+
     /// RFC 3501 §7.4.1: no EXPUNGE while only these are in progress.
     fn forbids_expunge(self) -> bool {
         use Kind::{Fetch, FetchAll, Search, Store, StoreAll};
@@ -451,7 +468,7 @@ impl Client {
                 if self.farewell.is_none() {
                     return violation("LOGOUT was answered OK without BYE (RFC 9051 §6.1.3)");
                 }
-                turn.tally.done(turn.now - self.opened_at);
+                turn.tally.done("session", (self.opened_at, self.opened_at), turn.now);
                 self.stage = Stage::Over;
                 turn.wish = Wish::Reopen;
                 return Ok(());

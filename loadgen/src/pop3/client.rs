@@ -141,7 +141,7 @@ impl Client {
                 self.next_message(turn);
             }
             Command::Quit => {
-                turn.tally.done(turn.now - self.opened_at);
+                turn.tally.done("session", (self.opened_at, self.opened_at), turn.now);
                 self.awaited = None;
                 turn.wish = Wish::Reopen;
             }

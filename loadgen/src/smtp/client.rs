@@ -365,7 +365,7 @@ impl Client {
         }
         match self.refused.take() {
             Some(kind) => turn.tally.error(&kind),
-            None => turn.tally.done(turn.now - self.started),
+            None => turn.tally.done("deliver", (self.started, self.started), turn.now),
         }
     }
 

@@ -330,7 +330,7 @@ impl Client {
             }
             self.appended = Some((*validity, *uid));
         }
-        turn.tally.done(turn.now - pending.sent);
+        turn.tally.done(pending.kind.name(), (pending.sent, pending.sent), turn.now);
         Ok(())
     }
 }
