@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::limits::CORPUS_MESSAGES_MAX;
 use crate::message::seal;
 use crate::options::CorpusOptions;
+use crate::random::Random;
 use crate::smtp::client::base64;
 
 /// In the text of every hundredth message, whatever its encoding.
@@ -54,7 +55,7 @@ pub fn write(options: &CorpusOptions) -> Result<Written, String> {
     }
     let mut written =
         Written { messages: count, bytes: 0, with_text: count / TEXT_EVERY, with_from: count / FROM_EVERY };
-    let mut random = Random(options.seed);
+    let mut random = Random::new(options.seed);
     for (number, octets) in (1..).zip(sizes(count, options.bytes, &mut random)) {
         let message = message(number, octets, options.seed);
         let path = folder.join(format!("{number:06}.eml"));
@@ -68,40 +69,9 @@ pub fn write(options: &CorpusOptions) -> Result<Written, String> {
 /// has close to half of the octets.
 fn sizes(count: u32, bytes: u64, random: &mut Random) -> Vec<u64> {
     const SPREAD: f64 = 1.5;
-    let weights: Vec<f64> = (0..count)
-        .map(|_| {
-            // The sum of twelve is close to normal, and the same on every machine.
-            let normal = (0..12).map(|_| random.below(1 << 20) as f64 / f64::from(1 << 20)).sum::<f64>() - 6.0;
-            (normal * SPREAD).exp()
-        })
-        .collect();
+    let weights: Vec<f64> = (0..count).map(|_| (random.normal() * SPREAD).exp()).collect();
     let spare = (bytes - u64::from(count) * OCTETS_MIN) as f64 / weights.iter().sum::<f64>();
     weights.iter().map(|weight| (OCTETS_MIN + (weight * spare) as u64).min(OCTETS_MAX)).collect()
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn one_of<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    /// True in `percent` of a hundred.
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
 }
 
 const NAMES: [&str; 16] = [
@@ -138,11 +108,11 @@ const ACCENTED: [&str; 6] = ["für", "größer", "déjà", "señor", "naïve", "
 
 /// One message of about `octets` octets.
 fn message(number: u32, octets: u64, seed: u64) -> Vec<u8> {
-    let mut random = Random(seed ^ (u64::from(number) << 32));
+    let mut random = Random::new(seed ^ (u64::from(number) << 32));
     let mut header = header(number, seed, &mut random);
     let room = (octets as usize).saturating_sub(header.len() + 150);
     let word = number.is_multiple_of(TEXT_EVERY).then_some(TEXT_WORD);
-    let boundary = format!("=_{:016x}", random.next());
+    let boundary = format!("=_{:016x}", random.bits());
     let mut body = Vec::with_capacity(room + 256);
     match room {
         0..4000 => {
@@ -173,7 +143,7 @@ fn message(number: u32, octets: u64, seed: u64) -> Vec<u8> {
             );
             body.extend_from_slice(part.as_bytes());
             let octets: Vec<u8> =
-                (0..(room - body.len()) / 78 * 57 / 8 + 1).flat_map(|_| random.next().to_le_bytes()).collect();
+                (0..(room - body.len()) / 78 * 57 / 8 + 1).flat_map(|_| random.bits().to_le_bytes()).collect();
             wrapped(&mut body, &octets);
             body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         }
@@ -199,7 +169,7 @@ fn header(number: u32, seed: u64, random: &mut Random) -> String {
     }
     if random.chance(70) {
         let signature: String = (0..5)
-            .map(|_| format!("\r\n\t {:016x}{:016x}{:016x}", random.next(), random.next(), random.next()))
+            .map(|_| format!("\r\n\t {:016x}{:016x}{:016x}", random.bits(), random.bits(), random.bits()))
             .collect();
         text.push_str(&format!(
             "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s=s1;\r\n\th=from:to:subject:date; b={}\r\n",
@@ -325,7 +295,7 @@ mod tests {
 
     #[test]
     fn sizes_sum_up_and_spread() {
-        let mut sizes = sizes(10_000, 95_200_000, &mut Random(1));
+        let mut sizes = sizes(10_000, 95_200_000, &mut Random::new(1));
         let sum: u64 = sizes.iter().sum();
         assert!((95_000_000..=95_200_000).contains(&sum), "{sum}");
         sizes.sort_unstable();

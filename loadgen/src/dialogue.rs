@@ -3,7 +3,7 @@
 //! Invariant: a dialogue is never blocked; it consumes whole responses and leaves the rest for the next call, so that any
 //! chunking of the bytes gives the same result. A secret is never written to the transcript.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits::{TRANSCRIPT_BYTES_MAX, TRANSCRIPT_ENTRY_BYTES_MAX};
 use crate::tally::Tally;
@@ -30,8 +30,10 @@ pub enum Wish {
     Nothing,
     /// The server agreed to STARTTLS: begin the handshake now.
     StartTls,
-    /// The dialogue is over: close, and open a new connection while the run lasts.
-    Reopen,
+    /// The dialogue is over: close. The next operation opens a new connection.
+    Close,
+    /// There is news for a client that only waits: its next operation is due now.
+    Awake,
 }
 
 /// One call's surroundings.
@@ -39,49 +41,52 @@ pub enum Wish {
 pub struct Turn<'a> {
     /// The time, read once a call.
     pub now: Instant,
-    /// True while new operations may be started.
-    pub issuing: bool,
     /// What is to be sent.
     pub out: &'a mut Vec<u8>,
-    /// The run's counts.
+    /// Where to count.
     pub tally: &'a mut Tally,
-    /// The connection's recent dialogue.
+    /// The end of the dialogue, for a report.
     pub transcript: &'a mut Transcript,
-    /// What the connection is to do next.
+    /// What is wanted afterwards.
     pub wish: Wish,
 }
 
 impl Turn<'_> {
-    /// Queues `bytes` and notes them.
+    /// Sends `bytes`.
     pub fn send(&mut self, bytes: &[u8]) {
         self.transcript.note(b'C', bytes);
         self.out.extend_from_slice(bytes);
     }
 
-    /// Queues `secret`, and notes `shown` in its place.
+    /// Sends `secret`, which the transcript shows as `shown`.
     pub fn send_secret(&mut self, secret: &[u8], shown: &str) {
         self.transcript.note(b'C', shown.as_bytes());
         self.out.extend_from_slice(secret);
     }
 }
 
-/// The client side of a protocol on one connection.
+/// The client side of a protocol on one connection. Which operation is the next is the dialogue's; when it is due is the engine's.
 pub trait Dialogue {
-    /// False where each operation opens a connection of its own, so that none is opened before the start.
+    /// False where each operation is a connection of its own.
     fn is_standing(&self) -> bool;
 
-    /// The connection begins to open; the dialogue forgets what it knew of an earlier one.
-    fn opening(&mut self, now: Instant);
+    /// The connection begins to open, for an operation that was due then; the dialogue forgets what it knew of an earlier one.
+    /// Where it is not standing: the time until the operation after this one is due, as its user thinks.
+    fn opening(&mut self, due: Instant, now: Instant) -> Duration;
     /// Bytes can be sent: after connecting, or after the implicit TLS handshake.
     fn opened(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault>;
     /// The handshake that STARTTLS asked for is done.
     fn secured(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault>;
     /// Takes the whole responses at the front of `input` and returns how many bytes they were.
     fn receive(&mut self, input: &[u8], turn: &mut Turn<'_>) -> Result<usize, Fault>;
-    /// The start: every connection is ready.
-    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault>;
-    /// True once the dialogue is set up and waits for [`Dialogue::begin`], and ever after.
+    /// True once the dialogue is set up, and ever after.
     fn is_ready(&self) -> bool;
+    /// True where it is set up and another operation may be started.
+    fn is_free(&self) -> bool;
+    /// Starts the next operation, which was due then, and returns the time until the one after it is due, as its user thinks.
+    fn issue(&mut self, due: Instant, turn: &mut Turn<'_>) -> Result<Duration, Fault>;
+    /// The next operation is due, and the dialogue is not free: it ends what only waits for news.
+    fn hurry(&mut self, _: &mut Turn<'_>) {}
     /// When the oldest unanswered operation was sent.
     fn waiting_since(&self) -> Option<Instant>;
     /// The last words of a server that closes, if it said any.

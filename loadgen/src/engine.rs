@@ -1,23 +1,26 @@
-//! The closed loop: one thread, one epoll, all connections of a run, from set-up to the last reply.
+//! The event loop: one thread, one epoll, all connections of a run, from set-up to the last reply.
 //!
 //! Invariants: the measured time begins when every standing connection is ready and ends `measured` later, whatever the server
 //! does; what is answered after it is checked, but not counted. Set-up and drain have their own ends. A violation ends the
-//! run at once. It does not know a protocol: [`Dialogue`] does.
+//! run at once. It does not know a protocol: [`Dialogue`] does. When operations are due is `pace`'s.
 
 mod clock;
+mod pace;
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use clock::Clock;
 use mio::{Events, Interest, Poll, Registry, Token};
+pub use pace::Pace;
+use pace::{Schedule, Timer};
 
 use crate::dialogue::{Dialogue, Fault, Transcript, Turn, Wish};
 use crate::limits::{FRONT_BYTES_MAX, GATHER_BYTES_MAX, GATHERING_CONNECTIONS_MAX, OPENING_MAX};
 use crate::limits::{READ_BYTES, REOPEN_MILLISECONDS};
-use crate::link::{Link, Read, Tls};
+use crate::link::{Link, Read, Throttle, Tls};
 use crate::machine::Usage;
 use crate::series::{Second, Watcher};
 use crate::tally::Tally;
@@ -25,12 +28,14 @@ use crate::tally::Tally;
 /// What a run is to be.
 #[derive(Debug)]
 pub struct Plan {
-    /// The server.
-    pub address: SocketAddr,
-    /// TLS, where it is spoken at all.
-    pub tls: Option<Tls>,
-    /// True: TLS from the first octet.
-    pub implicit_tls: bool,
+    /// The servers, or the ports of one.
+    pub targets: Vec<Target>,
+    /// How operations follow each other.
+    pub pace: Pace,
+    /// Connections that are dropped together.
+    pub storms: Vec<Storm>,
+    /// The seed of all that is left to chance.
+    pub seed: u64,
     /// Time before counting begins.
     pub warm_up: Duration,
     /// The time that counts.
@@ -41,6 +46,40 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// True: print `holding N` when all connections are up.
     pub announce: bool,
+}
+
+/// Where connections go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The server.
+    pub address: SocketAddr,
+    /// TLS, where it is spoken at all.
+    pub tls: Option<Tls>,
+    /// True: TLS from the first octet.
+    pub implicit_tls: bool,
+    /// How slowly the client reads and writes, where it does.
+    pub throttle: Throttle,
+}
+
+/// A network that fails again and again.
+#[derive(Debug, Clone)]
+pub struct Storm {
+    /// The time between two.
+    pub every: Duration,
+    /// The share of the connections that are lost each time, from 0 to 1.
+    pub share: f64,
+    /// Which connections of the run it is about.
+    pub connections: Range<usize>,
+}
+
+/// A connection to be: what it says, and to whom.
+pub struct Member {
+    /// Its client side.
+    pub dialogue: Box<dyn Dialogue>,
+    /// The number of its target in the plan.
+    pub target: usize,
+    /// When its user comes, after the start; with think times only.
+    pub starts_after: Duration,
 }
 
 /// What a run gave.
@@ -82,9 +121,10 @@ enum Phase {
     Drain,
 }
 
-#[derive(Debug)]
-struct Connection<D> {
-    dialogue: D,
+struct Connection {
+    dialogue: Box<dyn Dialogue>,
+    target: usize,
+    starts_after: Duration,
     link: Option<Link>,
     /// The beginning of a response that is not whole yet.
     partial: Vec<u8>,
@@ -92,13 +132,22 @@ struct Connection<D> {
     handshaking: bool,
     was_ready: bool,
     opened_at: Instant,
+    /// When its user wants the next operation.
+    due: Option<Instant>,
+    /// Since when its user has waited for an operation to be started.
+    late: Option<Instant>,
+    /// True until the first operation of this connection.
+    is_fresh: bool,
+    /// True while it is among those that can take an arrival.
+    is_offered: bool,
 }
 
 /// Why a connection is to be given up.
 enum Loss {
     Lost(String),
     Fault(Fault),
-    Reopen,
+    /// The dialogue is over.
+    Closed,
 }
 
 impl From<Fault> for Loss {
@@ -119,34 +168,43 @@ impl From<io::Error> for Loss {
     }
 }
 
-struct Loop<'a, D> {
+struct Loop<'a> {
     plan: &'a Plan,
-    connections: Vec<Connection<D>>,
+    connections: Vec<Connection>,
     tally: Tally,
     phase: Phase,
     scratch: Vec<u8>,
-    reopen: VecDeque<(Instant, usize)>,
+    schedule: Schedule,
     never_opened: usize,
     opening: u32,
     ready: usize,
     now: Instant,
 }
 
-/// Runs the dialogues of `plan` to their end.
-pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>, watchers: Vec<Box<dyn Watcher>>) -> Result<Outcome, RunError> {
+/// Less than this before something is due the loop no longer sleeps: a sleep ends up to a millisecond late.
+const AWAKE: Duration = Duration::from_millis(2);
+
+/// Runs the dialogues of `members` as `plan` says, to their end.
+pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -> Result<Outcome, RunError> {
     let fatal = |error: io::Error| RunError::Fatal(format!("epoll: {error}"));
     let mut poll = Poll::new().map_err(fatal)?;
     let registry = poll.registry().try_clone().map_err(fatal)?;
     let mut events = Events::with_capacity(1024);
     let now = Instant::now();
-    let connections = dialogues.into_iter().map(|dialogue| Connection {
+    let connections = members.into_iter().map(|Member { dialogue, target, starts_after }| Connection {
         dialogue,
+        target,
+        starts_after,
         link: None,
         partial: Vec::new(),
         transcript: Transcript::default(),
         handshaking: false,
         was_ready: false,
         opened_at: now,
+        due: None,
+        late: None,
+        is_fresh: true,
+        is_offered: false,
     });
     let mut state = Loop {
         plan,
@@ -154,7 +212,7 @@ pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>, watchers: Vec<Box<dyn Wa
         tally: Tally::new(),
         phase: Phase::SetUp,
         scratch: vec![0; READ_BYTES],
-        reopen: VecDeque::new(),
+        schedule: Schedule::new(plan.seed),
         never_opened: 0,
         opening: 0,
         ready: 0,
@@ -167,8 +225,8 @@ pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>, watchers: Vec<Box<dyn Wa
         if clock.turn(&mut state, &registry)? {
             return Ok(clock.outcome(state.tally));
         }
-        state.reopen_due(&registry)?;
-        let wait = clock.until_next(state.now, &state.reopen);
+        state.on_time(&registry)?;
+        let wait = clock.until_next(state.now, state.schedule.next());
         match poll.poll(&mut events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(fatal(error)),
             _ => {}
@@ -176,79 +234,63 @@ pub fn run<D: Dialogue>(plan: &Plan, dialogues: Vec<D>, watchers: Vec<Box<dyn Wa
         for event in &events {
             state.now = Instant::now();
             state.ready(event.token().0, event.is_read_closed() || event.is_error(), &registry)?;
+            state.on_time(&registry)?;
         }
     }
 }
 
-impl<D: Dialogue> Loop<'_, D> {
-    fn is_standing(&self) -> bool {
-        self.connections.first().is_none_or(|connection| connection.dialogue.is_standing())
+impl Loop<'_> {
+    /// True where connections are opened before the start; users who think come in their own time.
+    fn sets_up(&self) -> bool {
+        !matches!(self.plan.pace, Pace::Think { .. })
+            && self.connections.first().is_none_or(|connection| connection.dialogue.is_standing())
     }
 
     /// While setting up: opens the next connections, a few at once.
     fn set_up(&mut self, registry: &Registry) -> Result<(), RunError> {
         while self.phase == Phase::SetUp
-            && self.is_standing()
+            && self.sets_up()
             && self.never_opened < self.connections.len()
             && self.opening < OPENING_MAX
         {
             self.never_opened += 1;
             self.opening += 1;
-            self.open(self.never_opened - 1, registry)?;
+            self.open(self.never_opened - 1, self.now, registry)?;
         }
         Ok(())
     }
 
-    fn open(&mut self, index: usize, registry: &Registry) -> Result<(), RunError> {
+    /// Opens connection `index`, for an operation that was due then.
+    fn open(&mut self, index: usize, due: Instant, registry: &Registry) -> Result<(), RunError> {
         let connection = &mut self.connections[index];
-        connection.dialogue.opening(self.now);
+        let think = connection.dialogue.opening(due, self.now);
         connection.opened_at = self.now;
+        connection.is_fresh = true;
         connection.partial.clear();
         connection.handshaking = false;
-        let opened = Link::connect(self.plan.address).and_then(|mut link| {
+        let target = &self.plan.targets[connection.target];
+        let standing = connection.dialogue.is_standing();
+        if let (Pace::Think { speed }, false) = (self.plan.pace, standing) {
+            connection.late = None;
+            self.falls_due(index, due + think.div_f64(speed));
+        }
+        let opened = Link::connect(target.address, target.throttle).and_then(|mut link| {
             registry.register(&mut link.stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(link)
         });
         match opened {
             Ok(link) => {
-                connection.link = Some(link);
+                self.connections[index].link = Some(link);
                 Ok(())
             }
             Err(error) => self.give_up(index, error.into(), registry),
         }
     }
 
-    fn begin(&mut self, registry: &Registry) -> Result<(), RunError> {
-        self.phase = Phase::WarmUp;
-        for index in 0..self.connections.len() {
-            if !self.is_standing() {
-                self.open(index, registry)?;
-                continue;
-            }
-            if let Err(loss) =
-                self.with_turn(index, |dialogue, turn| dialogue.begin(turn).map(|()| 0)).and_then(|_| self.flush(index))
-            {
-                self.give_up(index, loss, registry)?;
-            }
-        }
-        Ok(())
-    }
-
     fn is_idle(&self) -> bool {
         self.connections
             .iter()
             .all(|connection| connection.link.is_none() || connection.dialogue.waiting_since().is_none())
-    }
-
-    fn reopen_due(&mut self, registry: &Registry) -> Result<(), RunError> {
-        while let Some((due, index)) = self.reopen.front().copied() {
-            if due > self.now || self.phase == Phase::Drain {
-                break;
-            }
-            self.reopen.pop_front();
-            self.open(index, registry)?;
-        }
-        Ok(())
     }
 
     /// Gives up connections whose oldest operation takes too long.
@@ -270,23 +312,22 @@ impl<D: Dialogue> Loop<'_, D> {
     }
 
     /// One call of the dialogue.
-    fn with_turn(
+    fn with_turn<T: Default>(
         &mut self,
         index: usize,
-        call: impl FnOnce(&mut D, &mut Turn<'_>) -> Result<usize, Fault>,
-    ) -> Result<usize, Loss> {
+        call: impl FnOnce(&mut dyn Dialogue, &mut Turn<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Loss> {
         let connection = &mut self.connections[index];
-        let Some(link) = &mut connection.link else { return Ok(0) };
+        let Some(link) = &mut connection.link else { return Ok(T::default()) };
         let before = link.out().len();
         let mut turn = Turn {
             now: self.now,
-            issuing: matches!(self.phase, Phase::WarmUp | Phase::Measured),
             out: link.out(),
             tally: &mut self.tally,
             transcript: &mut connection.transcript,
             wish: Wish::Nothing,
         };
-        let consumed = call(&mut connection.dialogue, &mut turn)?;
+        let given = call(connection.dialogue.as_mut(), &mut turn)?;
         let wish = turn.wish;
         if self.tally.recording {
             self.tally.bytes_sent += (link.out().len() - before) as u64;
@@ -298,21 +339,32 @@ impl<D: Dialogue> Loop<'_, D> {
         }
         match wish {
             Wish::Nothing => {}
-            Wish::Reopen => return Err(Loss::Reopen),
+            Wish::Close => return Err(Loss::Closed),
+            Wish::Awake => {
+                if matches!(self.plan.pace, Pace::Think { .. }) && connection.late.is_none() {
+                    self.falls_due(index, self.now);
+                }
+            }
             Wish::StartTls => {
-                link.flush()?;
-                if let Some(tls) = &self.plan.tls {
+                link.flush(self.now)?;
+                if let Some(tls) = &self.plan.targets[connection.target].tls {
                     link.start_tls(tls)?;
                     connection.handshaking = true;
                 }
             }
         }
-        Ok(consumed)
+        Ok(given)
     }
 
     fn flush(&mut self, index: usize) -> Result<(), Loss> {
         match &mut self.connections[index].link {
-            Some(link) => Ok(link.flush()?),
+            Some(link) => {
+                link.flush(self.now)?;
+                if let Some(time) = link.wakes_at() {
+                    self.schedule.at(time, index, Timer::Pump);
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -326,20 +378,21 @@ impl<D: Dialogue> Loop<'_, D> {
 
     /// Reads, answers and writes until the socket has nothing more.
     fn pump(&mut self, index: usize, closing: bool) -> Result<(), Loss> {
-        let plan = self.plan;
         let connection = &mut self.connections[index];
+        let target = &self.plan.targets[connection.target];
         let Some(link) = &mut connection.link else { return Ok(()) };
         if !link.connected {
             if !link.finish_connect()? {
                 return Ok(());
             }
-            match &plan.tls {
-                Some(tls) if plan.implicit_tls => {
+            match &target.tls {
+                Some(tls) if target.implicit_tls => {
                     link.start_tls(tls)?;
                     connection.handshaking = true;
                 }
                 _ => {
-                    self.with_turn(index, |dialogue, turn| dialogue.opened(turn).map(|()| 0))?;
+                    self.with_turn(index, |dialogue, turn| dialogue.opened(turn))?;
+                    self.top_up(index)?;
                 }
             }
         }
@@ -349,7 +402,7 @@ impl<D: Dialogue> Loop<'_, D> {
             let Some(link) = &mut connection.link else { return Ok(()) };
             let held = connection.partial.len();
             let front = if held <= FRONT_BYTES_MAX { held } else { 0 };
-            let read = link.read(&mut self.scratch[front..])?;
+            let read = link.read(&mut self.scratch[front..], self.now)?;
             if turns > 0 {
                 // A long response keeps this loop going: its end is not as old as the event that began it.
                 self.now = Instant::now();
@@ -357,7 +410,7 @@ impl<D: Dialogue> Loop<'_, D> {
             if connection.handshaking && !link.is_handshaking() {
                 connection.handshaking = false;
                 self.with_turn(index, |dialogue, turn| {
-                    if plan.implicit_tls { dialogue.opened(turn) } else { dialogue.secured(turn) }.map(|()| 0)
+                    if target.implicit_tls { dialogue.opened(turn) } else { dialogue.secured(turn) }
                 })?;
             }
             match read {
@@ -410,7 +463,8 @@ impl<D: Dialogue> Loop<'_, D> {
             partial = Vec::new();
         }
         self.connections[index].partial = partial;
-        fed.map(drop)
+        fed?;
+        self.top_up(index)
     }
 
     /// Ends a connection, counts why, and has it opened again while the run lasts.
@@ -426,18 +480,17 @@ impl<D: Dialogue> Loop<'_, D> {
             Loss::Lost(why) if self.phase == Phase::SetUp => {
                 return Err(RunError::Fatal(format!(
                     "{}: {why} (connection {} of {})",
-                    self.plan.address,
+                    self.plan.targets[connection.target].address,
                     index + 1,
                     self.connections.len()
                 )));
             }
             Loss::Lost(why) => self.tally.error(&why),
-            Loss::Reopen if matches!(self.phase, Phase::WarmUp | Phase::Measured) && !self.is_standing() => {
-                return self.open(index, registry);
+            Loss::Closed if !connection.dialogue.is_standing() => {
+                return self.after_end(index, Duration::ZERO, registry);
             }
-            Loss::Reopen => {}
+            Loss::Closed => {}
         }
-        self.reopen.push_back((self.now + Duration::from_millis(REOPEN_MILLISECONDS), index));
-        Ok(())
+        self.after_end(index, Duration::from_millis(REOPEN_MILLISECONDS), registry)
     }
 }

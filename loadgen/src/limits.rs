@@ -6,6 +6,8 @@
 pub const CONNECTIONS_MAX: u32 = 60_000;
 /// Commands in flight on one connection.
 pub const DEPTH_MAX: u32 = 1024;
+/// Operations a second that may be asked for: far beyond what one thread can send.
+pub const RATE_MAX: f64 = 1e8;
 /// A day: longer runs are scheduled from outside.
 pub const SECONDS_MAX: f64 = 86_400.0;
 /// A generated message: what servers take by default (50 MiB) and room.
@@ -66,3 +68,7 @@ pub const GATHERING_CONNECTIONS_MAX: usize = 16;
 pub const CORPUS_MESSAGES_MAX: u32 = 1_000_000;
 /// One POP3 line (RFC 2449 §4: 512 octets), with room for servers that are chatty.
 pub const POP3_LINE_BYTES_MAX: usize = 2048;
+/// Operations that are due and wait for a connection: 16 octets each. What comes on top is counted as not sent.
+pub const BACKLOG_MAX: usize = 1 << 20;
+/// The receive buffer of a client that reads slowly: small, so that it is the server that waits. The kernel doubles it.
+pub const THROTTLED_RECEIVE_BYTES: usize = 16 * 1024;

@@ -6,10 +6,14 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+
+pub use crate::throttle::Throttle;
+use crate::throttle::{Buckets, Throttled};
 
 /// What reading gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Link {
     tls: Option<Box<ClientConnection>>,
     out: Vec<u8>,
     sent: usize,
+    buckets: Buckets,
+    now: Instant,
 }
 
 /// A buffer that grew beyond this is given back when it is empty.
@@ -50,10 +56,11 @@ const KEEP_BYTES: usize = 1 << 20;
 
 impl Link {
     /// Begins to connect.
-    pub fn connect(address: SocketAddr) -> io::Result<Link> {
+    pub fn connect(address: SocketAddr, throttle: Throttle) -> io::Result<Link> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Link { stream, connected: false, tls: None, out: Vec::new(), sent: 0 })
+        let buckets = Buckets::new(throttle, &stream)?;
+        Ok(Link { stream, connected: false, tls: None, out: Vec::new(), sent: 0, buckets, now: Instant::now() })
     }
 
     /// Asks whether the connection stands now.
@@ -83,9 +90,11 @@ impl Link {
     }
 
     /// Reads what there is into `into`.
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Read> {
+    pub fn read(&mut self, into: &mut [u8], now: Instant) -> io::Result<Read> {
+        self.now = now;
+        let mut stream = Throttled { stream: &mut self.stream, buckets: &mut self.buckets, now };
         let Some(tls) = &mut self.tls else {
-            return match self.stream.read(into) {
+            return match stream.read(into) {
                 Ok(0) => Ok(Read::Closed),
                 Ok(count) if count < into.len() => Ok(Read::Last(count)),
                 Ok(count) => Ok(Read::More(count)),
@@ -102,7 +111,7 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Read::Closed),
             Err(error) => return Err(error),
         }
-        match tls.read_tls(&mut self.stream) {
+        match tls.read_tls(&mut stream) {
             Ok(0) if tls.is_handshaking() => return Ok(Read::Closed),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Read::Drained),
@@ -110,10 +119,15 @@ impl Link {
             Err(error) => return Err(error),
         }
         if let Err(error) = tls.process_new_packets() {
-            let _ = tls.write_tls(&mut self.stream); // the alert
+            let _ = tls.write_tls(&mut stream); // the alert
             return Err(io::Error::new(ErrorKind::InvalidData, error));
         }
         Ok(Read::More(0))
+    }
+
+    /// When a throttled connection that was held up can go on.
+    pub fn wakes_at(&mut self) -> Option<Instant> {
+        self.buckets.wakes_at(self.now)
     }
 
     /// Where the dialogue writes.
@@ -122,11 +136,13 @@ impl Link {
     }
 
     /// Sends what can be sent; what is left goes with the next readiness event.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self, now: Instant) -> io::Result<()> {
+        self.now = now;
+        let mut stream = Throttled { stream: &mut self.stream, buckets: &mut self.buckets, now };
         match &mut self.tls {
             None => {
                 while self.sent < self.out.len() {
-                    match self.stream.write(&self.out[self.sent..]) {
+                    match stream.write(&self.out[self.sent..]) {
                         Ok(count) => self.sent += count,
                         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -138,7 +154,7 @@ impl Link {
                 tls.writer().write_all(&self.out)?;
                 self.out.clear();
                 while tls.wants_write() {
-                    match tls.write_tls(&mut self.stream) {
+                    match tls.write_tls(&mut stream) {
                         Ok(_) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use loadgen::dialogue::Dialogue;
-use loadgen::engine::{Outcome, Plan, RunError, run};
-use loadgen::link::Tls;
+use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
+use loadgen::link::{Throttle, Tls};
 use loadgen::message::Template;
 use loadgen::names::Names;
 use loadgen::options::{
@@ -246,7 +246,7 @@ fn run_number() -> u64 {
 }
 
 /// Runs, reports, and says what the exit code is to be.
-fn measure<D: Dialogue>(
+fn measure<D: Dialogue + 'static>(
     options: &RunOptions,
     tls: Option<&TlsOptions>,
     subject: &Subject,
@@ -254,7 +254,11 @@ fn measure<D: Dialogue>(
 ) -> Result<(), RunError> {
     let plan = plan(options, tls, subject).map_err(RunError::Fatal)?;
     let now = Instant::now();
-    let outcome = run(&plan, (0..options.connections).map(|index| dialogue(index, now)).collect(), Vec::new())?;
+    let member = |index| {
+        let dialogue: Box<dyn Dialogue> = Box::new(dialogue(index, now));
+        Member { dialogue, target: 0, starts_after: Duration::ZERO }
+    };
+    let outcome = run(&plan, (0..options.connections).map(member).collect(), Vec::new())?;
     publish(options, subject, &outcome).map_err(RunError::Fatal)?;
     if outcome.tally.count() == 0 && subject.work != "hold" {
         return Err(RunError::Fatal("not one operation succeeded".into()));
@@ -285,10 +289,12 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
         }
         _ => None,
     };
+    let implicit_tls = subject.tls == "implicit";
     Ok(Plan {
-        address,
-        tls: spoken,
-        implicit_tls: subject.tls == "implicit",
+        targets: vec![Target { address, tls: spoken, implicit_tls, throttle: Throttle::default() }],
+        pace: options.pace(),
+        storms: Vec::new(),
+        seed: run_number(),
         warm_up: Duration::from_secs_f64(options.warm_up),
         measured: Duration::from_secs_f64(options.seconds),
         time_out: Duration::from_secs_f64(options.time_out),

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::engine::Pace;
 use crate::limits::{
-    CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, RECIPIENTS_MAX,
-    SECONDS_MAX,
+    CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, RATE_MAX,
+    RECIPIENTS_MAX, SECONDS_MAX,
 };
 use crate::names::Names;
 
@@ -20,7 +21,10 @@ Examples:
   How many NOOPs a second, 64 connections, one command in flight each:
     loadgen run imap --address 127.0.0.1:1143 --user a@localhost --password-file pw --connections 64
 
-  The same with 16 commands pipelined, on processor 1, as JSON beside the table:
+  10,000 of them a second, whatever the server does: the latency that users would see
+    loadgen run imap --address 127.0.0.1:1143 --user a@localhost --password-file pw --connections 64 --rate 10000
+
+  The first with 16 commands pipelined, on processor 1, as JSON beside the table:
     loadgen run imap --address 127.0.0.1:1143 --user a@localhost --password-file pw --depth 16 --cpu 1 --json noop.json
 
   Fill the INBOX with durable 8 KB messages, then read them back, each body checked:
@@ -47,7 +51,9 @@ Examples:
     loadgen run echo --address 127.0.0.1:7001 --connections 64 --cpu 1
 
 Exit codes: 0 done; 1 the server broke the protocol (the dialogue is shown); 2 the run could not be done as asked.
-Latency is from sending a command to its last reply, in a closed loop: a slow server is asked less often.";
+Without --rate the loop is closed: a slow server is asked less often, and latency is from sending a command to its last reply.
+With --rate it is open: latency is from when the operation was due, whether or not a connection was free then; the service time,
+from sending it, stands beside it. A client that is late itself by more than a tenth of the p99 says that the run is void.";
 
 /// loadgen: how much a mail server can do, every reply checked.
 #[derive(Debug, Parser)]
@@ -141,6 +147,15 @@ pub struct RunOptions {
     /// An operation that takes longer than these seconds has failed
     #[arg(long, default_value_t = 30.0)]
     pub time_out: f64,
+    /// Open loop: so many operations a second, over all connections, however slowly the server answers
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "saturate")]
+    pub rate: Option<f64>,
+    /// Open loop: how the operations are spread over time
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson, requires = "rate")]
+    pub arrivals: Arrivals,
+    /// Closed loop, as it is without --rate: the next operation when the one before it was answered
+    #[arg(long)]
+    pub saturate: bool,
     /// Processor to run on
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -150,6 +165,15 @@ pub struct RunOptions {
     /// Write the report as JSON to this file too (- for standard output instead of the table)
     #[arg(long)]
     pub json: Option<PathBuf>,
+}
+
+/// How operations are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Arrivals {
+    /// At random, as those of many people are
+    Poisson,
+    /// With the same gap always
+    Constant,
 }
 
 /// How to speak TLS.
@@ -387,7 +411,18 @@ impl RunOptions {
                 return Err(format!("{name} {value}: from {least} to {SECONDS_MAX}"));
             }
         }
-        Ok(())
+        match self.rate {
+            Some(rate) if !(0.001..=RATE_MAX).contains(&rate) => {
+                Err(format!("--rate {rate}: from 0.001 to {RATE_MAX:.0} a second"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When operations are due.
+    pub fn pace(&self) -> Pace {
+        let poisson = self.arrivals == Arrivals::Poisson;
+        self.rate.map_or(Pace::Saturate, |per_second| Pace::Rate { per_second, poisson })
     }
 
     /// The address, resolved, and the host that was named.
@@ -474,6 +509,8 @@ mod tests {
             ["--seconds", "0"],
             ["--seconds", "inf"],
             ["--time-out", "-1"],
+            ["--rate", "0"],
+            ["--rate", "nan"],
         ] {
             assert!(run(&wrong).is_err(), "{wrong:?}");
         }

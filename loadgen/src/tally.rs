@@ -31,6 +31,8 @@ pub struct Tally {
     pub interval: Histogram<u64>,
     /// Nanoseconds from when an operation was due until the client looked at it: the client's own delay. Empty in a closed loop.
     pub lag: Histogram<u64>,
+    /// Operations that were due within the run, and for which no connection was free before its end.
+    pub unsent: u64,
     /// Octets of the dialogue sent, before encryption.
     pub bytes_sent: u64,
     /// Octets of the dialogue received, after decryption.
@@ -63,6 +65,7 @@ impl Tally {
             recording: false,
             interval: histogram(),
             lag: histogram(),
+            unsent: 0,
             bytes_sent: 0,
             bytes_received: 0,
             reordered: 0,

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadgen::engine::{Outcome, Plan, RunError, run};
-use loadgen::link::Tls;
+use loadgen::dialogue::Dialogue;
+use loadgen::engine::{Member, Outcome, Pace, Plan, RunError, Target, run};
+use loadgen::link::{Throttle, Tls};
 use loadgen::message::Template;
 use loadgen::names::Names;
 use loadgen::{imap, pop3, smtp, trust};
@@ -38,15 +39,25 @@ fn double(script: impl Fn(BufReader<TcpStream>) -> Option<()> + Send + Sync + 's
 
 fn plan(address: SocketAddr) -> Plan {
     Plan {
-        address,
-        tls: None,
-        implicit_tls: false,
+        targets: vec![Target { address, tls: None, implicit_tls: false, throttle: Throttle::default() }],
+        pace: Pace::Saturate,
+        storms: Vec::new(),
+        seed: 1,
         warm_up: Duration::ZERO,
         measured: Duration::from_millis(200),
         time_out: Duration::from_secs(1),
         server_pid: None,
         announce: false,
     }
+}
+
+/// Runs `dialogues` against the one target of `plan`.
+fn run_all<D: Dialogue + 'static>(plan: &Plan, dialogues: impl Iterator<Item = D>) -> Result<Outcome, RunError> {
+    let member = |dialogue| {
+        let dialogue: Box<dyn Dialogue> = Box::new(dialogue);
+        Member { dialogue, target: 0, starts_after: Duration::ZERO }
+    };
+    run(plan, dialogues.map(member).collect(), Vec::new())
 }
 
 // IMAP.
@@ -171,7 +182,7 @@ fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> R
         template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
     });
     let now = Instant::now();
-    run(plan, (0..4).map(|index| imap::Client::new(settings.clone(), index, now)).collect(), Vec::new())
+    run_all(plan, (0..4).map(|index| imap::Client::new(settings.clone(), index, now)))
 }
 
 const FETCH: imap::Work = imap::Work::Fetch { body: true, flags: true };
@@ -433,6 +444,62 @@ fn refusals_and_lost_connections_are_counted() {
     assert!(outcome.tally.count() >= 16, "connections were opened again");
 }
 
+/// A server that answers NOOP at once, but stops for 100 ms, all connections together, when half of the run is over.
+fn stalling() -> SocketAddr {
+    let (start, seen) = (Instant::now(), std::sync::atomic::AtomicU64::new(0));
+    let stalls = move |_: &str, rest: &str| {
+        if rest == "NOOP" {
+            seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let at = start.elapsed().as_millis();
+            if (150..250).contains(&at) {
+                thread::sleep(Duration::from_millis((250 - at) as u64));
+            }
+        }
+        None
+    };
+    imap_double(GREETING, Box::new(stalls))
+}
+
+#[test]
+fn the_open_loop_sees_what_the_closed_one_omits() {
+    let measured = Duration::from_millis(400);
+    for poisson in [false, true] {
+        let pace = Pace::Rate { per_second: 1000.0, poisson };
+        let open = imap_run_as(&Plan { pace, measured, ..plan(stalling()) }, imap::Work::Noop, 1, false);
+        let open = open.expect("a good server").tally;
+        // A quarter of the operations fell due within the stall, each waiting for its end, wherever a connection was.
+        assert!((250..470).contains(&open.count()), "{}", open.count());
+        let (p50, p90) = (open.latency().value_at_quantile(0.5), open.latency().value_at_quantile(0.9));
+        assert!(p50 < 10_000_000 && p90 > 40_000_000, "{p50} {p90}");
+        // Those in flight at the end were looked at, too.
+        assert!((0..=4).contains(&(open.lag.len() - open.count() - open.unsent)));
+        assert!(open.service().len() > open.count() / 2 && open.service().value_at_quantile(0.9) < 40_000_000);
+    }
+    let closed = imap_run_as(&Plan { measured, ..plan(stalling()) }, imap::Work::Noop, 1, false);
+    let closed = closed.expect("a good server").tally;
+    assert!(closed.latency().value_at_quantile(0.9) < 10_000_000, "four of many operations saw the stall");
+    assert_eq!((closed.lag.len(), closed.unsent), (0, 0));
+}
+
+#[test]
+fn what_could_not_be_sent_by_the_end_is_told() {
+    let slow = |_: &str, rest: &str| {
+        if rest == "NOOP" {
+            thread::sleep(Duration::from_millis(20));
+        }
+        None
+    };
+    let pace = Pace::Rate { per_second: 1000.0, poisson: false };
+    let plan = Plan { pace, ..plan(imap_double(GREETING, Box::new(slow))) };
+    let tally = imap_run_as(&plan, imap::Work::Noop, 1, false).expect("a good server").tally;
+    // Four connections, 20 ms each, 200 ms: 40 of 200.
+    assert!(tally.count() <= 44 && tally.unsent >= 150, "{} {}", tally.count(), tally.unsent);
+    // Sessions are opened by the rate as well, one operation a connection.
+    let plan = Plan { pace, targets: self::plan(imap_double(GREETING, unchanged())).targets, ..plan };
+    let tally = imap_run_as(&plan, imap::Work::Session, 1, false).expect("a good server").tally;
+    assert!((20..=201).contains(&tally.count()) && tally.errors_total() == 0, "{} {:?}", tally.count(), tally.errors());
+}
+
 #[test]
 fn a_server_that_hangs_does_not_hang_the_run() {
     let from = Instant::now();
@@ -447,7 +514,8 @@ fn tls_both_ways_and_only_with_the_right_certificate() {
     let over_tls = |implicit: bool, insecure: bool, name: &str| {
         let config = trust::config(Some(CERTIFICATE.as_ref()), insecure).expect("roots");
         let tls = Some(Tls { config, name: name.to_owned().try_into().expect("a name") });
-        let plan = Plan { tls, implicit_tls: implicit, ..plan(imap_tls_double(implicit)) };
+        let mut plan = plan(imap_tls_double(implicit));
+        (plan.targets[0].tls, plan.targets[0].implicit_tls) = (tls, implicit);
         imap_run_as(&plan, FETCH, 4, !implicit)
     };
     for implicit in [true, false] {
@@ -541,7 +609,7 @@ fn smtp_run(address: SocketAddr, submit: bool) -> Result<Outcome, RunError> {
         template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
     });
     let now = Instant::now();
-    run(&plan(address), (0..4).map(|index| smtp::Client::new(settings.clone(), index, now)).collect(), Vec::new())
+    run_all(&plan(address), (0..4).map(|index| smtp::Client::new(settings.clone(), index, now)))
 }
 
 #[test]
@@ -625,7 +693,7 @@ fn lmtp_has_a_reply_a_recipient() {
         });
         let now = Instant::now();
         let address = smtp_double(PIPELINING, script);
-        run(&plan(address), (0..2).map(|index| smtp::Client::new(settings.clone(), index, now)).collect(), Vec::new())
+        run_all(&plan(address), (0..2).map(|index| smtp::Client::new(settings.clone(), index, now)))
     };
     let outcome = lmtp("250 2.0.0 a\r\n250 2.0.0 b\r\n250 2.0.0 c\r\n").expect("a reply for each that was taken");
     assert_eq!(outcome.tally.count(), 0, "one of four is always refused");
@@ -674,7 +742,7 @@ fn pop3_run(address: SocketAddr) -> Result<Outcome, RunError> {
     let settings =
         Rc::new(pop3::Settings { users, password: "pass word".into(), connections: 4, retrieve: 2, stls: false });
     let now = Instant::now();
-    run(&plan(address), (0..4).map(|index| pop3::Client::new(settings.clone(), index, now)).collect(), Vec::new())
+    run_all(&plan(address), (0..4).map(|index| pop3::Client::new(settings.clone(), index, now)))
 }
 
 #[test]

@@ -2,14 +2,12 @@
 //!
 //! Invariant: each phase has an end of its own, so that no server can make a run longer than their sum.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
 
-use super::{Loop, Outcome, Phase, Plan, RunError};
-use crate::dialogue::Dialogue;
+use super::{AWAKE, Loop, Outcome, Phase, Plan, RunError};
 use crate::limits::{DRAIN_SECONDS_MAX, SETUP_SECONDS_MAX};
 use crate::machine::{Usage, own_cpu_seconds, usage};
 use crate::progress::Progress;
@@ -57,10 +55,10 @@ impl<'a> Clock<'a> {
     }
 
     /// Moves to the next phase where it is time; true: the run is over.
-    pub(super) fn turn<D: Dialogue>(&mut self, state: &mut Loop<'_, D>, registry: &Registry) -> Result<bool, RunError> {
+    pub(super) fn turn(&mut self, state: &mut Loop<'_>, registry: &Registry) -> Result<bool, RunError> {
         let over = match state.phase {
             Phase::SetUp => {
-                if state.ready == state.connections.len() || !state.is_standing() {
+                if state.ready == state.connections.len() || !state.sets_up() {
                     self.setup_seconds = (state.now - self.began).as_secs_f64();
                     if self.plan.announce {
                         let told = writeln!(io::stdout(), "holding {}", state.ready);
@@ -94,6 +92,7 @@ impl<'a> Clock<'a> {
                 self.own_cpu = own_cpu_seconds() - self.own_cpu;
                 self.second(state);
                 self.sample(2)?;
+                state.tally.unsent += state.unsent();
                 state.phase = Phase::Drain;
                 self.phase_ends = state.now + Duration::from_secs(DRAIN_SECONDS_MAX);
                 false
@@ -122,7 +121,7 @@ impl<'a> Clock<'a> {
         Ok(over)
     }
 
-    fn second<D: Dialogue>(&mut self, state: &mut Loop<'_, D>) {
+    fn second(&mut self, state: &mut Loop<'_>) {
         let left = self.phase_ends.saturating_duration_since(state.now).as_secs_f64();
         let at = (state.now - self.started).as_secs_f64();
         self.series.second(at, left, &mut state.tally, &mut self.watchers);
@@ -136,15 +135,13 @@ impl<'a> Clock<'a> {
         Ok(())
     }
 
-    pub(super) fn until_next(&self, now: Instant, reopen: &VecDeque<(Instant, usize)>) -> Duration {
+    pub(super) fn until_next(&self, now: Instant, due: Option<Instant>) -> Duration {
         let mut next = self.next_tick.min(self.phase_ends);
         if self.next_second > now {
             next = next.min(self.next_second);
         }
-        if let Some((due, _)) = reopen.front() {
-            next = next.min(*due);
-        }
-        next.saturating_duration_since(now)
+        let due = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now).saturating_sub(AWAKE));
+        next.saturating_duration_since(now).min(due)
     }
 
     pub(super) fn outcome(self, tally: Tally) -> Outcome {

@@ -1,4 +1,4 @@
-//! The client side of one IMAP connection: set-up (greeting, STARTTLS, LOGIN, SELECT), then its work in a closed loop.
+//! The client side of one IMAP connection: set-up (greeting, STARTTLS, LOGIN, SELECT), then its work.
 //!
 //! Invariants: at most `depth` commands in flight; nothing is sent behind a synchronising literal until the server asked for it;
 //! every response is parsed and checked against what was asked, and a contradiction is a [`Fault::Violation`]. NO and BAD to
@@ -10,7 +10,7 @@ mod work;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::work::Answered;
 use super::command::{Builder, Pieces, tag};
@@ -137,7 +137,8 @@ impl Kind {
 struct Pending {
     tag: [u8; 7],
     kind: Kind,
-    sent: Instant,
+    /// When it was due, and when it was sent.
+    times: (Instant, Instant),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +146,6 @@ enum Stage {
     Greeting,
     SettingUp,
     Ready,
-    Working,
     Over,
 }
 
@@ -190,7 +190,10 @@ pub struct Client {
     idling: bool,
     mailbox: Option<Mailbox>,
     farewell: Option<String>,
-    opened_at: Instant,
+    /// When the connection was due, and when it began to open.
+    opened: (Instant, Instant),
+    /// When the operation that is being sent was due; nothing in set-up.
+    due: Option<Instant>,
     next_tag: u32,
     issued: u64,
     appended: Option<(u32, u32)>,
@@ -215,7 +218,8 @@ impl Client {
             idling: false,
             mailbox: None,
             farewell: None,
-            opened_at: now,
+            opened: (now, now),
+            due: None,
             next_tag: 0,
             issued: 0,
             appended: None,
@@ -238,7 +242,8 @@ impl Client {
     }
 
     fn sent(&mut self, tag: [u8; 7], kind: Kind, turn: &Turn<'_>) {
-        self.flight.push_back(Pending { tag, kind, sent: turn.now });
+        let due = self.due.unwrap_or(turn.now);
+        self.flight.push_back(Pending { tag, kind, times: (due, turn.now) });
     }
 
     fn send_simple(&mut self, kind: Kind, word: &str, turn: &mut Turn<'_>) {
@@ -321,7 +326,7 @@ impl Client {
             _ => {}
         }
         self.stage = Stage::Ready;
-        if turn.issuing { self.begin(turn) } else { Ok(()) }
+        Ok(())
     }
 
     // Responses.
@@ -468,9 +473,9 @@ impl Client {
                 if self.farewell.is_none() {
                     return violation("LOGOUT was answered OK without BYE (RFC 9051 §6.1.3)");
                 }
-                turn.tally.done("session", (self.opened_at, self.opened_at), turn.now);
+                turn.tally.done("session", self.opened, turn.now);
                 self.stage = Stage::Over;
-                turn.wish = Wish::Reopen;
+                turn.wish = Wish::Close;
                 return Ok(());
             }
             _ => {}
@@ -488,7 +493,7 @@ impl Client {
         if self.settings.work == Work::Session || turn.tally.recording {
             turn.tally.error(&format!("{} to {}", kind_of(status), what.split(' ').next().unwrap_or_default()));
             self.stage = Stage::Over;
-            turn.wish = Wish::Reopen;
+            turn.wish = Wish::Close;
             return Ok(());
         }
         Err(Fault::Fatal(format!("{what} was refused: {} {}", kind_of(status), shown(status.text))))
@@ -509,17 +514,15 @@ impl Dialogue for Client {
         self.settings.work != Work::Session
     }
 
-    fn opening(&mut self, now: Instant) {
-        let issued = self.issued;
-        *self = Client { issued, appended: self.appended, ..Client::new(self.settings.clone(), self.index, now) };
+    fn opening(&mut self, due: Instant, now: Instant) -> Duration {
+        let fresh = Client::new(self.settings.clone(), self.index, now);
+        *self = Client { issued: self.issued, appended: self.appended, opened: (due, now), ..fresh };
+        Duration::ZERO
     }
 
-    fn opened(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+    fn opened(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {
         if self.is_echo() {
             self.stage = Stage::Ready;
-            if turn.issuing {
-                return self.begin(turn);
-            }
         }
         Ok(())
     }
@@ -545,33 +548,40 @@ impl Dialogue for Client {
             turn.transcript.note(b'S', response);
             self.response(response, turn)?;
             match turn.wish {
-                Wish::Nothing => {}
+                Wish::Nothing | Wish::Awake => {}
                 Wish::StartTls if at < input.len() => {
                     return violation("bytes behind the OK of STARTTLS, before the handshake");
                 }
-                Wish::StartTls | Wish::Reopen => return Ok(at),
+                Wish::StartTls | Wish::Close => return Ok(at),
             }
         }
-        self.issue(turn);
         Ok(at)
     }
 
-    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.stage = Stage::Working;
-        self.issue(turn);
-        Ok(())
+    fn is_ready(&self) -> bool {
+        self.stage == Stage::Ready
     }
 
-    fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Ready | Stage::Working)
+    fn is_free(&self) -> bool {
+        self.stage == Stage::Ready
+            && self.held.is_empty()
+            && self.flight.len() < self.settings.depth
+            && !matches!(self.settings.work, Work::Hold { .. })
+    }
+
+    fn issue(&mut self, due: Instant, turn: &mut Turn<'_>) -> Result<Duration, Fault> {
+        self.due = Some(due);
+        self.send_work(turn);
+        self.due = None;
+        Ok(Duration::ZERO)
     }
 
     fn waiting_since(&self) -> Option<Instant> {
         match self.stage {
             // A server that said BYE and does not close must not hold the run up.
-            Stage::Greeting | Stage::Over => Some(self.opened_at),
+            Stage::Greeting | Stage::Over => Some(self.opened.1),
             _ if self.idling => None,
-            _ => self.flight.front().map(|pending| pending.sent),
+            _ => self.flight.front().map(|pending| pending.times.1),
         }
     }
 

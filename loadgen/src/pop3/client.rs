@@ -5,7 +5,7 @@
 //! connection begins anew. Each connection has accounts of its own, since a maildrop has one session at a time.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::reply::{Framing, Reply, unstuff};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown, violation};
@@ -68,7 +68,8 @@ pub struct Client {
     sizes: Vec<u64>,
     retrieved: u32,
     message: Vec<u8>,
-    opened_at: Instant,
+    /// When the session was due, and when it began.
+    opened: (Instant, Instant),
     sent: Instant,
 }
 
@@ -85,7 +86,7 @@ impl Client {
             sizes: Vec::new(),
             retrieved: 0,
             message: Vec::new(),
-            opened_at: now,
+            opened: (now, now),
             sent: now,
         }
     }
@@ -116,7 +117,7 @@ impl Client {
             let space = if code.is_empty() { "" } else { " " };
             turn.tally.error(&format!("-ERR{space}{code} to {}", command.name()));
             self.awaited = None;
-            turn.wish = Wish::Reopen;
+            turn.wish = Wish::Close;
             return Ok(());
         }
         match command {
@@ -141,9 +142,9 @@ impl Client {
                 self.next_message(turn);
             }
             Command::Quit => {
-                turn.tally.done("session", (self.opened_at, self.opened_at), turn.now);
+                turn.tally.done("session", self.opened, turn.now);
                 self.awaited = None;
-                turn.wish = Wish::Reopen;
+                turn.wish = Wish::Close;
             }
         }
         Ok(())
@@ -237,12 +238,13 @@ impl Dialogue for Client {
         false
     }
 
-    fn opening(&mut self, now: Instant) {
+    fn opening(&mut self, due: Instant, now: Instant) -> Duration {
         self.sessions += 1;
         self.awaited = Some(Command::Greeting);
         self.framing = Framing::default();
         self.retrieved = 0;
-        (self.opened_at, self.sent) = (now, now);
+        (self.opened, self.sent) = ((due, now), now);
+        Duration::ZERO
     }
 
     fn opened(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {
@@ -272,12 +274,16 @@ impl Dialogue for Client {
         Ok(reply.length)
     }
 
-    fn begin(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn is_free(&self) -> bool {
+        false // a session is one operation, from its opening on
+    }
+
+    fn issue(&mut self, _: Instant, _: &mut Turn<'_>) -> Result<Duration, Fault> {
+        Ok(Duration::ZERO)
     }
 
     fn waiting_since(&self) -> Option<Instant> {

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::reply::{Framing, Reply};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish};
@@ -77,7 +77,6 @@ enum Stage {
     Greeting,
     SettingUp,
     Ready,
-    Working,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +105,8 @@ pub struct Client {
     /// Recipients of this transaction that were named, and that were taken.
     named: u32,
     taken: u32,
-    started: Instant,
+    /// When the transaction was due, and when it began.
+    times: (Instant, Instant),
     sent: Instant,
     issued: u64,
     farewell: Option<String>,
@@ -128,7 +128,7 @@ impl Client {
             sender_accepted: false,
             named: 0,
             taken: 0,
-            started: now,
+            times: (now, now),
             sent: now,
             issued: 0,
             farewell: None,
@@ -170,7 +170,7 @@ impl Client {
             return Err(Fault::Fatal(format!("--bytes {bytes} is more than the server's SIZE")));
         }
         self.stage = Stage::Ready;
-        if turn.issuing { self.begin(turn) } else { Ok(()) }
+        Ok(())
     }
 
     fn ehlo(&mut self, turn: &mut Turn<'_>) {
@@ -198,14 +198,11 @@ impl Client {
         }
     }
 
-    fn issue(&mut self, turn: &mut Turn<'_>) {
-        if self.stage != Stage::Working || !turn.issuing || !self.flight.is_empty() {
-            return;
-        }
+    fn transaction(&mut self, due: Instant, turn: &mut Turn<'_>) {
         self.refused = None;
         self.sender_accepted = false;
         (self.named, self.taken) = (0, 0);
-        self.started = turn.now;
+        self.times = (due, turn.now);
         self.issued += 1;
         let settings = self.settings.clone();
         self.send(Command::Mail, &format!("MAIL FROM:<{}>\r\n", settings.from), turn);
@@ -296,7 +293,7 @@ impl Client {
             };
             if turn.tally.recording {
                 turn.tally.error(&format!("{} to {}", reply.code, command.name()));
-                turn.wish = Wish::Reopen;
+                turn.wish = Wish::Close;
                 return Ok(());
             }
             return Err(Fault::Fatal(format!("{what} was refused: {} {}", reply.code, reply.text())));
@@ -365,7 +362,7 @@ impl Client {
         }
         match self.refused.take() {
             Some(kind) => turn.tally.error(&kind),
-            None => turn.tally.done("deliver", (self.started, self.started), turn.now),
+            None => turn.tally.done("deliver", self.times, turn.now),
         }
     }
 
@@ -390,9 +387,10 @@ impl Dialogue for Client {
         true
     }
 
-    fn opening(&mut self, now: Instant) {
+    fn opening(&mut self, _: Instant, now: Instant) -> Duration {
         let issued = self.issued;
         *self = Client { issued, ..Client::new(self.settings.clone(), self.index, now) };
+        Duration::ZERO
     }
 
     fn opened(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {
@@ -416,25 +414,27 @@ impl Dialogue for Client {
             turn.transcript.note(b'S', reply.bytes());
             self.reply(&reply, turn)?;
             match turn.wish {
-                Wish::Nothing => {}
+                Wish::Nothing | Wish::Awake => {}
                 Wish::StartTls if at < input.len() => {
                     return Err(Fault::Violation("bytes behind the reply to STARTTLS, before the handshake".into()));
                 }
-                Wish::StartTls | Wish::Reopen => return Ok(at),
+                Wish::StartTls | Wish::Close => return Ok(at),
             }
         }
-        self.issue(turn);
         Ok(at)
     }
 
-    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.stage = Stage::Working;
-        self.issue(turn);
-        Ok(())
+    fn is_ready(&self) -> bool {
+        self.stage == Stage::Ready
     }
 
-    fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Ready | Stage::Working)
+    fn is_free(&self) -> bool {
+        self.stage == Stage::Ready && self.flight.is_empty()
+    }
+
+    fn issue(&mut self, due: Instant, turn: &mut Turn<'_>) -> Result<Duration, Fault> {
+        self.transaction(due, turn);
+        Ok(Duration::ZERO)
     }
 
     fn waiting_since(&self) -> Option<Instant> {

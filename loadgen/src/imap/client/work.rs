@@ -3,7 +3,7 @@
 //! Invariants: a FETCH or STORE that is answered OK brought what it asked for, of each message; a SEARCH brought its one result;
 //! a message's body never changes; UIDs of APPEND ascend.
 
-use super::{Client, Kind, Pending, Stage, What, Work, kind_of};
+use super::{Client, Kind, Pending, What, Work, kind_of};
 use crate::dialogue::{Fault, Turn, shown, violation};
 use crate::imap::command::Builder;
 use crate::imap::fetch::FetchItem;
@@ -79,24 +79,19 @@ impl Told<'_> {
 const FLAG: &str = "\\Flagged";
 
 impl Client {
-    pub(super) fn issue(&mut self, turn: &mut Turn<'_>) {
-        while self.stage == Stage::Working
-            && turn.issuing
-            && self.held.is_empty()
-            && self.flight.len() < self.settings.depth
-        {
-            match self.settings.work {
-                Work::Noop | Work::Echo => self.issue_noop(turn),
-                Work::Fetch { body, flags } => self.issue_fetch(body, flags, turn),
-                Work::FetchAll(what) => self.issue_fetch_all(what, turn),
-                Work::Store { all: true } => self.issue_store_all(turn),
-                Work::Store { all: false } => self.issue_store(turn),
-                Work::Search => self.issue_search(turn),
-                Work::Append => self.issue_append(turn),
-                Work::Session | Work::Hold { .. } => return,
-            }
-            self.issued += 1;
+    /// Sends the next operation.
+    pub(super) fn send_work(&mut self, turn: &mut Turn<'_>) {
+        match self.settings.work {
+            Work::Noop | Work::Echo => self.issue_noop(turn),
+            Work::Fetch { body, flags } => self.issue_fetch(body, flags, turn),
+            Work::FetchAll(what) => self.issue_fetch_all(what, turn),
+            Work::Store { all: true } => self.issue_store_all(turn),
+            Work::Store { all: false } => self.issue_store(turn),
+            Work::Search => self.issue_search(turn),
+            Work::Append => self.issue_append(turn),
+            Work::Session | Work::Hold { .. } => return,
         }
+        self.issued += 1;
     }
 
     fn issue_noop(&mut self, turn: &mut Turn<'_>) {
@@ -330,7 +325,7 @@ impl Client {
             }
             self.appended = Some((*validity, *uid));
         }
-        turn.tally.done(pending.kind.name(), (pending.sent, pending.sent), turn.now);
+        turn.tally.done(pending.kind.name(), pending.times, turn.now);
         Ok(())
     }
 }
