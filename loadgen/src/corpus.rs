@@ -315,7 +315,7 @@ mod tests {
         fs::remove_dir_all(&folder).expect("it is ours");
         assert!(again.contains("not empty"), "{again}");
         assert_eq!((written.messages, written.with_text, written.with_from), (200, 2, 5));
-        assert_eq!(written.bytes, texts.iter().map(|text| text.len() as u64).sum());
+        assert_eq!(written.bytes, texts.iter().map(|text| text.len() as u64).sum::<u64>());
         let from = texts.iter().filter(|text| memchr::memmem::find(text, b"From: Marguerite").is_some()).count();
         assert_eq!(from, 5);
         assert!(write(&CorpusOptions { messages: 0, ..options }).is_err());

@@ -9,6 +9,7 @@ pub mod dialogue;
 pub mod echo;
 pub mod engine;
 pub mod imap;
+pub mod ledger;
 pub mod limits;
 pub mod link;
 pub mod machine;

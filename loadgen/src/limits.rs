@@ -72,3 +72,7 @@ pub const POP3_LINE_BYTES_MAX: usize = 2048;
 pub const BACKLOG_MAX: usize = 1 << 20;
 /// The receive buffer of a client that reads slowly: small, so that it is the server that waits. The kernel doubles it.
 pub const THROTTLED_RECEIVE_BYTES: usize = 16 * 1024;
+/// Changes that a ledger remembers: some 200 octets each, so 2 GB at the most.
+pub const LEDGER_MESSAGES_MAX: usize = 10_000_000;
+/// A line of a journal: two names of accounts and mailboxes.
+pub const JOURNAL_LINE_BYTES_MAX: u64 = 64 * 1024;

@@ -4,11 +4,41 @@
 //! of one run differ (number in Message-ID). Servers may add header fields: the checksum is of the body alone.
 //! The checksum finds damage, not malice.
 
+use std::fmt;
 use std::io::Write;
+
+use serde::{Deserialize, Serialize};
 
 const SUM_FIELD: &[u8] = b"X-Loadgen-Check: ";
 const SUM_DIGITS: usize = 16;
 const NUMBER_DIGITS: usize = 12;
+
+/// Which message it is: the number, and the run that made it. The left side of its Message-ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Id {
+    /// Within the run.
+    pub number: u64,
+    /// The run.
+    pub run: u64,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}.{:x}", self.number, self.run)
+    }
+}
+
+const ID_FIELD: &[u8] = b"Message-ID: <";
+
+/// The identity of a message of ours out of its header, or out of that field alone.
+pub fn identity(header: &[u8]) -> Option<Id> {
+    let at = memchr::memmem::find(header, ID_FIELD)? + ID_FIELD.len();
+    let (number, rest) = header.get(at..)?.split_at_checked(NUMBER_DIGITS)?;
+    let run = rest.strip_prefix(b".")?.get(..16)?;
+    rest.get(17..)?.strip_prefix(b"@loadgen.invalid>")?;
+    let digits = |text, radix| u64::from_str_radix(std::str::from_utf8(text).ok()?, radix).ok();
+    Some(Id { number: digits(number, 10)?, run: digits(run, 16)? })
+}
 
 /// A template of `--bytes` octets, stamped anew for each message without allocating.
 #[derive(Debug, Clone)]
@@ -17,6 +47,7 @@ pub struct Template {
     number_at: [usize; 2],
     sum_at: usize,
     body_at: usize,
+    run: u64,
 }
 
 impl Template {
@@ -37,8 +68,8 @@ impl Template {
         let body_at = text.len();
         text.extend_from_slice(format!("{zeros}\r\n").as_bytes());
         fill(&mut text, bytes);
-        let id_at = memchr::memmem::find(&text, b"Message-ID: <").expect("the header has it") + 13;
-        Template { text, number_at: [id_at, body_at], sum_at, body_at }
+        let id_at = memchr::memmem::find(&text, ID_FIELD).expect("the header has it") + ID_FIELD.len();
+        Template { text, number_at: [id_at, body_at], sum_at, body_at, run }
     }
 
     /// The next message.
@@ -50,6 +81,11 @@ impl Template {
         let sum = checksum(&self.text[self.body_at..]);
         let _ = write!(&mut self.text[self.sum_at..self.sum_at + SUM_DIGITS], "{sum:016x}");
         &self.text
+    }
+
+    /// The identity of the message that [`Template::stamp`] makes of `number`.
+    pub fn id(&self, number: u64) -> Id {
+        Id { number: number % 10u64.pow(NUMBER_DIGITS as u32), run: self.run }
     }
 
     /// Octets of each message.
@@ -174,5 +210,8 @@ mod tests {
         let mut template = Template::new(600, "a@localhost", "b@localhost", 1);
         let first = template.stamp(1).to_vec();
         assert_ne!(first, template.stamp(2));
+        assert_eq!(identity(&first), Some(template.id(1)));
+        assert_eq!(identity(b"Message-ID: <000000000001.000000000000000g@loadgen.invalid>\r\n"), None);
+        assert_eq!(identity(b"Message-ID: <000000000001.0000000000000001"), None);
     }
 }

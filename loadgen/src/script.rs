@@ -94,7 +94,9 @@ mod tests {
     fn a_walk_goes_by_the_weights_and_the_seed() {
         let second = Think::Constant(Duration::from_secs(1));
         let state = |action, next: &[(usize, f64)]| State { action, think: second, next: next.to_vec() };
-        let script = Rc::new(Script { states: vec![state('a', &[(1, 3.0), (2, 1.0)]), state('b', &[(0, 1.0)]), state('c', &[])] });
+        let script = Rc::new(Script {
+            states: vec![state('a', &[(1, 3.0), (2, 1.0)]), state('b', &[(0, 1.0)]), state('c', &[])],
+        });
         let walked = |seed| {
             let mut walk = Walk::new(script.clone(), seed);
             (0..20_000).map(|_| walk.step().0).collect::<String>()
