@@ -99,6 +99,25 @@ pub struct Outcome {
     pub server: Option<[Usage; 3]>,
 }
 
+/// A client that is late by more than this share of the latency that it reports measures itself.
+const LAG_SHARE_MAX: f64 = 0.1;
+
+impl Outcome {
+    /// Why the latencies say nothing about the server, where that is so: in an open loop, the client came too late to its own
+    /// schedule.
+    pub fn void(&self) -> Option<String> {
+        let (lag, latency) = (self.tally.lag.value_at_quantile(0.99), self.tally.latency().value_at_quantile(0.99));
+        (lag as f64 > latency as f64 * LAG_SHARE_MAX).then(|| {
+            let micro = |nanoseconds: u64| nanoseconds as f64 / 1e3;
+            format!(
+                "the client itself was late by {:.1} µs at p99, more than a tenth of the reported p99 of {:.1} µs",
+                micro(lag),
+                micro(latency)
+            )
+        })
+    }
+}
+
 /// Why a run failed.
 #[derive(Debug)]
 pub enum RunError {

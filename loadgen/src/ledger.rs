@@ -8,6 +8,7 @@
 //! It is exact only about what one client alone changes: a client stores, moves and expunges its own messages.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,12 @@ pub struct Ledger {
     journal: Option<Box<dyn Write>>,
     last_op: u64,
     messages: usize,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "Ledger of {} mailboxes, {} changes", self.shelves.len(), self.messages)
+    }
 }
 
 impl Ledger {

@@ -4,10 +4,13 @@
 //! protocols, and tests use them as such. One thread runs everything ([`engine`]); nothing that a server sends makes
 //! memory grow without a bound of [`limits`].
 
+pub mod audit;
+pub mod cast;
 pub mod corpus;
 pub mod dialogue;
 pub mod echo;
 pub mod engine;
+pub mod find;
 pub mod imap;
 pub mod ledger;
 pub mod limits;
@@ -20,6 +23,7 @@ pub mod pop3;
 pub mod progress;
 pub mod random;
 pub mod report;
+pub mod scenario;
 pub mod script;
 pub mod series;
 pub mod smtp;

@@ -76,3 +76,15 @@ pub const THROTTLED_RECEIVE_BYTES: usize = 16 * 1024;
 pub const LEDGER_MESSAGES_MAX: usize = 10_000_000;
 /// A line of a journal: two names of accounts and mailboxes.
 pub const JOURNAL_LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Sizes that stand for a distribution: a template of each is kept, half a megabyte where their mean is 16 KB.
+pub const SIZES: usize = 32;
+/// A scenario's file.
+pub const SCENARIO_BYTES_MAX: u64 = 1 << 20;
+/// Runs of a search for the highest load: from 1 to a million a second and back in steps of two, and then to the precision.
+pub const FIND_TRIALS_MAX: usize = 32;
+/// How near the highest load that held and the lowest that did not must be.
+pub const FIND_PRECISION: f64 = 1.05;
+/// What an audit waits for a server's next octet. Seconds.
+pub const AUDIT_SECONDS_MAX: u64 = 60;
+/// Broken promises that an audit lists; a server that lost its data has no end of them.
+pub const FINDINGS_MAX: usize = 1000;

@@ -13,13 +13,14 @@ use clap::Parser;
 use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
 use loadgen::link::{Throttle, Tls};
-use loadgen::message::Template;
+use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
     ClientOptions, Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options,
     Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
 };
 use loadgen::report::Subject;
+use loadgen::script::Think;
 use loadgen::{corpus, echo, imap, machine, pop3, report, smtp, trust};
 use rustls::pki_types::ServerName;
 
@@ -101,6 +102,7 @@ fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
         criterion: options.search.clone(),
         found: options.found,
         starttls: tls.tls == Some(TlsMode::Starttls),
+        part: None,
     };
     let subject = Subject {
         message_bytes: (options.work == ImapWork::Append).then_some(options.bytes),
@@ -125,7 +127,8 @@ fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
         )));
     }
     let stls = tls.tls == Some(TlsMode::Starttls);
-    let settings = Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls });
+    let settings =
+        Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls, think: Think::NONE });
     let subject = subject("pop3", "drop".into(), run, Some(tls));
     measure(run, Some(tls), &subject, |index, now| pop3::Client::new(settings.clone(), index, now))
 }
@@ -179,7 +182,10 @@ fn transactions(run: &RunOptions, tls: &TlsOptions, subject: &Subject, envelope:
         }
     }
     let settings = Rc::new(smtp::Settings {
-        template: RefCell::new(Template::new(bytes, &from, &to.of(0), run_number())),
+        mail: RefCell::new(Assortment::new(&[bytes], &from, &to.of(0), run_number())),
+        think: Think::NONE,
+        zipf: None,
+        ledger: None,
         from,
         to,
         recipients,
@@ -215,6 +221,7 @@ fn run_echo(options: &RunOptions) -> Result<(), RunError> {
         criterion: String::new(),
         found: None,
         starttls: false,
+        part: None,
         template: RefCell::new(Template::new(0, "", "", 0)),
     };
     let subject = subject("echo", "noop".into(), options, None);

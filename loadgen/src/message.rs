@@ -9,6 +9,8 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::random::Random;
+
 const SUM_FIELD: &[u8] = b"X-Loadgen-Check: ";
 const SUM_DIGITS: usize = 16;
 const NUMBER_DIGITS: usize = 12;
@@ -91,6 +93,32 @@ impl Template {
     /// Octets of each message.
     pub fn bytes(&self) -> usize {
         self.text.len()
+    }
+}
+
+/// Messages of several sizes.
+#[derive(Debug, Clone)]
+pub struct Assortment(Vec<Template>);
+
+impl Assortment {
+    /// One of each of these sizes.
+    pub fn new(sizes: &[usize], from: &str, to: &str, run: u64) -> Assortment {
+        Assortment(sizes.iter().map(|bytes| Template::new(*bytes, from, to, run)).collect())
+    }
+
+    /// The number of one of them, each as often.
+    pub fn choose(&self, random: &mut Random) -> usize {
+        random.below(self.0.len() as u64) as usize
+    }
+
+    /// The template of this number.
+    pub fn of(&mut self, number: usize) -> &mut Template {
+        &mut self.0[number]
+    }
+
+    /// Octets of the largest.
+    pub fn bytes_max(&self) -> usize {
+        self.0.iter().map(Template::bytes).max().unwrap_or(0)
     }
 }
 

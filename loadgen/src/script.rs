@@ -17,6 +17,9 @@ pub enum Think {
 }
 
 impl Think {
+    /// None: the next one is due at once.
+    pub const NONE: Think = Think::Constant(Duration::ZERO);
+
     /// One such time.
     pub fn draw(self, random: &mut Random) -> Duration {
         match self {
@@ -61,7 +64,7 @@ pub struct Walk<A> {
     pub random: Random,
 }
 
-impl<A: Copy> Walk<A> {
+impl<A: Clone> Walk<A> {
     /// At the beginning of `script`, with the chance of `seed`.
     pub fn new(script: Rc<Script<A>>, seed: u64) -> Walk<A> {
         Walk { script, at: 0, random: Random::new(seed) }
@@ -77,7 +80,7 @@ impl<A: Copy> Walk<A> {
             left < 0.0
         });
         self.at = taken.or(state.next.last()).map_or(0, |(next, _)| *next);
-        (state.action, state.think.draw(&mut self.random))
+        (state.action.clone(), state.think.draw(&mut self.random))
     }
 
     /// Begins again: the session is a new one.

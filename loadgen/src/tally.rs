@@ -45,7 +45,7 @@ pub struct Tally {
     /// Latencies of the intervals that are over.
     past: Histogram<u64>,
     errors: BTreeMap<String, u64>,
-    bodies: HashMap<(u32, u32), u64>,
+    bodies: HashMap<(u64, u32), u64>,
 }
 
 /// A histogram of nanoseconds, to an hour, at three digits.
@@ -161,8 +161,8 @@ impl Tally {
         self.errors.values().sum()
     }
 
-    /// The checksum of the whole message of this UIDVALIDITY and UID: the same each time it is seen. False: it changed.
-    pub fn body_seen(&mut self, message: (u32, u32), checksum: u64) -> bool {
+    /// The checksum of the whole message of this mailbox (account and UIDVALIDITY) and UID: the same each time it is seen. False: it changed.
+    pub fn body_seen(&mut self, message: (u64, u32), checksum: u64) -> bool {
         if let Some(known) = self.bodies.get(&message) {
             self.verified += 1;
             return *known == checksum;

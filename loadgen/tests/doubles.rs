@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Member, Outcome, Pace, Plan, RunError, Target, run};
 use loadgen::link::{Throttle, Tls};
-use loadgen::message::Template;
+use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
+use loadgen::script::Think;
 use loadgen::{imap, pop3, smtp, trust};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -179,6 +180,7 @@ fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> R
         criterion: "UNSEEN".into(),
         found: Some(2),
         starttls,
+        part: None,
         template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
     });
     let now = Instant::now();
@@ -606,7 +608,10 @@ fn smtp_run(address: SocketAddr, submit: bool) -> Result<Outcome, RunError> {
         lmtp: false,
         credentials: submit.then(|| (Names::one("a@localhost"), "secret".into())),
         starttls: false,
-        template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
+        mail: RefCell::new(Assortment::new(&[2000], "a@localhost", "b@localhost", 3)),
+        think: Think::NONE,
+        zipf: None,
+        ledger: None,
     });
     let now = Instant::now();
     run_all(&plan(address), (0..4).map(|index| smtp::Client::new(settings.clone(), index, now)))
@@ -689,7 +694,10 @@ fn lmtp_has_a_reply_a_recipient() {
             lmtp: true,
             credentials: None,
             starttls: false,
-            template: RefCell::new(Template::new(2000, "a@localhost", "b@localhost", 3)),
+            mail: RefCell::new(Assortment::new(&[2000], "a@localhost", "b@localhost", 3)),
+            think: Think::NONE,
+            zipf: None,
+            ledger: None,
         });
         let now = Instant::now();
         let address = smtp_double(PIPELINING, script);
@@ -739,8 +747,14 @@ fn pop3_double(changed: impl Fn(&str) -> Option<&'static str> + Send + Sync + 's
 
 fn pop3_run(address: SocketAddr) -> Result<Outcome, RunError> {
     let users = Names::numbered("u%d@localhost", 8).expect("a pattern");
-    let settings =
-        Rc::new(pop3::Settings { users, password: "pass word".into(), connections: 4, retrieve: 2, stls: false });
+    let settings = Rc::new(pop3::Settings {
+        users,
+        password: "pass word".into(),
+        connections: 4,
+        retrieve: 2,
+        stls: false,
+        think: Think::NONE,
+    });
     let now = Instant::now();
     run_all(&plan(address), (0..4).map(|index| pop3::Client::new(settings.clone(), index, now)))
 }

@@ -4,6 +4,7 @@
 //! every response is parsed and checked against what was asked, and a contradiction is a [`Fault::Violation`]. NO and BAD to
 //! the work's commands are counted, in set-up they end the run. Bytes behind the OK of STARTTLS are a violation (injection).
 
+mod act;
 mod gather;
 mod work;
 
@@ -12,12 +13,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::act::{Act, Actor};
+pub use self::act::{Action, Part};
 use self::work::Answered;
 use super::command::{Builder, Pieces, tag};
 use super::frame::Frame;
 use super::mailbox::Mailbox;
 use super::parse::{Code, Response, Status, StatusText, parse};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown, violation};
+use crate::ledger::Place;
 use crate::message::Template;
 use crate::names::Names;
 
@@ -62,12 +66,14 @@ pub enum Work {
         /// True: IDLE.
         idle: bool,
     },
+    /// What the scenario's part says.
+    Part,
     /// The dialogue of NOOP with a raw echo: no greeting, no login, tags not compared.
     Echo,
 }
 
 /// What all connections of a run share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Settings {
     /// What to do.
     pub work: Work,
@@ -87,6 +93,8 @@ pub struct Settings {
     pub found: Option<u32>,
     /// True: STARTTLS before LOGIN.
     pub starttls: bool,
+    /// What users of a scenario do, with [`Work::Part`].
+    pub part: Option<Part>,
     /// The messages of APPEND.
     pub template: RefCell<Template>,
 }
@@ -106,6 +114,8 @@ enum Kind {
     Search { found: Option<u32> },
     Append,
     Logout,
+    Create,
+    Act(Act),
 }
 
 impl Kind {
@@ -122,14 +132,24 @@ impl Kind {
             Kind::Search { .. } => "search",
             Kind::Append => "append",
             Kind::Noop => "noop",
-            Kind::Capability | Kind::StartTls | Kind::Login | Kind::Select | Kind::Idle | Kind::Logout => "session",
+            Kind::Act(act) => act.name(),
+            Kind::Capability
+            | Kind::StartTls
+            | Kind::Login
+            | Kind::Select
+            | Kind::Idle
+            | Kind::Logout
+            | Kind::Create => "session",
         }
     }
 
     /// RFC 3501 §7.4.1: no EXPUNGE while only these are in progress.
     fn forbids_expunge(self) -> bool {
         use Kind::{Fetch, FetchAll, Search, Store, StoreAll};
-        matches!(self, Fetch { .. } | FetchAll(_) | Store { .. } | StoreAll { .. } | Search { .. })
+        match self {
+            Kind::Act(act) => act.forbids_expunge(),
+            kind => matches!(kind, Fetch { .. } | FetchAll(_) | Store { .. } | StoreAll { .. } | Search { .. }),
+        }
     }
 }
 
@@ -157,6 +177,9 @@ struct Capabilities {
     literal_plus: bool,
     literal_minus: bool,
     idle: bool,
+    uidplus: bool,
+    moves: bool,
+    condstore: bool,
 }
 
 impl Capabilities {
@@ -170,6 +193,10 @@ impl Capabilities {
             // RFC 9051 §4.3: LITERAL- is part of IMAP4rev2.
             literal_minus: has(b"LITERAL-") || has(b"IMAP4rev2"),
             idle: has(b"IDLE") || has(b"IMAP4rev2"),
+            uidplus: has(b"UIDPLUS") || has(b"IMAP4rev2"),
+            moves: has(b"MOVE") || has(b"IMAP4rev2"),
+            // RFC 7162 §3.2.3: QRESYNC implies it.
+            condstore: has(b"CONDSTORE") || has(b"QRESYNC"),
         }
     }
 }
@@ -200,11 +227,15 @@ pub struct Client {
     /// The messages that a command about all of them was answered for.
     answered: Answered,
     gathering: bool,
+    /// Where COPYUID said that a moved message is now, before the command's end.
+    copied: Option<Place>,
+    actor: Option<Box<Actor>>,
 }
 
 impl Client {
     /// The dialogue of connection `index`.
     pub fn new(settings: Rc<Settings>, index: u32, now: Instant) -> Client {
+        let actor = settings.part.as_ref().map(|part| Box::new(Actor::new(part, index)));
         Client {
             settings,
             index,
@@ -225,11 +256,18 @@ impl Client {
             appended: None,
             answered: Answered::default(),
             gathering: false,
+            copied: None,
+            actor,
         }
     }
 
     fn user(&self) -> String {
-        self.settings.users.of(u64::from(self.index))
+        self.settings.users.of(self.account())
+    }
+
+    /// Which of the accounts the session is for.
+    fn account(&self) -> u64 {
+        self.actor.as_ref().map_or(u64::from(self.index), |actor| actor.account)
     }
 
     fn is_echo(&self) -> bool {
@@ -288,16 +326,22 @@ impl Client {
             self.send_pieces(Kind::Login, tag, login.end(), turn);
             return Ok(());
         }
-        let needs_capabilities = matches!(self.settings.work, Work::Append | Work::Hold { idle: true });
+        let needs_capabilities = matches!(self.settings.work, Work::Append | Work::Hold { idle: true } | Work::Part);
         if needs_capabilities && !self.capabilities.known {
             self.send_simple(Kind::Capability, "CAPABILITY", turn);
             return Ok(());
         }
-        if self.mailbox.is_none() && self.settings.work != Work::Append {
+        if let (Some(actor), Some(part)) = (&mut self.actor, &self.settings.part)
+            && let Some(name) = part.creates.get(actor.created)
+        {
+            actor.created += 1;
+            let name = name.clone();
             let tag = self.tag();
-            let select = Builder::new(&tag).word("SELECT").string(&self.settings.mailbox);
-            self.mailbox = Some(Mailbox::default());
-            self.send_pieces(Kind::Select, tag, select.end(), turn);
+            self.send_pieces(Kind::Create, tag, Builder::new(&tag).word("CREATE").string(&name).end(), turn);
+            return Ok(());
+        }
+        if self.mailbox.is_none() && self.settings.work != Work::Append {
+            self.select("", turn);
             return Ok(());
         }
         self.set_up_work(turn)
@@ -326,6 +370,9 @@ impl Client {
             _ => {}
         }
         self.stage = Stage::Ready;
+        if self.actor.is_some() {
+            turn.tally.done("login", self.opened, turn.now);
+        }
         Ok(())
     }
 
@@ -351,7 +398,12 @@ impl Client {
                 self.capabilities = Capabilities::told(&names);
                 Ok(())
             }
-            Response::Exists(count) => self.in_mailbox("EXISTS", |mailbox| mailbox.told_exists(count)),
+            Response::Exists(count) => {
+                if self.idling && self.actor.is_some() {
+                    turn.wish = Wish::Awake;
+                }
+                self.in_mailbox("EXISTS", |mailbox| mailbox.told_exists(count))
+            }
             Response::Recent(_) => self.in_mailbox("RECENT", |_| Ok(())),
             Response::Flags(_) => self.in_mailbox("FLAGS", |mailbox| {
                 mailbox.flags();
@@ -413,7 +465,13 @@ impl Client {
                 self.capabilities = Capabilities::told(names);
                 Ok(())
             }
-            (_, Some(code @ Code::UidValidity(_))) => self.in_mailbox("UIDVALIDITY", |mailbox| mailbox.code(code)),
+            (_, Some(Code::CopyUid { validity, uid })) => {
+                self.copied = Some(Place { validity: *validity, uid: *uid });
+                Ok(())
+            }
+            (_, Some(code @ (Code::UidValidity(_) | Code::UidNext(_) | Code::HighestModSeq(_)))) => {
+                self.in_mailbox("a mailbox's status", |mailbox| mailbox.code(code))
+            }
             _ => Ok(()),
         }
     }
@@ -424,6 +482,10 @@ impl Client {
         };
         if let Some(piece) = self.held.pop_front() {
             self.send_piece(kind, &piece, turn);
+            return Ok(());
+        }
+        if kind == Kind::Act(Act::Idle) && !self.idling {
+            self.idles(turn);
             return Ok(());
         }
         if kind == Kind::Idle && !self.idling {
@@ -450,15 +512,18 @@ impl Client {
             self.capabilities = Capabilities::told(names);
         }
         match pending.kind {
+            Kind::Act(act) => self.acted(act, &pending, status, turn),
+            // It may be there already.
+            Kind::Create => self.set_up(turn),
             Kind::Noop | Kind::Append => self.worked(&pending, status, turn),
             kind if kind.forbids_expunge() => self.worked(&pending, status, turn),
-            _ if status.status == Status::Ok => self.set_up_succeeded(pending.kind, turn),
+            _ if status.status == Status::Ok => self.set_up_succeeded(&pending, turn),
             kind => self.set_up_failed(kind, status, turn),
         }
     }
 
-    fn set_up_succeeded(&mut self, kind: Kind, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        match kind {
+    fn set_up_succeeded(&mut self, pending: &Pending, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        match pending.kind {
             Kind::Capability if !self.capabilities.known => {
                 return violation("CAPABILITY was answered OK without its data");
             }
@@ -473,7 +538,9 @@ impl Client {
                 if self.farewell.is_none() {
                     return violation("LOGOUT was answered OK without BYE (RFC 9051 §6.1.3)");
                 }
-                turn.tally.done("session", self.opened, turn.now);
+                let (name, times) =
+                    if self.actor.is_some() { ("logout", pending.times) } else { ("session", self.opened) };
+                turn.tally.done(name, times, turn.now);
                 self.stage = Stage::Over;
                 turn.wish = Wish::Close;
                 return Ok(());
@@ -516,7 +583,11 @@ impl Dialogue for Client {
 
     fn opening(&mut self, due: Instant, now: Instant) -> Duration {
         let fresh = Client::new(self.settings.clone(), self.index, now);
-        *self = Client { issued: self.issued, appended: self.appended, opened: (due, now), ..fresh };
+        let mut actor = self.actor.take();
+        if let (Some(actor), Some(part)) = (&mut actor, &self.settings.part) {
+            actor.begin_again(part);
+        }
+        *self = Client { issued: self.issued, appended: self.appended, opened: (due, now), actor, ..fresh };
         Duration::ZERO
     }
 
@@ -571,15 +642,27 @@ impl Dialogue for Client {
 
     fn issue(&mut self, due: Instant, turn: &mut Turn<'_>) -> Result<Duration, Fault> {
         self.due = Some(due);
-        self.send_work(turn);
+        let settings = self.settings.clone();
+        let think = match &settings.part {
+            Some(part) => self.act(part, turn),
+            None => {
+                self.send_work(turn);
+                Ok(Duration::ZERO)
+            }
+        };
         self.due = None;
-        Ok(Duration::ZERO)
+        think
+    }
+
+    fn hurry(&mut self, turn: &mut Turn<'_>) {
+        self.end_idle(turn);
     }
 
     fn waiting_since(&self) -> Option<Instant> {
         match self.stage {
             // A server that said BYE and does not close must not hold the run up.
             Stage::Greeting | Stage::Over => Some(self.opened.1),
+            // It waits for news, and not for an answer.
             _ if self.idling => None,
             _ => self.flight.front().map(|pending| pending.times.1),
         }

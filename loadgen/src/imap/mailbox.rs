@@ -1,7 +1,10 @@
 //! What the server said of the selected mailbox, and the contradictions in it. RFC 9051 §7.4 and §7.5, §2.3.1.
 //!
 //! Invariants it checks: EXISTS never shrinks (only EXPUNGE does that); message numbers are within EXISTS; a
-//! message's UID never changes; UIDs ascend with message numbers; UIDVALIDITY stays while the mailbox is selected.
+//! message's UID never changes; UIDs ascend with message numbers; UIDVALIDITY stays; UIDNEXT, HIGHESTMODSEQ and a message's
+//! MODSEQ never fall (RFC 7162 §3.1).
+
+use std::collections::HashMap;
 
 use super::parse::Code;
 use crate::limits::UIDS_MAX;
@@ -12,6 +15,11 @@ pub struct Mailbox {
     exists: Option<u32>,
     flags_seen: bool,
     validity: Option<u32>,
+    /// UIDNEXT and HIGHESTMODSEQ as they were last told.
+    uid_next: u32,
+    highest_modseq: u64,
+    /// The MODSEQ of each UID that one was told of.
+    modseqs: HashMap<u32, u64>,
     /// The UID of each message number, 0 where it was not told; empty until a UID was told, and in large mailboxes.
     uids: Vec<u32>,
 }
@@ -51,6 +59,11 @@ impl Mailbox {
 
     /// A response code of an untagged OK.
     pub fn code(&mut self, code: &Code<'_>) -> Result<(), String> {
+        match code {
+            Code::UidNext(next) => return grows("UIDNEXT", &mut self.uid_next, *next),
+            Code::HighestModSeq(modseq) => return grows("HIGHESTMODSEQ", &mut self.highest_modseq, *modseq),
+            _ => {}
+        }
         if let Code::UidValidity(validity) = code {
             if self.validity.is_some_and(|known| known != *validity) {
                 return Err(format!(
@@ -109,6 +122,21 @@ impl Mailbox {
         Ok(())
     }
 
+    /// `* n FETCH (… MODSEQ (modseq))`: RFC 7162 §3.1: a change gives a message a greater one than it had.
+    pub fn told_modseq(&mut self, number: u32, modseq: u64) -> Result<(), String> {
+        let Some(uid) = self.uid(number) else { return Ok(()) };
+        if self.modseqs.len() >= UIDS_MAX {
+            self.modseqs.clear();
+        }
+        grows(&format!("MODSEQ of UID {uid}"), self.modseqs.entry(uid).or_default(), modseq)
+    }
+
+    /// The mailbox is selected once more: what holds beyond a session is kept.
+    pub fn selected_again(self) -> Mailbox {
+        let Mailbox { validity, uid_next, highest_modseq, modseqs, .. } = self;
+        Mailbox { validity, uid_next, highest_modseq, modseqs, ..Mailbox::default() }
+    }
+
     /// A number among the results of SEARCH, 0 where there is none.
     pub fn told_found(&self, number: u32) -> Result<(), String> {
         if number == 0 { Ok(()) } else { self.within("a SEARCH result", number) }
@@ -120,6 +148,14 @@ impl Mailbox {
         }
         Err(format!("{what} of message {number}, but the mailbox has {}", self.exists()))
     }
+}
+
+fn grows<T: PartialOrd + Copy + std::fmt::Display>(what: &str, known: &mut T, told: T) -> Result<(), String> {
+    if told < *known {
+        return Err(format!("{what} was {known} and now is {told}"));
+    }
+    *known = told;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,5 +11,5 @@ pub mod mailbox;
 pub mod parse;
 pub mod scan;
 
-pub use client::{Client, Settings, What, Work};
+pub use client::{Action, Client, Part, Settings, What, Work};
 pub use parse::{Response, parse};

@@ -43,6 +43,13 @@ pub enum Code<'a> {
         /// The message's UID.
         uid: u32,
     },
+    /// COPYUID (RFC 4315 §3): where the first of the copies is.
+    CopyUid {
+        /// The other mailbox's UIDVALIDITY.
+        validity: u32,
+        /// The first copy's UID.
+        uid: u32,
+    },
     /// Any other: its name.
     Other(&'a [u8]),
 }
@@ -201,6 +208,17 @@ fn resp_text_code<'a>(cursor: &mut Cursor<'a>) -> Taken<Code<'a>> {
             sequence_set(cursor)?;
         }
         Code::AppendUid { validity, uid }
+    } else if is(b"COPYUID") {
+        cursor.space()?;
+        let validity = cursor.nz_number()?;
+        cursor.space()?;
+        sequence_set(cursor)?;
+        cursor.space()?;
+        let uid = cursor.nz_number()?;
+        if cursor.peek() != Some(b']') {
+            sequence_set(cursor)?;
+        }
+        Code::CopyUid { validity, uid }
     } else {
         if cursor.took(b' ') {
             cursor.run("the code's argument", |octet| !matches!(octet, b']' | b'\r' | b'\n' | 0))?;

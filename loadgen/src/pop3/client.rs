@@ -11,6 +11,8 @@ use super::reply::{Framing, Reply, unstuff};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish, shown, violation};
 use crate::message::{Verdict, checksum, verify};
 use crate::names::Names;
+use crate::random::Random;
+use crate::script::Think;
 
 /// What all connections of a run share.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct Settings {
     pub retrieve: u32,
     /// True: STLS before USER.
     pub stls: bool,
+    /// The time between two sessions of a user, in a scenario.
+    pub think: Think,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub struct Client {
     /// When the session was due, and when it began.
     opened: (Instant, Instant),
     sent: Instant,
+    random: Random,
 }
 
 impl Client {
@@ -88,6 +93,7 @@ impl Client {
             message: Vec::new(),
             opened: (now, now),
             sent: now,
+            random: Random::new(index.into()),
         }
     }
 
@@ -191,7 +197,7 @@ impl Client {
             }
             Verdict::Unmarked => {
                 let account = self.settings.users.place(self.account());
-                if !turn.tally.body_seen((account, number), checksum(&self.message)) {
+                if !turn.tally.body_seen((account.into(), number), checksum(&self.message)) {
                     return violation(format!(
                         "message {number} has another content than when it was retrieved before"
                     ));
@@ -244,7 +250,7 @@ impl Dialogue for Client {
         self.framing = Framing::default();
         self.retrieved = 0;
         (self.opened, self.sent) = ((due, now), now);
-        Duration::ZERO
+        self.settings.think.draw(&mut self.random)
     }
 
     fn opened(&mut self, _: &mut Turn<'_>) -> Result<(), Fault> {

@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 use super::reply::{Framing, Reply};
 use crate::dialogue::{Dialogue, Fault, Turn, Wish};
-use crate::message::Template;
+use crate::ledger::{Change, Ledger};
+use crate::message::Assortment;
 use crate::names::Names;
+use crate::random::{Random, Zipf};
+use crate::script::Think;
 
 /// What all connections of a run share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Settings {
     /// Reverse-path.
     pub from: String,
@@ -31,7 +34,13 @@ pub struct Settings {
     /// True: STARTTLS first.
     pub starttls: bool,
     /// The messages.
-    pub template: RefCell<Template>,
+    pub mail: RefCell<Assortment>,
+    /// The time between two transactions of a user, in a scenario.
+    pub think: Think,
+    /// How often each recipient is named; `None`: all in turn.
+    pub zipf: Option<Zipf>,
+    /// Where promises are written down.
+    pub ledger: Option<Rc<RefCell<Ledger>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +111,17 @@ pub struct Client {
     /// The first refusal of the transaction.
     refused: Option<String>,
     sender_accepted: bool,
-    /// Recipients of this transaction that were named, and that were taken.
+    /// Recipients of this transaction that were named; replies to them; those that were taken.
     named: u32,
-    taken: u32,
+    answered: u32,
+    taken: Vec<String>,
+    /// Which of the accounts is the transaction's first recipient.
+    first: u64,
+    /// Which of the sizes its message has.
+    size: usize,
+    /// The deliveries that the ledger waits for.
+    promised: VecDeque<u64>,
+    random: Random,
     /// When the transaction was due, and when it began.
     times: (Instant, Instant),
     sent: Instant,
@@ -127,7 +144,12 @@ impl Client {
             refused: None,
             sender_accepted: false,
             named: 0,
-            taken: 0,
+            answered: 0,
+            taken: Vec::new(),
+            first: 0,
+            size: 0,
+            promised: VecDeque::new(),
+            random: Random::new(index.into()),
             times: (now, now),
             sent: now,
             issued: 0,
@@ -165,7 +187,7 @@ impl Client {
             self.send(Command::Auth, &format!("AUTH PLAIN {token}\r\n"), turn);
             return Ok(());
         }
-        let bytes = self.settings.template.borrow().bytes() as u64;
+        let bytes = self.settings.mail.borrow().bytes_max() as u64;
         if self.extensions.size_max.is_some_and(|most| most != 0 && most < bytes) {
             return Err(Fault::Fatal(format!("--bytes {bytes} is more than the server's SIZE")));
         }
@@ -201,7 +223,16 @@ impl Client {
     fn transaction(&mut self, due: Instant, turn: &mut Turn<'_>) {
         self.refused = None;
         self.sender_accepted = false;
-        (self.named, self.taken) = (0, 0);
+        (self.named, self.answered) = (0, 0);
+        self.taken.clear();
+        self.promised.clear();
+        // Connections begin at different recipients, and each goes through all of them.
+        let transactions = u64::from(self.index) * 7 + self.issued;
+        self.first = match &self.settings.zipf {
+            Some(zipf) => zipf.draw(&mut self.random).into(),
+            None => transactions * u64::from(self.settings.recipients),
+        };
+        self.size = self.settings.mail.borrow().choose(&mut self.random);
         self.times = (due, turn.now);
         self.issued += 1;
         let settings = self.settings.clone();
@@ -214,10 +245,13 @@ impl Client {
         }
     }
 
-    /// Names the next recipient. Connections begin at different ones, and each goes through all of them.
+    fn named(&self, number: u32) -> String {
+        self.settings.to.of(self.first + u64::from(number))
+    }
+
+    /// Names the next recipient.
     fn recipient(&mut self, turn: &mut Turn<'_>) {
-        let transactions = u64::from(self.index) * 7 + self.issued - 1;
-        let name = self.settings.to.of(transactions * u64::from(self.settings.recipients) + u64::from(self.named));
+        let name = self.named(self.named);
         self.named += 1;
         self.send(Command::Rcpt, &format!("RCPT TO:<{name}>\r\n"), turn);
     }
@@ -246,10 +280,7 @@ impl Client {
                 Ok(())
             }
             Command::Data => self.data_replied(success, reply, turn),
-            Command::Message => {
-                self.message_replied(success, reply, turn);
-                Ok(())
-            }
+            Command::Message => self.message_replied(success, reply, turn),
             Command::Rset if success => Ok(()),
             Command::Rset => self.unexpected(reply, "RSET"),
         }
@@ -312,7 +343,12 @@ impl Client {
     fn envelope_replied(&mut self, command: Command, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
         match command {
             Command::Mail => self.sender_accepted = success,
-            _ => self.taken += u32::from(success),
+            _ => {
+                if success {
+                    self.taken.push(self.named(self.answered));
+                }
+                self.answered += 1;
+            }
         }
         if !success {
             self.refuse(command, reply);
@@ -323,7 +359,7 @@ impl Client {
         match command {
             Command::Mail if !success => self.give_up(turn),
             _ if self.named < self.settings.recipients => self.recipient(turn),
-            _ if self.taken > 0 => self.send(Command::Data, "DATA\r\n", turn),
+            _ if !self.taken.is_empty() => self.send(Command::Data, "DATA\r\n", turn),
             _ => self.give_up(turn),
         }
     }
@@ -334,36 +370,58 @@ impl Client {
             self.give_up(turn);
             return Ok(());
         }
-        if self.taken > 0 {
+        if !self.taken.is_empty() {
             let number = u64::from(self.index) * 1_000_000_000 + self.issued;
             let settings = self.settings.clone();
+            let mut mail = settings.mail.borrow_mut();
+            let template = mail.of(self.size);
+            if let Some(ledger) = &settings.ledger {
+                let id = template.id(number);
+                for recipient in &self.taken {
+                    let op = ledger.borrow_mut().begin(recipient, "INBOX", Change::Deliver { id })?;
+                    self.promised.push_back(op);
+                }
+            }
             // The template has no line that begins with a dot: nothing to stuff.
-            turn.send(settings.template.borrow_mut().stamp(number));
+            turn.send(template.stamp(number));
         }
         // RFC 2920 §3.1: DATA accepted after all recipients were refused is ended by the dot alone.
         self.send(Command::Message, ".\r\n", turn);
         if self.settings.lmtp {
-            if self.taken == 0 {
+            if self.taken.is_empty() {
                 return Err(Fault::Violation("DATA was accepted without a recipient (RFC 2033 §4.2)".into()));
             }
-            for _ in 1..self.taken {
+            for _ in 1..self.taken.len() {
                 self.flight.push_back(Command::Message);
             }
         }
         Ok(())
     }
 
-    fn message_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) {
+    fn message_replied(&mut self, success: bool, reply: &Reply<'_>, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if let Some(ledger) = &self.settings.ledger {
+            // RFC 2033 §4.2: a reply for each recipient. In SMTP one is for all.
+            let about = if self.settings.lmtp { 1 } else { self.promised.len() };
+            for op in self.promised.drain(..about.min(self.promised.len())) {
+                if success { ledger.borrow_mut().done(op, None)? } else { ledger.borrow_mut().refused(op)? }
+            }
+        }
         if !success {
             self.refuse(Command::Message, reply);
         }
         if !self.flight.is_empty() {
-            return; // other recipients' replies
+            return Ok(()); // other recipients' replies
         }
         match self.refused.take() {
             Some(kind) => turn.tally.error(&kind),
-            None => turn.tally.done("deliver", self.times, turn.now),
+            None => turn.tally.done(self.operation(), self.times, turn.now),
         }
+        Ok(())
+    }
+
+    /// The operation's name in the report.
+    fn operation(&self) -> &'static str {
+        if self.settings.credentials.is_some() { "submit" } else { "deliver" }
     }
 
     fn refuse(&mut self, command: Command, reply: &Reply<'_>) {
@@ -388,8 +446,8 @@ impl Dialogue for Client {
     }
 
     fn opening(&mut self, _: Instant, now: Instant) -> Duration {
-        let issued = self.issued;
-        *self = Client { issued, ..Client::new(self.settings.clone(), self.index, now) };
+        let fresh = Client::new(self.settings.clone(), self.index, now);
+        *self = Client { issued: self.issued, random: self.random.clone(), ..fresh };
         Duration::ZERO
     }
 
@@ -434,7 +492,7 @@ impl Dialogue for Client {
 
     fn issue(&mut self, due: Instant, turn: &mut Turn<'_>) -> Result<Duration, Fault> {
         self.transaction(due, turn);
-        Ok(Duration::ZERO)
+        Ok(self.settings.think.draw(&mut self.random))
     }
 
     fn waiting_since(&self) -> Option<Instant> {

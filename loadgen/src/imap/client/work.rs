@@ -16,42 +16,51 @@ use crate::message::{Verdict, checksum, verify};
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     words: Vec<u64>,
+    /// The number of the first message asked for.
+    first: u32,
     asked: u32,
     left: u32,
 }
 
 impl Answered {
+    /// All from the first to this one are asked for.
     fn ask(&mut self, messages: u32) {
-        let messages = messages.min(ANSWERED_MAX);
+        self.ask_range(1, messages);
+    }
+
+    /// Those from `first` to `last`.
+    pub(super) fn ask_range(&mut self, first: u32, last: u32) {
+        self.first = first;
+        let messages = last.saturating_sub(first - 1).min(ANSWERED_MAX);
         self.words.clear();
         self.words.resize(messages.div_ceil(u64::BITS) as usize, 0);
         (self.asked, self.left) = (messages, messages);
     }
 
     /// Message `number` was answered for, once or once more.
-    fn note(&mut self, number: u32) {
-        if number > self.asked {
-            return; // it came after the command, or is beyond what is remembered
+    pub(super) fn note(&mut self, number: u32) {
+        let at = number.wrapping_sub(self.first);
+        if at >= self.asked {
+            return; // it was not asked for, came after the command, or is beyond what is remembered
         }
-        let (word, bit) = Answered::place(number);
+        let (word, bit) = Answered::place(at);
         let word = &mut self.words[word];
         self.left -= u32::from(*word & bit == 0);
         *word |= bit;
     }
 
-    /// The word of message `number`, and its bit in it.
-    fn place(number: u32) -> (usize, u64) {
-        let at = number - 1;
+    /// The word of the message at `at` of those asked for, and its bit in it.
+    fn place(at: u32) -> (usize, u64) {
         ((at / u64::BITS) as usize, 1 << (at % u64::BITS))
     }
 
     /// The first message that is missing.
-    fn missing(&self) -> Option<u32> {
-        let is_missing = |number: &u32| {
-            let (word, bit) = Answered::place(*number);
+    pub(super) fn missing(&self) -> Option<u32> {
+        let is_missing = |at: &u32| {
+            let (word, bit) = Answered::place(*at);
             self.words[word] & bit == 0
         };
-        (self.left > 0).then(|| (1..=self.asked).find(is_missing))?
+        (self.left > 0).then(|| (0..self.asked).find(is_missing))?.map(|at| at + self.first)
     }
 }
 
@@ -89,12 +98,12 @@ impl Client {
             Work::Store { all: false } => self.issue_store(turn),
             Work::Search => self.issue_search(turn),
             Work::Append => self.issue_append(turn),
-            Work::Session | Work::Hold { .. } => return,
+            Work::Session | Work::Hold { .. } | Work::Part => return,
         }
         self.issued += 1;
     }
 
-    fn issue_noop(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn issue_noop(&mut self, turn: &mut Turn<'_>) {
         let tag = self.tag();
         let mut text = *b"A000000 NOOP\r\n";
         text[..7].copy_from_slice(&tag);
@@ -115,7 +124,7 @@ impl Client {
         self.sent(tag, Kind::Fetch { number: number as u32, body, answered: false }, turn);
     }
 
-    fn issue_line(&mut self, kind: Kind, line: &str, turn: &mut Turn<'_>) {
+    pub(super) fn issue_line(&mut self, kind: Kind, line: &str, turn: &mut Turn<'_>) {
         let tag = self.tag();
         let line = format!("{} {line}\r\n", std::str::from_utf8(&tag).unwrap_or_default());
         turn.send(line.as_bytes());
@@ -164,21 +173,30 @@ impl Client {
     }
 
     fn issue_append(&mut self, turn: &mut Turn<'_>) {
-        let tag = self.tag();
         let number = u64::from(self.index) * 1_000_000_000 + self.issued;
         let settings = self.settings.clone();
         let mut template = settings.template.borrow_mut();
-        let bytes = template.bytes();
+        self.send_append((&settings.mailbox, "(\\Seen)"), (Kind::Append, template.stamp(number)), turn);
+    }
+
+    /// APPEND of `message` to a mailbox, with flags.
+    pub(super) fn send_append(
+        &mut self,
+        (mailbox, flags): (&str, &str),
+        (kind, message): (Kind, &[u8]),
+        turn: &mut Turn<'_>,
+    ) {
+        let tag = self.tag();
+        let bytes = message.len();
         let plus = self.capabilities.literal_plus || (self.capabilities.literal_minus && bytes <= 4096);
-        let first = Builder::new(&tag).word("APPEND").string(&self.settings.mailbox).word("(\\Seen)");
+        let first = Builder::new(&tag).word("APPEND").string(mailbox).word(flags);
         let literal = format!("{{{bytes}{}}}", if plus { "+" } else { "" });
         let mut pieces = first.word(&literal).end();
-        let message = template.stamp(number);
         if plus && pieces.len() == 1 {
             turn.send(&pieces[0]);
             turn.send(message);
             turn.out.extend_from_slice(b"\r\n");
-            self.sent(tag, Kind::Append, turn);
+            self.sent(tag, kind, turn);
         } else {
             let message = [message, b"\r\n"].concat();
             // A mailbox name that had to be a literal itself: its piece ends with ours announced, so both wait in turn.
@@ -187,17 +205,21 @@ impl Client {
             } else {
                 pieces.push_back(message);
             }
-            self.send_pieces(Kind::Append, tag, pieces, turn);
+            self.send_pieces(kind, tag, pieces, turn);
         }
     }
 
     pub(super) fn fetched(&mut self, number: u32, items: &[FetchItem<'_>], turn: &mut Turn<'_>) -> Result<(), Fault> {
         let uid = items.iter().find_map(|item| if let FetchItem::Uid(uid) = item { Some(*uid) } else { None });
         self.in_mailbox("FETCH", |mailbox| mailbox.told_fetch(number, uid))?;
+        self.told_in_scenario(number, items)?;
         let mut told = Told { uid, ..Told::default() };
         for item in items {
             match item {
                 FetchItem::Flags(flags) => told.flags = Some(flags),
+                FetchItem::ModSeq(modseq) => {
+                    self.in_mailbox("MODSEQ", |mailbox| mailbox.told_modseq(number, *modseq))?
+                }
                 FetchItem::Size(_) => told.sized = true,
                 FetchItem::Envelope => told.envelope = true,
                 FetchItem::Section { section: b"", origin: None, data } => {
@@ -272,8 +294,9 @@ impl Client {
             }
             Verdict::Unmarked => {
                 let validity = self.mailbox.as_ref().map_or(0, Mailbox::validity);
+                let account = self.settings.users.place(self.account());
                 if let Some(uid) = uid
-                    && !turn.tally.body_seen((validity, uid), checksum(body))
+                    && !turn.tally.body_seen((u64::from(account) << 32 | u64::from(validity), uid), checksum(body))
                 {
                     return violation(format!(
                         "message {number} (UID {uid}) has another content than when it was fetched before"
