@@ -23,6 +23,7 @@ use crate::limits::{READ_BYTES, REOPEN_MILLISECONDS};
 use crate::link::{Link, Read, Throttle, Tls};
 use crate::machine::Usage;
 use crate::series::{Second, Watcher};
+use crate::surroundings::Moment;
 use crate::tally::Tally;
 
 /// What a run is to be.
@@ -97,6 +98,8 @@ pub struct Outcome {
     pub series: Vec<Second>,
     /// The server before the first connection, at the start and at the end of the measured time.
     pub server: Option<[Usage; 3]>,
+    /// The processors at the start and at the end of the measured time.
+    pub moments: Option<[Moment; 2]>,
 }
 
 /// A client that is late by more than this share of the latency that it reports measures itself.

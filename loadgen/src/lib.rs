@@ -27,6 +27,7 @@ pub mod scenario;
 pub mod script;
 pub mod series;
 pub mod smtp;
+pub mod surroundings;
 pub mod tally;
 pub mod throttle;
 pub mod trust;

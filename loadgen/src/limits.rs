@@ -88,3 +88,7 @@ pub const FIND_PRECISION: f64 = 1.05;
 pub const AUDIT_SECONDS_MAX: u64 = 60;
 /// Broken promises that an audit lists; a server that lost its data has no end of them.
 pub const FINDINGS_MAX: usize = 1000;
+/// A report that is read: a day of seconds (`SECONDS_MAX`) of some 150 octets each, five times.
+pub const REPORT_BYTES_MAX: u64 = 64 << 20;
+/// Steps of a percentile curve for each halving of the distance to 100 %: what HdrHistogram's own logs have.
+pub const CURVE_TICKS: u32 = 5;

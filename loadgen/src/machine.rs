@@ -124,11 +124,6 @@ fn proportional_bytes(pid: u32) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// The kernel's release.
-pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

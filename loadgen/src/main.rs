@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,8 +20,8 @@ use loadgen::options::{
     ClientOptions, Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options,
     Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
 };
-use loadgen::report::Subject;
 use loadgen::script::Think;
+use loadgen::report::{Report, Subject};
 use loadgen::{corpus, echo, imap, machine, pop3, report, smtp, trust};
 use rustls::pki_types::ServerName;
 
@@ -207,7 +208,7 @@ fn write_corpus(options: &CorpusOptions) -> Result<(), String> {
         corpus::FROM_WORD,
         written.with_from
     );
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
+    show(&text)
 }
 
 fn run_echo(options: &RunOptions) -> Result<(), RunError> {
@@ -236,13 +237,14 @@ fn subject(protocol: &'static str, work: String, run: &RunOptions, tls: Option<&
         Some(TlsMode::Starttls) => "starttls",
     };
     Subject {
-        protocol,
+        protocol: protocol.into(),
         work,
         address: run.address.clone(),
-        tls,
+        tls: tls.into(),
         connections: run.connections,
         depth: run.depth,
-        message_bytes: None,
+        server_version: run.server_version.clone(),
+        ..Subject::default()
     }
 }
 
@@ -311,12 +313,19 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
 }
 
 fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result<(), String> {
-    let json = report::json(subject, outcome);
-    let mut shown = report::table(subject, outcome);
+    let command_line = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let report = Report::new(subject.clone(), outcome, command_line);
     match &options.json {
-        Some(path) if path.as_os_str() == "-" => shown = json,
-        Some(path) => std::fs::write(path, json).map_err(|error| format!("--json {}: {error}", path.display()))?,
-        None => {}
+        Some(path) if path.as_os_str() == "-" => show(&report.json()),
+        Some(path) => write_file("--json", path, &report.json()).and_then(|()| show(&report::table(&report))),
+        None => show(&report::table(&report)),
     }
-    std::io::stdout().write_all(shown.as_bytes()).map_err(|error| format!("standard output: {error}"))
+}
+
+fn write_file(option: &str, path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{option} {}: {error}", path.display()))
+}
+
+fn show(text: &str) -> Result<(), String> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }

@@ -162,6 +162,9 @@ pub struct RunOptions {
     /// The server's process: its processor time and memory are reported, children included
     #[arg(long)]
     pub server_pid: Option<u32>,
+    /// What the server is, with its version: the report names it
+    #[arg(long, value_name = "TEXT")]
+    pub server_version: Option<String>,
     /// Write the report as JSON to this file too (- for standard output instead of the table)
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -496,6 +499,20 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    /// Reports have the command line in them.
+    #[test]
+    fn no_option_takes_a_secret() {
+        fn look(command: &clap::Command) -> usize {
+            let longs = command.get_arguments().filter_map(|argument| argument.get_long());
+            let secrets =
+                longs.filter(|long| ["password", "secret", "token", "key"].iter().any(|word| long.contains(word)));
+            let names: Vec<&str> = secrets.collect();
+            assert!(names.iter().all(|long| long.ends_with("-file") || long.ends_with("-env")), "{names:?}");
+            names.len() + command.get_subcommands().map(look).sum::<usize>()
+        }
+        assert!(look(&CommandLine::command()) >= 6);
     }
 
     #[test]

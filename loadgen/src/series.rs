@@ -4,27 +4,34 @@
 //! what it does must be short.
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::tally::Tally;
 
 /// One second of the measured time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// Its end, since the start of the measured time. Seconds.
+    #[serde(rename = "at_seconds")]
     pub at: f64,
     /// Its length; the last may be shorter. Seconds.
+    #[serde(rename = "length_seconds")]
     pub length: f64,
     /// Operations that succeeded in it.
     pub operations: u64,
     /// Errors in it.
     pub errors: u64,
     /// Latency at the median. Nanoseconds.
+    #[serde(rename = "p50_nanoseconds")]
     pub p50: u64,
     /// At 90 %.
+    #[serde(rename = "p90_nanoseconds")]
     pub p90: u64,
     /// At 99 %.
+    #[serde(rename = "p99_nanoseconds")]
     pub p99: u64,
     /// The longest.
+    #[serde(rename = "max_nanoseconds")]
     pub max: u64,
 }
 

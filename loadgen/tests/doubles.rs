@@ -549,7 +549,7 @@ fn the_program_ends_with_the_code_that_its_help_says() {
     assert!(code == Some(0) && table.contains("p99.9") && errors.is_empty(), "{code:?} {table} {errors}");
     let (code, json, _) = program(imap_double(GREETING, unchanged()), &["--json", "-"]);
     assert!(
-        code == Some(0) && json.starts_with("{\"loadgen\"") && json.ends_with("}\n") && json.contains("\"errors\": {}"),
+        code == Some(0) && json.starts_with("{\"loadgen\"") && json.ends_with("}\n") && json.contains("\"errors\":{}"),
         "{json}"
     );
     let (code, table, _) = program(imap_double(GREETING, unchanged()), &["--work", "hold"]);

@@ -12,6 +12,7 @@ use crate::limits::{DRAIN_SECONDS_MAX, SETUP_SECONDS_MAX};
 use crate::machine::{Usage, own_cpu_seconds, usage};
 use crate::progress::Progress;
 use crate::series::{Series, Watcher};
+use crate::surroundings::Moment;
 use crate::tally::Tally;
 
 /// The phases and their times.
@@ -25,6 +26,7 @@ pub(super) struct Clock<'a> {
     seconds: f64,
     own_cpu: f64,
     server: Option<[Usage; 3]>,
+    moments: [Option<Moment>; 2],
     progress: Progress,
     series: Series,
     next_second: Instant,
@@ -47,6 +49,7 @@ impl<'a> Clock<'a> {
             seconds: 0.0,
             own_cpu: 0.0,
             server: server.map(|usage| [usage; 3]),
+            moments: [None; 2],
             progress: Progress::new(),
             series: Series::default(),
             next_second: now,
@@ -128,6 +131,7 @@ impl<'a> Clock<'a> {
     }
 
     fn sample(&mut self, at: usize) -> Result<(), RunError> {
+        self.moments[at - 1] = Moment::now();
         if let (Some(pid), Some(samples)) = (self.plan.server_pid, &mut self.server) {
             samples[at] = usage(pid, self.plan.announce && at == 2)
                 .map_err(|error| RunError::Fatal(format!("{error} any more: did the server die?")))?;
@@ -146,6 +150,7 @@ impl<'a> Clock<'a> {
 
     pub(super) fn outcome(self, tally: Tally) -> Outcome {
         self.progress.clear();
+        let [start, end] = self.moments;
         Outcome {
             tally,
             seconds: self.seconds,
@@ -153,6 +158,7 @@ impl<'a> Clock<'a> {
             own_cpu_seconds: self.own_cpu,
             server: self.server,
             series: self.series.into_seconds(),
+            moments: start.zip(end).map(|(start, end)| [start, end]),
         }
     }
 }

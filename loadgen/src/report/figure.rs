@@ -1,0 +1,37 @@
+//! Numbers as people read them: three digits that say something, and a unit.
+//!
+//! No allocation is saved here; what is right is that the same figure reads the same in the table, the page and the live
+//! view.
+
+/// A time in nanoseconds.
+pub fn time(nanoseconds: u64) -> String {
+    match nanoseconds {
+        0..1_000_000 => format!("{:.1} µs", nanoseconds as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} ms", nanoseconds as f64 / 1e6),
+        _ => format!("{:.2} s", nanoseconds as f64 / 1e9),
+    }
+}
+
+/// A number of octets.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// A share of one.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(time(999_949), "999.9 µs");
+        assert_eq!(time(1_000_000), "1.00 ms");
+        assert_eq!(time(61_500_000_000), "61.50 s");
+        assert_eq!(mebibytes(1_572_864), "1.5 MiB");
+        assert_eq!(percent(0.0512), "5.1 %");
+    }
+}
