@@ -11,6 +11,7 @@ pub mod dialogue;
 pub mod echo;
 pub mod engine;
 pub mod find;
+pub mod hlog;
 pub mod imap;
 pub mod ledger;
 pub mod limits;

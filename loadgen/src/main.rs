@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
+use loadgen::hlog::IntervalLog;
 use loadgen::link::{Throttle, Tls};
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
@@ -20,9 +21,10 @@ use loadgen::options::{
     ClientOptions, Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options,
     Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
 };
-use loadgen::script::Think;
 use loadgen::report::{Report, Subject};
-use loadgen::{corpus, echo, imap, machine, pop3, report, smtp, trust};
+use loadgen::script::Think;
+use loadgen::series::Watcher;
+use loadgen::{corpus, echo, hlog, imap, machine, pop3, report, smtp, trust};
 use rustls::pki_types::ServerName;
 
 fn main() -> ExitCode {
@@ -267,8 +269,23 @@ fn measure<D: Dialogue + 'static>(
         let dialogue: Box<dyn Dialogue> = Box::new(dialogue(index, now));
         Member { dialogue, target: 0, starts_after: Duration::ZERO }
     };
-    let outcome = run(&plan, (0..options.connections).map(member).collect(), Vec::new())?;
+    let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
+    let logged = match &options.hlog {
+        Some(path) => {
+            let shown = |error: String| RunError::Fatal(format!("--hlog {}: {error}", path.display()));
+            let (log, failed) = IntervalLog::create(path).map_err(shown)?;
+            watchers.push(Box::new(log));
+            Some((failed, shown))
+        }
+        None => None,
+    };
+    let outcome = run(&plan, (0..options.connections).map(member).collect(), watchers)?;
     publish(options, subject, &outcome).map_err(RunError::Fatal)?;
+    if let Some((failed, shown)) = logged
+        && let Some(error) = failed.get()
+    {
+        return Err(shown(error.clone()));
+    }
     if outcome.tally.count() == 0 && subject.work != "hold" {
         return Err(RunError::Fatal("not one operation succeeded".into()));
     }
@@ -315,6 +332,9 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
 fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result<(), String> {
     let command_line = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let report = Report::new(subject.clone(), outcome, command_line);
+    if let Some(path) = &options.hgrm {
+        write_file("--hgrm", path, &hlog::percentiles(&outcome.tally.latency()))?;
+    }
     match &options.json {
         Some(path) if path.as_os_str() == "-" => show(&report.json()),
         Some(path) => write_file("--json", path, &report.json()).and_then(|()| show(&report::table(&report))),

@@ -168,6 +168,12 @@ pub struct RunOptions {
     /// Write the report as JSON to this file too (- for standard output instead of the table)
     #[arg(long)]
     pub json: Option<PathBuf>,
+    /// Write a latency histogram of each second to this file: HdrHistogram's interval log
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+    /// Write latency by percentile to this file: HdrHistogram's text, in milliseconds
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
 }
 
 /// How operations are spread over time.

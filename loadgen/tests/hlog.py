@@ -1,0 +1,13 @@
+"""Reads an interval log by the Python package hdrhistogram: a line an interval, with its count, 99 % and maximum.
+
+hlog.py FILE
+"""
+
+import sys
+
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+
+reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 3_600_000_000_000, 3))
+while (histogram := reader.get_next_interval_histogram()) is not None:
+    print(histogram.get_total_count(), histogram.get_value_at_percentile(99), histogram.get_max_value())

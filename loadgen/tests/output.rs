@@ -1,0 +1,97 @@
+//! What a run leaves: its report, HdrHistogram's files as another program reads them, the live view, the verdict of a comparison.
+//!
+//! The program itself is run, against an echo on a thread. `tests/run` installs the Python package under the build's folder.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use loadgen::report::{Report, read};
+
+/// Answers each line like a NOOP, on threads that end with the test process.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut octets = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut octets) {
+                    let lines = octets[..count].iter().filter(|octet| **octet == b'\n').count();
+                    stream.write_all("A000000 OK NOOP completed\r\n".repeat(lines).as_bytes()).ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    address
+}
+
+fn loadgen(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().expect("it runs")
+}
+
+/// A folder that is removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a scratch folder");
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn report(&self, name: &str) -> Report {
+        read(&[self.0.join(name)], 1).expect("a report").remove(0)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_run_leaves_its_figures() {
+    let scratch = Scratch::new("figures");
+    let address = echo().to_string();
+    let [json, hlog, hgrm] = ["a.json", "a.hlog", "a.hgrm"].map(|name| scratch.path(name));
+    let arguments = ["run", "echo", "--address", &address, "-c", "2", "-s", "2.3", "--server-version", "echo 1"];
+    let output = loadgen(&[&arguments[..], &["--json", &json, "--hlog", &hlog, "--hgrm", &hgrm]].concat());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let report = scratch.report("a.json");
+    assert_eq!(report.subject.server_version.as_deref(), Some("echo 1"));
+    assert_eq!(report.command_line[1..8], arguments[..7]);
+    assert_eq!(report.series.iter().map(|second| second.operations).sum::<u64>(), report.operations);
+    assert_eq!((report.series.len(), report.operations_by_name.len()), (3, 1));
+    assert!(report.machine.steal_share.is_some() && report.machine.load_average.is_some(), "{:?}", report.machine);
+    assert!((2.3..3.0).contains(&report.seconds) && report.latency_curve.len() > 10);
+
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients/python/bin/python");
+    assert!(python.exists(), "{} is missing: tests/run installs it", python.display());
+    let mut script = Command::new(python);
+    let other = script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hlog.py")).arg(&hlog).output().expect("it runs");
+    let told = String::from_utf8_lossy(&other.stdout);
+    let lines: Vec<Vec<u64>> =
+        told.lines().map(|line| line.split(' ').map(|word| word.parse().expect("a number")).collect()).collect();
+    assert_eq!(lines.len(), 3, "{other:?}");
+    for (line, second) in lines.iter().zip(&report.series) {
+        assert_eq!([line[0], line[2]], [second.operations, second.max], "{other:?}");
+        // The two libraries round the rank of a percentile differently: the next bucket is two thousandths away.
+        assert!(line[1].abs_diff(second.p99) * 500 < second.p99, "{other:?}");
+    }
+
+    let text = fs::read_to_string(hgrm).expect("it was written");
+    assert!(text.contains(&format!(" 1.000000000000 {:10}\n", report.operations)), "{text}");
+    let output = loadgen(&[&arguments[..5], &["-s", "0.1", "--hlog", "/dev/full"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.starts_with("loadgen: --hlog /dev/full: "), "{error}");
+}
