@@ -16,6 +16,7 @@ pub mod imap;
 pub mod ledger;
 pub mod limits;
 pub mod link;
+pub mod live;
 pub mod machine;
 pub mod message;
 pub mod names;

@@ -92,3 +92,5 @@ pub const FINDINGS_MAX: usize = 1000;
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
 /// Steps of a percentile curve for each halving of the distance to 100 %: what HdrHistogram's own logs have.
 pub const CURVE_TICKS: u32 = 5;
+/// Seconds of the live view's sparklines.
+pub const SPARKLINE_SECONDS: usize = 60;

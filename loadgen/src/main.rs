@@ -15,6 +15,7 @@ use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
 use loadgen::hlog::IntervalLog;
 use loadgen::link::{Throttle, Tls};
+use loadgen::live::Live;
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
@@ -270,6 +271,7 @@ fn measure<D: Dialogue + 'static>(
         Member { dialogue, target: 0, starts_after: Duration::ZERO }
     };
     let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
+    watchers.extend(Live::on_terminal().map(|live| Box::new(live) as Box<dyn Watcher>));
     let logged = match &options.hlog {
         Some(path) => {
             let shown = |error: String| RunError::Fatal(format!("--hlog {}: {error}", path.display()));

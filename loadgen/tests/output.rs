@@ -95,3 +95,21 @@ fn a_run_leaves_its_figures() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && error.starts_with("loadgen: --hlog /dev/full: "), "{error}");
 }
+
+#[test]
+fn the_live_view_is_for_terminals() {
+    let scratch = Scratch::new("live");
+    let address = echo().to_string();
+    let run = format!("stty cols 50; {} run echo --address {address} -c 2 -s 2.3", env!("CARGO_BIN_EXE_loadgen"));
+    let output = Command::new("script").args(["-qec", &run, &scratch.path("typescript")]).output().expect("script(1)");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (view, table) =
+        shown.split_once("\x1b[Jrun  ").unwrap_or_else(|| panic!("a cleared view, then the table: {shown}"));
+    assert!(output.status.success() && table.contains("p99.9"), "{shown}");
+    assert_eq!(view.matches("errors 0").count(), 3, "{view}");
+    // Five lines, drawn over twice and cleared.
+    assert_eq!(view.matches("\x1b[4A").count(), 3, "{view}");
+    assert!(view.contains(" 1 s left") && view.contains("p99 "), "{view}");
+    let widest = view.split(['\n', '\r', '\x1b']).map(|line| line.trim_start_matches("[J").chars().count()).max();
+    assert_eq!(widest, Some(49), "{view}");
+}

@@ -118,7 +118,8 @@ impl<'a> Clock<'a> {
                 Phase::SetUp => {
                     self.progress.show(&format!("{} of {} connections ready", state.ready, state.connections.len()))
                 }
-                _ => self.progress.rate(state.now - self.started, left, &state.tally),
+                Phase::WarmUp => self.progress.show(&format!("warming up, {left:.0} s left")),
+                Phase::Measured | Phase::Drain => {}
             }
         }
         Ok(over)

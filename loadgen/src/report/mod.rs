@@ -4,7 +4,7 @@
 //! It is made from a run's outcome once, and read back from its JSON. Figures that were not measured are left out of the
 //! table and null in the JSON; times are in the unit that their name ends in.
 
-mod figure;
+pub(crate) mod figure;
 mod table;
 
 use std::collections::BTreeMap;
