@@ -90,7 +90,15 @@ pub const AUDIT_SECONDS_MAX: u64 = 60;
 pub const FINDINGS_MAX: usize = 1000;
 /// A report that is read: a day of seconds (`SECONDS_MAX`) of some 150 octets each, five times.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
+/// Reports of each side of a comparison.
+pub const COMPARED_REPORTS_MAX: usize = 1000;
 /// Steps of a percentile curve for each halving of the distance to 100 %: what HdrHistogram's own logs have.
 pub const CURVE_TICKS: u32 = 5;
+/// Resamples of a bootstrap interval: its ends at 95 % are the 250th of each end.
+pub const RESAMPLES: usize = 10_000;
 /// Seconds of the live view's sparklines.
 pub const SPARKLINE_SECONDS: usize = 60;
+/// Rounds of which a bootstrap interval says something: of two, the median is their mean or one of them.
+pub const ROUNDS_MIN: usize = 3;
+/// Seconds of one run of which it does: some four blocks of three.
+pub const SERIES_SECONDS_MIN: usize = 10;

@@ -1,6 +1,6 @@
 //! Load generator for mail servers: the command line over the library.
 //!
-//! Exit codes: 0 done, 1 the server broke the protocol, 2 the run could not be done as asked. A figure goes to standard
+//! Exit codes: 0 done, 1 the server broke the protocol or is worse than another, 2 it could not be done as asked. A figure goes to standard
 //! output, everything else to standard error.
 
 use std::cell::RefCell;
@@ -8,20 +8,24 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::slice;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
 use loadgen::hlog::IntervalLog;
+use loadgen::limits::COMPARED_REPORTS_MAX;
 use loadgen::link::{Throttle, Tls};
 use loadgen::live::Live;
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
-    ClientOptions, Command, CommandLine, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions, Pop3Options,
-    Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes, check_recipients,
+    ClientOptions, Command, CommandLine, CompareOptions, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions,
+    Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes,
+    check_recipients,
 };
+use loadgen::report::compare::Comparison;
 use loadgen::report::{Report, Subject};
 use loadgen::script::Think;
 use loadgen::series::Watcher;
@@ -38,6 +42,10 @@ fn main() -> ExitCode {
             Protocol::Echo(options) => run_echo(&options),
         },
         Command::Corpus(options) => write_corpus(&options).map_err(RunError::Fatal),
+        Command::Compare(options) => match compare(&options) {
+            Ok(true) => return ExitCode::from(1),
+            ended => ended.map(drop).map_err(RunError::Fatal),
+        },
         Command::Echo(options) => echo::serve(&options).map_err(RunError::Fatal),
     };
     match ended {
@@ -342,6 +350,18 @@ fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result
         Some(path) => write_file("--json", path, &report.json()).and_then(|()| show(&report::table(&report))),
         None => show(&report::table(&report)),
     }
+}
+
+/// Shows the comparison; true: there is a regression.
+fn compare(options: &CompareOptions) -> Result<bool, String> {
+    let (base, new) = match options.pair.as_slice() {
+        [base, new] => (slice::from_ref(base), slice::from_ref(new)),
+        _ => (options.base.as_slice(), options.new.as_slice()),
+    };
+    let [base, new] = [base, new].map(|paths| report::read(paths, COMPARED_REPORTS_MAX));
+    let comparison = Comparison::new(&base?, &new?, options.tolerance)?;
+    show(&comparison.table())?;
+    Ok(comparison.has_regression())
 }
 
 fn write_file(option: &str, path: &Path, text: &str) -> Result<(), String> {

@@ -50,7 +50,11 @@ Examples:
     loadgen echo --kind uring --port 7001 --cpu 0
     loadgen run echo --address 127.0.0.1:7001 --connections 64 --cpu 1
 
-Exit codes: 0 done; 1 the server broke the protocol (the dialogue is shown); 2 the run could not be done as asked.
+  The same run against two servers, and whether the second is worse:
+    loadgen compare a.json b.json
+
+Exit codes: 0 done; 1 the server broke the protocol (the dialogue is shown), or compare found a regression; 2 it could not be done
+as asked.
 Without --rate the loop is closed: a slow server is asked less often, and latency is from sending a command to its last reply.
 With --rate it is open: latency is from when the operation was due, whether or not a connection was free then; the service time,
 from sending it, stands beside it. A client that is late itself by more than a tenth of the p99 says that the run is void.";
@@ -76,6 +80,11 @@ pub enum Command {
     /// Write a folder of realistic messages, to fill a mailbox with
     #[command(after_help = "Example:\n  loadgen corpus /tmp/corpus --messages 1000 --bytes 9520000")]
     Corpus(CorpusOptions),
+    /// Compare reports (--json); exit code 1 where the new ones are worse
+    #[command(
+        after_help = "Examples:\n  loadgen compare before.json after.json\n  loadgen compare --base a1.json a2.json a3.json --new b1.json b2.json b3.json"
+    )]
+    Compare(CompareOptions),
     /// Serve a raw echo that answers each line like a NOOP: the limit that a server is measured against
     #[command(after_help = "Example:\n  loadgen echo --kind uring --port 7001 --cpu 0")]
     Echo(EchoOptions),
@@ -397,6 +406,23 @@ pub struct CorpusOptions {
     /// The same seed gives the same messages
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// `loadgen compare`
+#[derive(Debug, Args)]
+pub struct CompareOptions {
+    /// One report of each side: the old one and the new one
+    #[arg(num_args = 2, value_names = ["A", "B"], required_unless_present = "base", conflicts_with = "base")]
+    pub pair: Vec<PathBuf>,
+    /// The old side: a report a round
+    #[arg(long, num_args = 1.., value_name = "REPORT", requires = "new")]
+    pub base: Vec<PathBuf>,
+    /// The new side: a report a round
+    #[arg(long, num_args = 1.., value_name = "REPORT", requires = "base")]
+    pub new: Vec<PathBuf>,
+    /// How much worse, in per cent, is no regression
+    #[arg(long, default_value_t = 5.0, value_name = "PERCENT")]
+    pub tolerance: f64,
 }
 
 /// The work of SMTP connections.

@@ -113,3 +113,34 @@ fn the_live_view_is_for_terminals() {
     let widest = view.split(['\n', '\r', '\x1b']).map(|line| line.trim_start_matches("[J").chars().count()).max();
     assert_eq!(widest, Some(49), "{view}");
 }
+
+#[test]
+fn compare_says_by_its_code_what_it_found() {
+    let scratch = Scratch::new("compare");
+    let output =
+        loadgen(&["run", "echo", "--address", &echo().to_string(), "-s", "0.2", "--json", &scratch.path("run")]);
+    assert!(output.status.success(), "{output:?}");
+    for (side, factor) in [("a", 1.0), ("b", 0.5)] {
+        for round in 1..=3 {
+            let mut report = scratch.report("run");
+            report.rate *= factor * (1.0 + f64::from(round) / 100.0);
+            fs::write(scratch.path(&format!("{side}{round}")), report.json()).expect("a scratch file");
+        }
+    }
+    let [a1, a2, a3, b1, b2, b3] = ["a1", "a2", "a3", "b1", "b2", "b3"].map(|name| scratch.path(name));
+    let code = |arguments: &[&str]| {
+        let output = loadgen(&[&["compare"], arguments].concat());
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        (output.status.code(), text)
+    };
+    let (worse, text) = code(&["--base", &a1, &a2, &a3, "--new", &b1, &b2, &b3]);
+    assert!(worse == Some(1) && text.contains("REGRESSION"), "{text}");
+    let (again, same) = code(&["--base", &a1, &a2, &a3, "--new", &b1, &b2, &b3]);
+    assert_eq!((again, same), (worse, text), "the same reports give the same verdict");
+    let (better, text) = code(&["--base", &b1, &b2, &b3, "--new", &a1, &a2, &a3]);
+    assert!(better == Some(0) && text.contains("better"), "{text}");
+    assert_eq!(code(&["--base", &a1, &a2, &a3, "--new", &b1, &b2, &b3, "--tolerance", "60"]).0, Some(0));
+    for wrong in [&["--base", &a1, &a2, "--new", &b1][..], &[&a1, &b1], &[&a1, "/nowhere"], &[&a1], &[]] {
+        assert_eq!(code(wrong).0, Some(2), "{wrong:?}");
+    }
+}

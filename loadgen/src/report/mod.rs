@@ -4,6 +4,7 @@
 //! It is made from a run's outcome once, and read back from its JSON. Figures that were not measured are left out of the
 //! table and null in the JSON; times are in the unit that their name ends in.
 
+pub mod compare;
 pub(crate) mod figure;
 mod table;
 
@@ -240,6 +241,11 @@ impl Report {
             return Err(named(&format_args!("more than {REPORT_BYTES_MAX} octets are no report")));
         }
         serde_json::from_str(&text).map_err(|error| named(&format_args!("no report of this loadgen: {error}")))
+    }
+
+    /// Who was asked, in a word or two: for legends.
+    fn server(&self) -> &str {
+        self.subject.server_version.as_deref().unwrap_or(&self.subject.address)
     }
 }
 
