@@ -253,6 +253,10 @@ pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(fatal(error)),
             _ => {}
         }
+        if wait.is_zero() && events.is_empty() {
+            // Not asleep, but whoever shares this processor may have it: a server perhaps.
+            std::thread::yield_now();
+        }
         for event in &events {
             state.now = Instant::now();
             state.ready(event.token().0, event.is_read_closed() || event.is_error(), &registry)?;
