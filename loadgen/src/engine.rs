@@ -435,6 +435,11 @@ impl Loop<'_> {
             }
             if connection.handshaking && !link.is_handshaking() {
                 connection.handshaking = false;
+                if let Some((kind, taken)) =
+                    link.handshake().filter(|_| matches!(self.phase, Phase::SetUp | Phase::Measured))
+                {
+                    self.tally.handshakes.done(kind, taken);
+                }
                 self.with_turn(index, |dialogue, turn| {
                     if target.implicit_tls { dialogue.opened(turn) } else { dialogue.secured(turn) }
                 })?;

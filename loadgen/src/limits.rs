@@ -66,6 +66,8 @@ pub const FRONT_BYTES_MAX: usize = READ_BYTES / 4;
 pub const GATHERING_CONNECTIONS_MAX: usize = 16;
 /// Messages of a generated corpus: a folder of that many files is what file systems still like.
 pub const CORPUS_MESSAGES_MAX: u32 = 1_000_000;
+/// TLS tickets that a run keeps; a server gives a connection two as a rule, and each is a few hundred octets.
+pub const TICKETS_MAX: usize = 1024;
 /// One POP3 line (RFC 2449 §4: 512 octets), with room for servers that are chatty.
 pub const POP3_LINE_BYTES_MAX: usize = 2048;
 /// Operations that are due and wait for a connection: 16 octets each. What comes on top is counted as not sent.

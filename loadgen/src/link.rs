@@ -6,11 +6,11 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 pub use crate::throttle::Throttle;
 use crate::throttle::{Buckets, Throttled};
@@ -44,11 +44,18 @@ pub struct Link {
     pub stream: TcpStream,
     /// True once the connection stands.
     pub connected: bool,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Secure>>,
     out: Vec<u8>,
     sent: usize,
     buckets: Buckets,
     now: Instant,
+}
+
+#[derive(Debug)]
+struct Secure {
+    connection: ClientConnection,
+    /// When its ClientHello was ready to be sent.
+    began: Instant,
 }
 
 /// A buffer that grew beyond this is given back when it is empty.
@@ -80,13 +87,19 @@ impl Link {
     pub fn start_tls(&mut self, tls: &Tls) -> io::Result<()> {
         let mut connection = ClientConnection::new(tls.config.clone(), tls.name.clone()).map_err(io::Error::other)?;
         connection.set_buffer_limit(None); // bounded by what the dialogue queues: one message
-        self.tls = Some(Box::new(connection));
+        self.tls = Some(Box::new(Secure { connection, began: Instant::now() }));
         Ok(())
     }
 
     /// True while the handshake goes on.
     pub fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        self.tls.as_ref().is_some_and(|tls| tls.connection.is_handshaking())
+    }
+
+    /// Of which kind the handshake was that just ended, and how long it took.
+    pub fn handshake(&self) -> Option<(HandshakeKind, Duration)> {
+        let tls = self.tls.as_ref()?;
+        Some((tls.connection.handshake_kind()?, tls.began.elapsed()))
     }
 
     /// Reads what there is into `into`.
@@ -103,6 +116,7 @@ impl Link {
                 Err(error) => Err(error),
             };
         };
+        let tls = &mut tls.connection;
         match tls.reader().read(into) {
             Ok(0) => return Ok(Read::Closed),
             Ok(count) => return Ok(Read::More(count)),
@@ -151,6 +165,7 @@ impl Link {
                 }
             }
             Some(tls) => {
+                let tls = &mut tls.connection;
                 tls.writer().write_all(&self.out)?;
                 self.out.clear();
                 while tls.wants_write() {

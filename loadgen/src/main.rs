@@ -21,8 +21,8 @@ use loadgen::live::Live;
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
-    ClientOptions, Command, CommandLine, CompareOptions, CorpusOptions, FetchWhat, ImapOptions, ImapWork, LmtpOptions,
-    Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes,
+    Arrivals, ClientOptions, Command, CommandLine, CompareOptions, CorpusOptions, FetchWhat, ImapOptions, ImapWork,
+    LmtpOptions, Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes,
     check_recipients,
 };
 use loadgen::report::compare::Comparison;
@@ -80,10 +80,14 @@ fn imap_work(options: &ImapOptions) -> Result<(imap::Work, &'static str), String
         ImapWork::Search => (imap::Work::Search, "search"),
         ImapWork::Append => (imap::Work::Append, "append"),
         ImapWork::Session => (imap::Work::Session, "session"),
+        ImapWork::Handshake if options.client.tls.tls.is_none() => {
+            return Err("--work handshake: give --tls implicit or --tls starttls".into());
+        }
+        ImapWork::Handshake => (imap::Work::Handshake, "handshake"),
         ImapWork::Hold => (imap::Work::Hold { idle: options.idle }, "hold"),
     };
     let one = match work {
-        imap::Work::Session => Some("a connection an operation"),
+        imap::Work::Session | imap::Work::Handshake => Some("a connection an operation"),
         imap::Work::FetchAll(_) | imap::Work::Store { all: true } => Some("commands about all messages"),
         imap::Work::Search => Some("searches"),
         _ => None,
@@ -101,8 +105,11 @@ fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     let ClientOptions { run, tls, user } = &options.client;
     check_bytes(options.bytes).map_err(fatal)?;
-    let (users, password) = user.credentials().map_err(fatal)?;
     let (work, name) = imap_work(options).map_err(fatal)?;
+    let (users, password) = match work {
+        imap::Work::Handshake => (Names::one(""), String::new()),
+        _ => user.credentials().map_err(fatal)?,
+    };
     let settings = imap::Settings {
         work,
         depth: run.depth,
@@ -242,6 +249,7 @@ fn run_echo(options: &RunOptions) -> Result<(), RunError> {
 }
 
 fn subject(protocol: &'static str, work: String, run: &RunOptions, tls: Option<&TlsOptions>) -> Subject {
+    let tls_resume = tls.is_some_and(|options| options.tls_resume);
     let tls = match tls.and_then(|options| options.tls) {
         None => "none",
         Some(TlsMode::Implicit) => "implicit",
@@ -254,6 +262,9 @@ fn subject(protocol: &'static str, work: String, run: &RunOptions, tls: Option<&
         tls: tls.into(),
         connections: run.connections,
         depth: run.depth,
+        tls_resume,
+        rate_asked: run.rate,
+        arrivals: run.rate.map(|_| if run.arrivals == Arrivals::Poisson { "poisson" } else { "constant" }.into()),
         server_version: run.server_version.clone(),
         ..Subject::default()
     }
@@ -321,7 +332,7 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
             let host = options.server_name.clone().unwrap_or(host);
             let name = ServerName::try_from(host.clone())
                 .map_err(|_| format!("\"{host}\" is not a name for a certificate: give --server-name"))?;
-            Some(Tls { config: trust::config(options.ca.as_deref(), options.insecure)?, name })
+            Some(Tls { config: trust::config(options.ca.as_deref(), options.insecure, options.tls_resume)?, name })
         }
         _ => None,
     };

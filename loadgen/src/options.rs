@@ -38,6 +38,10 @@ Examples:
     loadgen run imap --work fetch --fetch all-flags --connections 1 --address 127.0.0.1:1143 --user a@localhost --password-file pw
     loadgen run imap --work search --search 'TEXT \"heron\"' --found 100 --connections 1 --address 127.0.0.1:1143 --user a@localhost --password-file pw
 
+  TLS handshakes, full ones; with --tls-resume by tickets of the server
+    loadgen run imap --work handshake --tls implicit --insecure --address 127.0.0.1:1993
+    loadgen run imap --work handshake --tls implicit --insecure --tls-resume --address 127.0.0.1:1993
+
   POP3 sessions and LMTP deliveries over the accounts u1@localhost to u64@localhost:
     loadgen run pop3 --connections 16 --address 127.0.0.1:1110 --user-pattern u%d@localhost --users 64 --password-file pw
     loadgen run lmtp --connections 16 --address 127.0.0.1:1024 --to u%d@localhost --users 64
@@ -93,7 +97,7 @@ pub enum Command {
 /// The protocols of `run`.
 #[derive(Debug, Subcommand)]
 pub enum Protocol {
-    /// IMAP: noop, fetch, store, search, append, session, hold
+    /// IMAP: noop, fetch, store, search, append, session, handshake, hold
     #[command(after_help = EXAMPLES)]
     Imap(ImapOptions),
     /// POP3: sessions that read a maildrop
@@ -209,6 +213,9 @@ pub struct TlsOptions {
     /// The name in the certificate, where it is not the host of --address
     #[arg(long, requires = "tls")]
     pub server_name: Option<String>,
+    /// Resume sessions where the server gives tickets (default: each handshake is a full one)
+    #[arg(long, requires = "tls")]
+    pub tls_resume: bool,
 }
 
 /// The ways into TLS.
@@ -302,6 +309,8 @@ pub enum ImapWork {
     /// Connect, LOGIN, SELECT, LOGOUT
     #[value(alias = "login")]
     Session,
+    /// Connect, TLS, LOGOUT, without a login; the time of the TLS handshake is told apart
+    Handshake,
     /// Log in, select, and stay
     Hold,
 }

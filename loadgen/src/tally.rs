@@ -1,7 +1,7 @@
 //! The counts of one run: operations by name with their latencies, octets, errors by kind, and the checksums of messages seen.
 //!
-//! Invariants: nothing is counted while `recording` is false (set-up, warm-up, drain), but violations are found at all times.
-//! An operation's latency runs from when it was due, its service time from when it was sent: in a closed loop they are the same,
+//! Invariants: nothing is counted while `recording` is false (set-up, warm-up, drain), but for handshakes of the set-up;
+//! violations are found at all times. An operation's latency runs from when it was due, its service time from when it was sent: in a closed loop they are the same,
 //! and only the first is kept. Memory is bounded: names, kinds of errors and checksums have their limits.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::handshakes::Handshakes;
 use crate::limits::{CHECKSUMS_MAX, ERROR_KINDS_MAX, LATENCY_NANOSECONDS_MAX, OPERATION_NAMES_MAX};
 
 /// The operations of one name.
@@ -44,6 +45,8 @@ pub struct Tally {
     operations: Vec<Operation>,
     /// Latencies of the intervals that are over.
     past: Histogram<u64>,
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
     errors: BTreeMap<String, u64>,
     bodies: HashMap<(u64, u32), u64>,
 }
@@ -72,6 +75,7 @@ impl Tally {
             verified: 0,
             operations: Vec::new(),
             past: histogram(),
+            handshakes: Handshakes::new(),
             errors: BTreeMap::new(),
             bodies: HashMap::new(),
         }

@@ -1,7 +1,7 @@
 //! Which TLS servers are believed: roots from a file, or, with `--insecure`, any certificate at all.
 //!
 //! `--insecure` still checks the handshake's signatures, so that the work is that of a real client; it only leaves out whose
-//! certificate it is. Sessions are never resumed: each handshake is a full one.
+//! certificate it is. Without `--tls-resume` sessions are never resumed: each handshake is a full one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +13,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use crate::tickets::Tickets;
+
 /// Debian's bundle, where no file is named.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The configuration of all connections of a run.
-pub fn config(roots: Option<&Path>, insecure: bool) -> Result<Arc<ClientConfig>, String> {
+pub fn config(roots: Option<&Path>, insecure: bool, resume: bool) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -27,7 +29,7 @@ pub fn config(roots: Option<&Path>, insecure: bool) -> Result<Arc<ClientConfig>,
     } else {
         builder.with_root_certificates(load(roots.unwrap_or(Path::new(SYSTEM_ROOTS)))?).with_no_client_auth()
     };
-    config.resumption = Resumption::disabled();
+    config.resumption = if resume { Resumption::store(Arc::new(Tickets::default())) } else { Resumption::disabled() };
     Ok(Arc::new(config))
 }
 

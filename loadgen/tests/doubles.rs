@@ -79,14 +79,7 @@ fn imap_double(greeting: &'static str, changed: Answer) -> SocketAddr {
 }
 
 /// The same over TLS, from the first octet or by STARTTLS.
-fn imap_tls_double(implicit: bool) -> SocketAddr {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let chain =
-        CertificateDer::pem_file_iter(CERTIFICATE).expect("the file").map(|one| one.expect("a certificate")).collect();
-    let key = PrivateKeyDer::from_pem_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem")).expect("the key");
-    let builder =
-        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("they belong together"));
+fn imap_tls_double(implicit: bool, config: Arc<rustls::ServerConfig>) -> SocketAddr {
     double(move |mut stream| {
         if !implicit {
             stream.get_mut().write_all(GREETING.as_bytes()).ok()?;
@@ -99,6 +92,22 @@ fn imap_tls_double(implicit: bool) -> SocketAddr {
         }
         imap_dialogue(&mut stream, &unchanged())
     })
+}
+
+/// A TLS server that gives each connection so many tickets of TLS 1.3, and where that is none, no sessions of TLS 1.2 either.
+fn tls_server(versions: &[&'static rustls::SupportedProtocolVersion], tickets: usize) -> Arc<rustls::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain =
+        CertificateDer::pem_file_iter(CERTIFICATE).expect("the file").map(|one| one.expect("a certificate")).collect();
+    let key = PrivateKeyDer::from_pem_file(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem")).expect("the key");
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    let builder = builder.expect("versions").with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, key).expect("they belong together");
+    config.send_tls13_tickets = tickets;
+    if tickets == 0 {
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    }
+    Arc::new(config)
 }
 
 /// Answers commands until LOGOUT or STARTTLS.
@@ -167,11 +176,11 @@ fn imap_answer(tag: &str, rest: &str) -> String {
 }
 
 fn imap_run(address: SocketAddr, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
-    imap_run_as(&plan(address), work, depth, starttls)
+    imap_run_as(&plan(address), imap_settings(work, depth, starttls))
 }
 
-fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> Result<Outcome, RunError> {
-    let settings = Rc::new(imap::Settings {
+fn imap_settings(work: imap::Work, depth: usize, starttls: bool) -> imap::Settings {
+    imap::Settings {
         work,
         depth,
         users: Names::one("a@localhost"),
@@ -183,9 +192,13 @@ fn imap_run_as(plan: &Plan, work: imap::Work, depth: usize, starttls: bool) -> R
         starttls,
         part: None,
         template: RefCell::new(Template::new(600, "a@x", "b@x", 2)),
-    });
-    let now = Instant::now();
-    run_all(plan, (0..4).map(|index| imap::Client::new(settings.clone(), index, now)))
+    }
+}
+
+fn imap_run_as(plan: &Plan, settings: imap::Settings) -> Result<Outcome, RunError> {
+    let (settings, now) = (Rc::new(settings), Instant::now());
+    let clients = (0..settings.connections).map(|index| imap::Client::new(settings.clone(), index, now));
+    run_all(plan, clients)
 }
 
 const FETCH: imap::Work = imap::Work::Fetch { body: true, flags: true };
@@ -469,7 +482,7 @@ fn the_open_loop_sees_what_the_closed_one_omits() {
     let quantile = |tally: &Tally, quantile| Duration::from_nanos(tally.latency().value_at_quantile(quantile));
     for poisson in [false, true] {
         let pace = Pace::Rate { per_second: 300.0, poisson };
-        let open = imap_run_as(&Plan { pace, measured, ..plan(stalling()) }, imap::Work::Noop, 1, false);
+        let open = imap_run_as(&Plan { pace, measured, ..plan(stalling()) }, imap_settings(imap::Work::Noop, 1, false));
         let open = open.expect("a good server").tally;
         // A third of the operations fell due within the stall, each waiting for its end, wherever a connection was.
         assert!((200..350).contains(&open.count()), "{}", open.count());
@@ -481,7 +494,7 @@ fn the_open_loop_sees_what_the_closed_one_omits() {
         let served = Duration::from_nanos(open.service().value_at_quantile(0.9));
         assert!(open.service().len() > 100 && served < Duration::from_millis(100), "{served:?}");
     }
-    let closed = imap_run_as(&Plan { measured, ..plan(stalling()) }, imap::Work::Noop, 1, false);
+    let closed = imap_run_as(&Plan { measured, ..plan(stalling()) }, imap_settings(imap::Work::Noop, 1, false));
     let closed = closed.expect("a good server").tally;
     assert!(quantile(&closed, 0.9) < Duration::from_millis(50), "four of many operations saw the stall");
     assert_eq!((closed.lag.len(), closed.unsent), (0, 0));
@@ -497,13 +510,13 @@ fn what_could_not_be_sent_by_the_end_is_told() {
     };
     let pace = Pace::Rate { per_second: 1000.0, poisson: false };
     let plan = Plan { pace, ..plan(imap_double(GREETING, Box::new(slow))) };
-    let tally = imap_run_as(&plan, imap::Work::Noop, 1, false).expect("a good server").tally;
+    let tally = imap_run_as(&plan, imap_settings(imap::Work::Noop, 1, false)).expect("a good server").tally;
     // Four connections, 20 ms each, 200 ms: 40 of 200.
     assert!(tally.count() <= 44 && tally.unsent >= 150, "{} {}", tally.count(), tally.unsent);
     // Sessions are opened by the rate as well, one operation a connection.
     let (pace, measured) = (Pace::Rate { per_second: 100.0, poisson: false }, Duration::from_secs(1));
     let plan = Plan { pace, measured, targets: self::plan(imap_double(GREETING, unchanged())).targets, ..plan };
-    let tally = imap_run_as(&plan, imap::Work::Session, 1, false).expect("a good server").tally;
+    let tally = imap_run_as(&plan, imap_settings(imap::Work::Session, 1, false)).expect("a good server").tally;
     assert!((20..=101).contains(&tally.count()) && tally.errors_total() == 0, "{} {:?}", tally.count(), tally.errors());
 }
 
@@ -519,21 +532,80 @@ fn a_server_that_hangs_does_not_hang_the_run() {
 #[test]
 fn tls_both_ways_and_only_with_the_right_certificate() {
     let over_tls = |implicit: bool, insecure: bool, name: &str| {
-        let config = trust::config(Some(CERTIFICATE.as_ref()), insecure).expect("roots");
+        let config = trust::config(Some(CERTIFICATE.as_ref()), insecure, false).expect("roots");
         let tls = Some(Tls { config, name: name.to_owned().try_into().expect("a name") });
-        let mut plan = plan(imap_tls_double(implicit));
+        let address = imap_tls_double(implicit, tls_server(rustls::ALL_VERSIONS, 0));
+        let mut plan = plan(address);
         (plan.targets[0].tls, plan.targets[0].implicit_tls) = (tls, implicit);
-        imap_run_as(&plan, FETCH, 4, !implicit)
+        imap_run_as(&plan, imap_settings(FETCH, 4, !implicit))
     };
     for implicit in [true, false] {
         for (insecure, name) in [(false, "localhost"), (true, "elsewhere.example")] {
             let outcome = over_tls(implicit, insecure, name).expect("a good server");
             assert!(outcome.tally.count() > 10 && outcome.tally.verified > 4);
+            assert_eq!(outcome.tally.handshakes.full.len(), 4, "those of the set-up");
             assert_eq!(outcome.tally.errors_total(), 0, "{:?}", outcome.tally.errors());
         }
         assert!(fatal(over_tls(implicit, false, "elsewhere.example")).contains("TLS: invalid peer certificate"));
     }
-    assert!(trust::config(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").as_ref()), false).is_err());
+    assert!(trust::config(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").as_ref()), false, false).is_err());
+}
+
+#[test]
+fn handshakes_are_counted_by_kind() {
+    // More connections than the tickets of one server that rustls's own store holds.
+    const CONNECTIONS: u32 = 24;
+    let (new, old) = (&rustls::version::TLS13, &rustls::version::TLS12);
+    for (version, implicit, tickets, resume) in [
+        (new, true, 0, true),
+        (new, true, 1, false),
+        (new, true, 1, true),
+        (new, false, 1, true),
+        (old, true, 0, true),
+        (old, true, 1, false),
+        (old, true, 1, true),
+    ] {
+        let config = trust::config(Some(CERTIFICATE.as_ref()), false, resume).expect("roots");
+        let tls = Some(Tls { config, name: "localhost".try_into().expect("a name") });
+        let address = imap_tls_double(implicit, tls_server(&[version], tickets));
+        let (measured, time_out) = (Duration::from_millis(700), Duration::from_secs(5));
+        let mut plan = Plan { measured, time_out, ..plan(address) };
+        (plan.targets[0].tls, plan.targets[0].implicit_tls) = (tls, implicit);
+        let settings = imap_settings(imap::Work::Handshake, 1, !implicit);
+        let outcome = imap_run_as(&plan, imap::Settings { connections: CONNECTIONS, ..settings });
+        let tally = outcome.expect("a good server").tally;
+        let (full, resumed) = (tally.handshakes.full.len(), tally.handshakes.resumed.len());
+        let case = format!(
+            "{version:?}, implicit {implicit}, {tickets} tickets, resume {resume}: {full} full, {resumed} resumed"
+        );
+        assert_eq!(tally.errors_total(), 0, "{case} {:?}", tally.errors());
+        assert_eq!(resumed > 0, tickets > 0 && resume, "{case}");
+        // A connection that ends leaves what the one after it needs.
+        assert!(full > 0 && (resumed == 0 || full <= u64::from(CONNECTIONS)), "{case}");
+        assert!((full + resumed).abs_diff(tally.count()) <= u64::from(CONNECTIONS), "{case} {}", tally.count());
+        for taken in [&tally.handshakes.full, &tally.handshakes.resumed].into_iter().filter(|taken| !taken.is_empty()) {
+            assert!(taken.min() > 5_000 && taken.min() < tally.latency().max(), "{case} {}", taken.min());
+        }
+    }
+}
+
+#[test]
+fn the_report_says_so_where_no_handshake_was_resumed() {
+    for (tickets, resumed) in [(0, false), (2, true)] {
+        let address = imap_tls_double(true, tls_server(rustls::ALL_VERSIONS, tickets)).to_string();
+        let json = std::env::temp_dir().join(format!("loadgen-handshakes-{}-{tickets}.json", std::process::id()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.args(["run", "imap", "--work", "handshake", "--tls", "implicit", "--insecure", "--tls-resume"]);
+        command.args(["--seconds", "0.3", "--connections", "2", "--address", &address, "--json"]).arg(&json);
+        let output = command.output().expect("it runs");
+        let report = std::fs::read_to_string(&json).expect("the report");
+        std::fs::remove_file(&json).expect("ours");
+        let table = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(table.contains("none resumed, although --tls-resume asks for it"), !resumed, "{table}");
+        assert_eq!(report.contains("\"handshakes_resumed\":0,"), !resumed, "{report}");
+        assert_eq!(report.contains("\"handshake_resumed_nanoseconds\":null,"), !resumed, "{report}");
+        assert!(report.contains("\"tls_resume\":true,"), "{report}");
+    }
 }
 
 #[test]
@@ -557,6 +629,8 @@ fn the_program_ends_with_the_code_that_its_help_says() {
     assert!(code == Some(0) && table.starts_with("holding 2\n"), "{table}");
     let (code, _, errors) = program(imap_double(GREETING, instead("NOOP", "* 1 EXISTS\r\n{} OK x\r\n")), &[]);
     assert!(code == Some(1) && errors.contains("EXISTS shrank") && errors.contains("S: * 1 EXISTS"), "{errors}");
+    let (code, _, errors) = program(imap_double(GREETING, unchanged()), &["--work", "handshake"]);
+    assert!(code == Some(2) && errors.contains("give --tls"), "{errors}");
     let (code, _, errors) = program(imap_double("hello\n", unchanged()), &[]);
     assert!(code == Some(1) && errors.contains("S: hello"), "what can't be framed is shown too: {errors}");
     let (code, _, errors) = program(imap_double(GREETING, instead("LOGIN", "{} NO no\r\n")), &[]);

@@ -61,6 +61,8 @@ pub enum Work {
     Append,
     /// A connection an operation: LOGIN, SELECT, LOGOUT.
     Session,
+    /// A connection an operation: TLS, LOGOUT.
+    Handshake,
     /// Nothing: logged in, the mailbox selected, and in IDLE where `idle`.
     Hold {
         /// True: IDLE.
@@ -70,6 +72,13 @@ pub enum Work {
     Part,
     /// The dialogue of NOOP with a raw echo: no greeting, no login, tags not compared.
     Echo,
+}
+
+impl Work {
+    /// False where each operation has a connection of its own.
+    fn is_standing(self) -> bool {
+        !matches!(self, Work::Session | Work::Handshake)
+    }
 }
 
 /// What all connections of a run share.
@@ -315,6 +324,10 @@ impl Client {
             }
             return Ok(());
         }
+        if self.settings.work == Work::Handshake {
+            self.send_simple(Kind::Logout, "LOGOUT", turn);
+            return Ok(());
+        }
         if !self.authenticated {
             if self.capabilities.login_disabled {
                 let text =
@@ -557,7 +570,7 @@ impl Client {
             Kind::StartTls => "STARTTLS".into(),
             other => format!("{other:?}").to_uppercase(),
         };
-        if self.settings.work == Work::Session || turn.tally.recording {
+        if !self.settings.work.is_standing() || turn.tally.recording {
             turn.tally.error(&format!("{} to {}", kind_of(status), what.split(' ').next().unwrap_or_default()));
             self.stage = Stage::Over;
             turn.wish = Wish::Close;
@@ -578,7 +591,7 @@ fn kind_of(status: &StatusText<'_>) -> String {
 
 impl Dialogue for Client {
     fn is_standing(&self) -> bool {
-        self.settings.work != Work::Session
+        self.settings.work.is_standing()
     }
 
     fn opening(&mut self, due: Instant, now: Instant) -> Duration {

@@ -38,6 +38,9 @@ pub struct Subject {
     pub tls: String,
     /// Connections.
     pub connections: u32,
+    /// True: handshakes were to be resumed.
+    #[serde(default)]
+    pub tls_resume: bool,
     /// Commands in flight on each.
     pub depth: usize,
     /// Octets of a message, where messages are sent.
@@ -93,6 +96,21 @@ pub struct Report {
     pub service_nanoseconds: Option<Quantiles>,
     /// From when it was due until the client looked at it: the client's own delay.
     pub lag_nanoseconds: Option<Quantiles>,
+    /// Operations that were due, and for which no connection was free before the end.
+    #[serde(default)]
+    pub unsent: u64,
+    /// Full TLS handshakes.
+    #[serde(default)]
+    pub handshakes_full: u64,
+    /// From ClientHello to the server's Finished.
+    #[serde(default)]
+    pub handshake_full_nanoseconds: Option<Quantiles>,
+    /// Resumed TLS handshakes.
+    #[serde(default)]
+    pub handshakes_resumed: u64,
+    /// From ClientHello to the server's Finished.
+    #[serde(default)]
+    pub handshake_resumed_nanoseconds: Option<Quantiles>,
     /// Octets sent, before encryption.
     pub bytes_sent: u64,
     /// Octets received, after decryption.
@@ -194,7 +212,7 @@ impl Report {
             commit: Some(env!("LOADGEN_COMMIT").to_owned()).filter(|commit| !commit.is_empty()),
             date: now(),
             command_line,
-            void: None,
+            void: outcome.void(),
             kernel: kernel(),
             machine: Machine::between(outcome.moments, outcome.own_cpu_seconds, server_cpu),
             seconds: outcome.seconds,
@@ -204,6 +222,11 @@ impl Report {
             latency_nanoseconds: Quantiles::of(&latency),
             service_nanoseconds: Quantiles::of_any(&tally.service()),
             lag_nanoseconds: Quantiles::of_any(&tally.lag),
+            unsent: tally.unsent,
+            handshakes_full: tally.handshakes.full.len(),
+            handshake_full_nanoseconds: Quantiles::of_any(&tally.handshakes.full),
+            handshakes_resumed: tally.handshakes.resumed.len(),
+            handshake_resumed_nanoseconds: Quantiles::of_any(&tally.handshakes.resumed),
             bytes_sent: tally.bytes_sent,
             bytes_received: tally.bytes_received,
             bodies_verified: tally.verified,

@@ -16,6 +16,7 @@ pub fn table(report: &Report) -> String {
     }
     table.row("run", &run(report));
     load(&mut table, report);
+    handshakes(&mut table, report);
     table.row("octets", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
     if report.bodies_verified > 0 {
         table.row("bodies", &format!("{} compared by checksum", report.bodies_verified));
@@ -77,12 +78,33 @@ fn load(table: &mut Table, report: &Report) {
     if let Some(lag) = &report.lag_nanoseconds {
         table.row("client's delay", &quantiles(lag));
     }
+    if report.unsent > 0 {
+        table.row("not sent", &format!("{} that were due, since no connection was free before the end", report.unsent));
+    }
     if report.operations_by_name.len() > 1 {
         for named in &report.operations_by_name {
             let value = format!("{} x {}", named.operations, quantiles(&named.latency_nanoseconds));
             table.row(&format!("  {}", named.name), &value);
         }
     }
+}
+
+/// How many handshakes of each kind there were, and how long they took.
+fn handshakes(table: &mut Table, report: &Report) {
+    let kinds = [
+        (report.handshakes_full, "full", &report.handshake_full_nanoseconds),
+        (report.handshakes_resumed, "resumed", &report.handshake_resumed_nanoseconds),
+    ];
+    if kinds.iter().all(|(count, ..)| *count == 0) {
+        return;
+    }
+    let [full, resumed] = kinds.map(|(count, name, taken)| match taken {
+        Some(taken) => format!("{count} {name} (p50 {}, p99 {})", time(taken.p50), time(taken.p99)),
+        None => format!("{count} {name}"),
+    });
+    let in_vain = report.subject.tls_resume && report.handshakes_resumed == 0;
+    let resumed = if in_vain { "none resumed, although --tls-resume asks for it".into() } else { resumed };
+    table.row("handshakes", &format!("{full}, {resumed}"));
 }
 
 fn quantiles(of: &Quantiles) -> String {

@@ -98,7 +98,7 @@ impl Client {
             Work::Store { all: false } => self.issue_store(turn),
             Work::Search => self.issue_search(turn),
             Work::Append => self.issue_append(turn),
-            Work::Session | Work::Hold { .. } | Work::Part => return,
+            Work::Session | Work::Handshake | Work::Hold { .. } | Work::Part => return,
         }
         self.issued += 1;
     }
