@@ -14,6 +14,7 @@ use io_uring::squeue::{Entry, Flags, SubmissionQueue};
 use io_uring::types::{BufRingEntry, Fixed};
 use io_uring::{IoUring, Submitter, cqueue, opcode};
 use memchr::memchr_iter;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::machine;
 use crate::options::{EchoKind, EchoOptions};
@@ -34,7 +35,13 @@ pub fn serve(options: &EchoOptions) -> Result<(), String> {
         return Err("--reply: one line without control characters".into());
     }
     let refused = |error: io::Error| format!("127.0.0.1:{}: {error}", options.port);
-    serve_at(&listen(options.port).map_err(refused)?, options)
+    let listener = listen(options.port).map_err(refused)?;
+    if options.port == 0 {
+        // Only who started us knows the port: we are of no use to others.
+        set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| refused(error.into()))?;
+        println!("port {}", listener.local_addr().map_err(refused)?.port());
+    }
+    serve_at(&listener, options)
 }
 
 fn serve_at(listener: &TcpListener, options: &EchoOptions) -> Result<(), String> {
