@@ -231,6 +231,23 @@ impl Encoding {
     }
 }
 
+/// About `octets` octets of such text as it is after decoding, with [`TEXT_WORD`] as often as messages have it.
+pub fn decoded(octets: usize) -> Vec<u8> {
+    /// The mean message.
+    const PART: usize = 9520;
+    let mut random = Random::new(1);
+    let mut into = Vec::with_capacity(octets + PART);
+    for number in 0.. {
+        if into.len() >= octets {
+            break;
+        }
+        let word = (number % TEXT_EVERY == 0).then_some(TEXT_WORD);
+        text(&mut into, PART.min(octets), (Encoding::Plain, word), &mut random);
+    }
+    into.truncate(octets);
+    into
+}
+
 /// Appends lines of text, about `octets` when encoded, with `word` in the first of them.
 fn text(into: &mut Vec<u8>, octets: usize, (encoding, word): (Encoding, Option<&str>), random: &mut Random) {
     let octets = if encoding == Encoding::Base64 { octets / 78 * 57 } else { octets };
@@ -300,6 +317,13 @@ mod tests {
         assert!((95_000_000..=95_200_000).contains(&sum), "{sum}");
         sizes.sort_unstable();
         assert!(sizes[5000] < 6000 && sizes[9990] > 100_000, "{} {}", sizes[5000], sizes[9990]);
+    }
+
+    #[test]
+    fn decoded_text_has_the_word_in_it() {
+        let text = decoded(2_000_000);
+        assert_eq!(text.len(), 2_000_000);
+        assert_eq!(memchr::memmem::find_iter(&text, TEXT_WORD).count(), 3);
     }
 
     #[test]

@@ -83,6 +83,18 @@ pub struct Member {
     pub starts_after: Duration,
 }
 
+impl Member {
+    /// One with this dialogue, for the first target and from the start.
+    pub fn new(dialogue: impl Dialogue + 'static) -> Member {
+        Member { dialogue: Box::new(dialogue), target: 0, starts_after: Duration::ZERO }
+    }
+}
+
+/// Connections to the first target, all from the start.
+pub fn alike<D: Dialogue + 'static>(dialogues: impl Iterator<Item = D>) -> Vec<Member> {
+    dialogues.map(Member::new).collect()
+}
+
 /// What a run gave.
 #[derive(Debug)]
 pub struct Outcome {

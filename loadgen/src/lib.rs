@@ -5,6 +5,7 @@
 //! memory grow without a bound of [`limits`].
 
 pub mod audit;
+pub mod baseline;
 pub mod cast;
 pub mod corpus;
 pub mod dialogue;

@@ -68,6 +68,8 @@ pub const GATHERING_CONNECTIONS_MAX: usize = 16;
 pub const CORPUS_MESSAGES_MAX: u32 = 1_000_000;
 /// TLS tickets that a run keeps; a server gives a connection two as a rule, and each is a few hundred octets.
 pub const TICKETS_MAX: usize = 1024;
+/// Rounds of `baseline`: each takes about half a minute.
+pub const ROUNDS_MAX: u32 = 1000;
 /// One POP3 line (RFC 2449 §4: 512 octets), with room for servers that are chatty.
 pub const POP3_LINE_BYTES_MAX: usize = 2048;
 /// Operations that are due and wait for a connection: 16 octets each. What comes on top is counted as not sent.

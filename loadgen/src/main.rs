@@ -12,8 +12,9 @@ use std::slice;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use loadgen::baseline::BaselineOptions;
 use loadgen::dialogue::Dialogue;
-use loadgen::engine::{Member, Outcome, Plan, RunError, Target, run};
+use loadgen::engine::{Outcome, Plan, RunError, Target, alike, run};
 use loadgen::hlog::IntervalLog;
 use loadgen::limits::COMPARED_REPORTS_MAX;
 use loadgen::link::{Throttle, Tls};
@@ -29,7 +30,7 @@ use loadgen::report::compare::Comparison;
 use loadgen::report::{Report, Subject};
 use loadgen::script::Think;
 use loadgen::series::Watcher;
-use loadgen::{corpus, echo, hlog, imap, machine, pop3, report, smtp, trust};
+use loadgen::{baseline, corpus, echo, hlog, imap, machine, pop3, report, smtp, trust};
 use rustls::pki_types::ServerName;
 
 fn main() -> ExitCode {
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             ended => ended.map(drop).map_err(RunError::Fatal),
         },
         Command::Echo(options) => echo::serve(&options).map_err(RunError::Fatal),
+        Command::Baseline(options) => run_baseline(&options).map_err(RunError::Fatal),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -230,19 +232,7 @@ fn write_corpus(options: &CorpusOptions) -> Result<(), String> {
 }
 
 fn run_echo(options: &RunOptions) -> Result<(), RunError> {
-    let settings = imap::Settings {
-        work: imap::Work::Echo,
-        depth: options.depth,
-        users: Names::one(""),
-        password: String::new(),
-        connections: options.connections,
-        mailbox: String::new(),
-        criterion: String::new(),
-        found: None,
-        starttls: false,
-        part: None,
-        template: RefCell::new(Template::new(0, "", "", 0)),
-    };
+    let settings = imap::Settings::echo(options.depth, options.connections);
     let subject = subject("echo", "noop".into(), options, None);
     let settings = Rc::new(settings);
     measure(options, None, &subject, |index, now| imap::Client::new(settings.clone(), index, now))
@@ -285,10 +275,6 @@ fn measure<D: Dialogue + 'static>(
 ) -> Result<(), RunError> {
     let plan = plan(options, tls, subject).map_err(RunError::Fatal)?;
     let now = Instant::now();
-    let member = |index| {
-        let dialogue: Box<dyn Dialogue> = Box::new(dialogue(index, now));
-        Member { dialogue, target: 0, starts_after: Duration::ZERO }
-    };
     let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
     watchers.extend(Live::on_terminal().map(|live| Box::new(live) as Box<dyn Watcher>));
     let logged = match &options.hlog {
@@ -300,7 +286,7 @@ fn measure<D: Dialogue + 'static>(
         }
         None => None,
     };
-    let outcome = run(&plan, (0..options.connections).map(member).collect(), watchers)?;
+    let outcome = run(&plan, alike((0..options.connections).map(|index| dialogue(index, now))), watchers)?;
     publish(options, subject, &outcome).map_err(RunError::Fatal)?;
     if let Some((failed, shown)) = logged
         && let Some(error) = failed.get()
@@ -356,10 +342,20 @@ fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result
     if let Some(path) = &options.hgrm {
         write_file("--hgrm", path, &hlog::percentiles(&outcome.tally.latency()))?;
     }
-    match &options.json {
-        Some(path) if path.as_os_str() == "-" => show(&report.json()),
-        Some(path) => write_file("--json", path, &report.json()).and_then(|()| show(&report::table(&report))),
-        None => show(&report::table(&report)),
+    deliver(options.json.as_deref(), &report.json(), &report::table(&report))
+}
+
+fn run_baseline(options: &BaselineOptions) -> Result<(), String> {
+    let report = baseline::run(options)?;
+    deliver(options.json.as_deref(), &report.json(), &report.table())
+}
+
+/// Writes `json` to the file that `to` names and shows the table, or shows `json` where that is `-`.
+fn deliver(to: Option<&Path>, json: &str, table: &str) -> Result<(), String> {
+    match to {
+        Some(path) if path.as_os_str() == "-" => show(json),
+        Some(path) => write_file("--json", path, json).and_then(|()| show(table)),
+        None => show(table),
     }
 }
 

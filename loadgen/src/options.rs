@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::baseline::{self, BaselineOptions};
 use crate::engine::Pace;
 use crate::limits::{
     CONNECTIONS_MAX, DEPTH_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN, PASSWORD_FILE_BYTES_MAX, RATE_MAX,
@@ -92,6 +93,9 @@ pub enum Command {
     /// Serve a raw echo that answers each line like a NOOP: the limit that a server is measured against
     #[command(after_help = "Example:\n  loadgen echo --kind uring --port 7001 --cpu 0")]
     Echo(EchoOptions),
+    /// Measure what this machine can do at most: the limits that a server's figures are divided by
+    #[command(after_help = baseline::EXAMPLES)]
+    Baseline(BaselineOptions),
 }
 
 /// The protocols of `run`.
@@ -119,7 +123,7 @@ pub struct EchoOptions {
     /// By which of the kernel's interfaces
     #[arg(long, value_enum)]
     pub kind: EchoKind,
-    /// Port on 127.0.0.1
+    /// Port on 127.0.0.1; 0: any, told as `port N`, and the echo ends with who started it
     #[arg(long)]
     pub port: u16,
     /// Processor to run on

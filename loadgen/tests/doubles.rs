@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadgen::dialogue::Dialogue;
-use loadgen::engine::{Member, Outcome, Pace, Plan, RunError, Target, run};
+use loadgen::engine::{Outcome, Pace, Plan, RunError, Target, alike, run};
 use loadgen::link::{Throttle, Tls};
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
@@ -51,15 +50,6 @@ fn plan(address: SocketAddr) -> Plan {
         server_pid: None,
         announce: false,
     }
-}
-
-/// Runs `dialogues` against the one target of `plan`.
-fn run_all<D: Dialogue + 'static>(plan: &Plan, dialogues: impl Iterator<Item = D>) -> Result<Outcome, RunError> {
-    let member = |dialogue| {
-        let dialogue: Box<dyn Dialogue> = Box::new(dialogue);
-        Member { dialogue, target: 0, starts_after: Duration::ZERO }
-    };
-    run(plan, dialogues.map(member).collect(), Vec::new())
 }
 
 // IMAP.
@@ -198,7 +188,7 @@ fn imap_settings(work: imap::Work, depth: usize, starttls: bool) -> imap::Settin
 fn imap_run_as(plan: &Plan, settings: imap::Settings) -> Result<Outcome, RunError> {
     let (settings, now) = (Rc::new(settings), Instant::now());
     let clients = (0..settings.connections).map(|index| imap::Client::new(settings.clone(), index, now));
-    run_all(plan, clients)
+    run(plan, alike(clients), Vec::new())
 }
 
 const FETCH: imap::Work = imap::Work::Fetch { body: true, flags: true };
@@ -693,7 +683,7 @@ fn smtp_run(address: SocketAddr, submit: bool) -> Result<Outcome, RunError> {
         ledger: None,
     });
     let now = Instant::now();
-    run_all(&plan(address), (0..4).map(|index| smtp::Client::new(settings.clone(), index, now)))
+    run(&plan(address), alike((0..4).map(|index| smtp::Client::new(settings.clone(), index, now))), Vec::new())
 }
 
 #[test]
@@ -780,7 +770,7 @@ fn lmtp_has_a_reply_a_recipient() {
         });
         let now = Instant::now();
         let address = smtp_double(PIPELINING, script);
-        run_all(&plan(address), (0..2).map(|index| smtp::Client::new(settings.clone(), index, now)))
+        run(&plan(address), alike((0..2).map(|index| smtp::Client::new(settings.clone(), index, now))), Vec::new())
     };
     let outcome = lmtp("250 2.0.0 a\r\n250 2.0.0 b\r\n250 2.0.0 c\r\n").expect("a reply for each that was taken");
     assert_eq!(outcome.tally.count(), 0, "one of four is always refused");
@@ -835,7 +825,7 @@ fn pop3_run(address: SocketAddr) -> Result<Outcome, RunError> {
         think: Think::NONE,
     });
     let now = Instant::now();
-    run_all(&plan(address), (0..4).map(|index| pop3::Client::new(settings.clone(), index, now)))
+    run(&plan(address), alike((0..4).map(|index| pop3::Client::new(settings.clone(), index, now))), Vec::new())
 }
 
 #[test]

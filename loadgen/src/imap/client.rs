@@ -108,6 +108,25 @@ pub struct Settings {
     pub template: RefCell<Template>,
 }
 
+impl Settings {
+    /// Those of the dialogue with a raw echo.
+    pub fn echo(depth: usize, connections: u32) -> Settings {
+        Settings {
+            work: Work::Echo,
+            depth,
+            users: Names::one(""),
+            password: String::new(),
+            connections,
+            mailbox: String::new(),
+            criterion: String::new(),
+            found: None,
+            starttls: false,
+            part: None,
+            template: RefCell::new(Template::new(0, "", "", 0)),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Capability,
