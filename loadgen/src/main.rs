@@ -4,21 +4,18 @@
 //! output, everything else to standard error.
 
 use std::cell::RefCell;
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::slice;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use loadgen::baseline::BaselineOptions;
 use loadgen::dialogue::Dialogue;
-use loadgen::engine::{Outcome, Plan, RunError, Target, alike, run};
-use loadgen::hlog::IntervalLog;
+use loadgen::engine::{Plan, RunError, Target, alike};
 use loadgen::limits::COMPARED_REPORTS_MAX;
-use loadgen::link::{Throttle, Tls};
-use loadgen::live::Live;
+use loadgen::link::Throttle;
+use loadgen::measure::{self, Measurement, deliver, measure, prepare, run_number, show};
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
@@ -26,12 +23,10 @@ use loadgen::options::{
     LmtpOptions, Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes,
     check_recipients,
 };
+use loadgen::report::Subject;
 use loadgen::report::compare::Comparison;
-use loadgen::report::{Report, Subject};
 use loadgen::script::Think;
-use loadgen::series::Watcher;
-use loadgen::{baseline, corpus, echo, hlog, imap, machine, pop3, report, smtp, trust};
-use rustls::pki_types::ServerName;
+use loadgen::{baseline, corpus, echo, imap, play, pop3, report, smtp};
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
@@ -40,8 +35,11 @@ fn main() -> ExitCode {
             Protocol::Pop3(options) => run_pop3(&options),
             Protocol::Smtp(options) => run_smtp(&options),
             Protocol::Lmtp(options) => run_lmtp(&options),
+            Protocol::Scenario(options) => play::play(&options),
             Protocol::Echo(options) => run_echo(&options),
         },
+        Command::Scenarios(options) => play::scenarios(&options).map_err(RunError::Fatal),
+        Command::Verify(options) => play::verify(&options),
         Command::Corpus(options) => write_corpus(&options).map_err(RunError::Fatal),
         Command::Compare(options) => match compare(&options) {
             Ok(true) => return ExitCode::from(1),
@@ -130,7 +128,7 @@ fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
         ..subject("imap", name.into(), run, Some(tls))
     };
     let settings = Rc::new(settings);
-    measure(run, Some(tls), &subject, |index, now| imap::Client::new(settings.clone(), index, now))
+    performed(run, Some(tls), subject, |index, now| imap::Client::new(settings.clone(), index, now))
 }
 
 fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
@@ -151,7 +149,7 @@ fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
     let settings =
         Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls, think: Think::NONE });
     let subject = subject("pop3", "drop".into(), run, Some(tls));
-    measure(run, Some(tls), &subject, |index, now| pop3::Client::new(settings.clone(), index, now))
+    performed(run, Some(tls), subject, |index, now| pop3::Client::new(settings.clone(), index, now))
 }
 
 fn run_smtp(options: &SmtpOptions) -> Result<(), RunError> {
@@ -167,7 +165,7 @@ fn run_smtp(options: &SmtpOptions) -> Result<(), RunError> {
     let work = if credentials.is_some() { "submit" } else { "deliver" };
     let subject = Subject { message_bytes: Some(options.bytes), ..subject("smtp", work.into(), run, Some(tls)) };
     let envelope = Envelope { from, to, recipients: options.recipients, credentials };
-    transactions(run, tls, &subject, envelope)
+    transactions(run, tls, subject, envelope)
 }
 
 fn run_lmtp(options: &LmtpOptions) -> Result<(), RunError> {
@@ -177,7 +175,7 @@ fn run_lmtp(options: &LmtpOptions) -> Result<(), RunError> {
         ..subject("lmtp", "deliver".into(), &options.run, Some(&options.tls))
     };
     let envelope = Envelope { from: options.from.clone(), to, recipients: options.recipients, credentials: None };
-    transactions(&options.run, &options.tls, &subject, envelope)
+    transactions(&options.run, &options.tls, subject, envelope)
 }
 
 /// Who sends to whom.
@@ -188,7 +186,7 @@ struct Envelope {
     credentials: Option<(Names, String)>,
 }
 
-fn transactions(run: &RunOptions, tls: &TlsOptions, subject: &Subject, envelope: Envelope) -> Result<(), RunError> {
+fn transactions(run: &RunOptions, tls: &TlsOptions, subject: Subject, envelope: Envelope) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     let bytes = subject.message_bytes.unwrap_or(0);
     check_bytes(bytes).map_err(fatal)?;
@@ -214,7 +212,7 @@ fn transactions(run: &RunOptions, tls: &TlsOptions, subject: &Subject, envelope:
         credentials,
         starttls: tls.tls == Some(TlsMode::Starttls),
     });
-    measure(run, Some(tls), subject, |index, now| smtp::Client::new(settings.clone(), index, now))
+    performed(run, Some(tls), subject, |index, now| smtp::Client::new(settings.clone(), index, now))
 }
 
 fn write_corpus(options: &CorpusOptions) -> Result<(), String> {
@@ -235,7 +233,7 @@ fn run_echo(options: &RunOptions) -> Result<(), RunError> {
     let settings = imap::Settings::echo(options.depth, options.connections);
     let subject = subject("echo", "noop".into(), options, None);
     let settings = Rc::new(settings);
-    measure(options, None, &subject, |index, now| imap::Client::new(settings.clone(), index, now))
+    performed(options, None, subject, |index, now| imap::Client::new(settings.clone(), index, now))
 }
 
 fn subject(protocol: &'static str, work: String, run: &RunOptions, tls: Option<&TlsOptions>) -> Subject {
@@ -255,70 +253,33 @@ fn subject(protocol: &'static str, work: String, run: &RunOptions, tls: Option<&
         tls_resume,
         rate_asked: run.rate,
         arrivals: run.rate.map(|_| if run.arrivals == Arrivals::Poisson { "poisson" } else { "constant" }.into()),
-        server_version: run.server_version.clone(),
+        server_version: run.output.server_version.clone(),
         ..Subject::default()
     }
 }
 
-/// Tells this run's messages from those of others.
-fn run_number() -> u64 {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    time ^ (u64::from(std::process::id()) << 40)
-}
-
-/// Runs, reports, and says what the exit code is to be.
-fn measure<D: Dialogue + 'static>(
+/// Runs `dialogue` of each connection, and reports.
+fn performed<D: Dialogue + 'static>(
     options: &RunOptions,
     tls: Option<&TlsOptions>,
-    subject: &Subject,
+    subject: Subject,
     dialogue: impl Fn(u32, Instant) -> D,
 ) -> Result<(), RunError> {
-    let plan = plan(options, tls, subject).map_err(RunError::Fatal)?;
+    let plan = plan(options, tls, &subject).map_err(RunError::Fatal)?;
+    let p99_max = options.find_max.map(|milliseconds| Duration::from_secs_f64(milliseconds / 1e3));
+    let asked = Measurement { plan, subject, output: &options.output, p99_max };
     let now = Instant::now();
-    let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
-    watchers.extend(Live::on_terminal().map(|live| Box::new(live) as Box<dyn Watcher>));
-    let logged = match &options.hlog {
-        Some(path) => {
-            let shown = |error: String| RunError::Fatal(format!("--hlog {}: {error}", path.display()));
-            let (log, failed) = IntervalLog::create(path).map_err(shown)?;
-            watchers.push(Box::new(log));
-            Some((failed, shown))
-        }
-        None => None,
-    };
-    let outcome = run(&plan, alike((0..options.connections).map(|index| dialogue(index, now))), watchers)?;
-    publish(options, subject, &outcome).map_err(RunError::Fatal)?;
-    if let Some((failed, shown)) = logged
-        && let Some(error) = failed.get()
-    {
-        return Err(shown(error.clone()));
-    }
-    if outcome.tally.count() == 0 && subject.work != "hold" {
-        return Err(RunError::Fatal("not one operation succeeded".into()));
-    }
-    Ok(())
+    measure(asked, || alike((0..options.connections).map(|index| dialogue(index, now))))
 }
 
 fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Result<Plan, String> {
     options.check()?;
     let (address, host) = options.resolve()?;
-    if let Some(cpu) = options.cpu {
-        machine::pin(cpu)?;
-    }
-    let descriptors = machine::raise_descriptor_limit();
-    // Standard streams, epoll, /proc and the JSON file.
-    if descriptors < u64::from(options.connections) + 16 {
-        return Err(format!(
-            "--connections {}: this process may open {descriptors} descriptors (ulimit -Hn)",
-            options.connections
-        ));
-    }
+    prepare(&options.output, options.connections as usize)?;
     let spoken = match tls {
         Some(options) if options.tls.is_some() => {
-            let host = options.server_name.clone().unwrap_or(host);
-            let name = ServerName::try_from(host.clone())
-                .map_err(|_| format!("\"{host}\" is not a name for a certificate: give --server-name"))?;
-            Some(Tls { config: trust::config(options.ca.as_deref(), options.insecure, options.tls_resume)?, name })
+            let name = options.server_name.as_deref().unwrap_or(&host);
+            Some(measure::tls(name, options.ca.as_deref(), options.insecure, options.tls_resume)?)
         }
         _ => None,
     };
@@ -331,32 +292,14 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
         warm_up: Duration::from_secs_f64(options.warm_up),
         measured: Duration::from_secs_f64(options.seconds),
         time_out: Duration::from_secs_f64(options.time_out),
-        server_pid: options.server_pid,
+        server_pid: options.output.server_pid,
         announce: subject.work == "hold",
     })
-}
-
-fn publish(options: &RunOptions, subject: &Subject, outcome: &Outcome) -> Result<(), String> {
-    let command_line = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let report = Report::new(subject.clone(), outcome, command_line);
-    if let Some(path) = &options.hgrm {
-        write_file("--hgrm", path, &hlog::percentiles(&outcome.tally.latency()))?;
-    }
-    deliver(options.json.as_deref(), &report.json(), &report::table(&report))
 }
 
 fn run_baseline(options: &BaselineOptions) -> Result<(), String> {
     let report = baseline::run(options)?;
     deliver(options.json.as_deref(), &report.json(), &report.table())
-}
-
-/// Writes `json` to the file that `to` names and shows the table, or shows `json` where that is `-`.
-fn deliver(to: Option<&Path>, json: &str, table: &str) -> Result<(), String> {
-    match to {
-        Some(path) if path.as_os_str() == "-" => show(json),
-        Some(path) => write_file("--json", path, json).and_then(|()| show(table)),
-        None => show(table),
-    }
 }
 
 /// Shows the comparison; true: there is a regression.
@@ -369,12 +312,4 @@ fn compare(options: &CompareOptions) -> Result<bool, String> {
     let comparison = Comparison::new(&base?, &new?, options.tolerance)?;
     show(&comparison.table())?;
     Ok(comparison.has_regression())
-}
-
-fn write_file(option: &str, path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("{option} {}: {error}", path.display()))
-}
-
-fn show(text: &str) -> Result<(), String> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }

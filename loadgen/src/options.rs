@@ -2,10 +2,12 @@
 //!
 //! Every check that can be made before anything is opened is made here, and gives one clear line.
 
+mod scenario;
+
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,6 +18,9 @@ use crate::limits::{
     RECIPIENTS_MAX, SECONDS_MAX,
 };
 use crate::names::Names;
+
+use scenario::SCENARIO_EXAMPLES;
+pub use scenario::{ScenarioOptions, ScenariosOptions, VerifyOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,6 +87,12 @@ pub enum Command {
         #[command(subcommand)]
         protocol: Box<Protocol>,
     },
+    /// List the scenarios that come along, or show one
+    #[command(after_help = "Example:\n  loadgen scenarios office-day > mine.toml")]
+    Scenarios(ScenariosOptions),
+    /// Look whether a server has kept what it promised in a run with --journal; exit code 1 where it has not
+    #[command(after_help = "Example:\n  loadgen verify --journal journal --address 127.0.0.1:1143 --password-file pw")]
+    Verify(VerifyOptions),
     /// Write a folder of realistic messages, to fill a mailbox with
     #[command(after_help = "Example:\n  loadgen corpus /tmp/corpus --messages 1000 --bytes 9520000")]
     Corpus(CorpusOptions),
@@ -113,6 +124,9 @@ pub enum Protocol {
     /// LMTP: deliveries
     #[command(after_help = EXAMPLES)]
     Lmtp(LmtpOptions),
+    /// A scenario: users of several protocols with think times; `loadgen scenarios` lists those that come along
+    #[command(after_help = SCENARIO_EXAMPLES)]
+    Scenario(ScenarioOptions),
     /// The dialogue of NOOP with `loadgen echo`
     Echo(RunOptions),
 }
@@ -173,6 +187,17 @@ pub struct RunOptions {
     /// Closed loop, as it is without --rate: the next operation when the one before it was answered
     #[arg(long)]
     pub saturate: bool,
+    /// Find the highest rate with a p99 of at most so many milliseconds and hardly an error; begins at --rate, or at 1000 a second
+    #[arg(long, value_name = "MILLISECONDS", conflicts_with = "saturate")]
+    pub find_max: Option<f64>,
+    /// What is reported, and where.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// What every run reports, and where to.
+#[derive(Debug, Args)]
+pub struct OutputOptions {
     /// Processor to run on
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -475,13 +500,16 @@ impl RunOptions {
 
     /// The address, resolved, and the host that was named.
     pub fn resolve(&self) -> Result<(SocketAddr, String), String> {
-        let shown = &self.address;
-        let host =
-            shown.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']'])).filter(|host| !host.is_empty());
-        let Some(host) = host else { return Err(format!("--address {shown}: give it as ADDRESS:PORT")) };
-        let mut found = shown.to_socket_addrs().map_err(|error| format!("--address {shown}: {error}"))?;
-        found.next().map(|address| (address, host.to_owned())).ok_or_else(|| format!("--address {shown}: no such host"))
+        resolve(&self.address)
     }
+}
+
+/// An ADDRESS:PORT, resolved, and the host that was named.
+pub fn resolve(shown: &str) -> Result<(SocketAddr, String), String> {
+    let host = shown.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']'])).filter(|host| !host.is_empty());
+    let Some(host) = host else { return Err(format!("--address {shown}: give it as ADDRESS:PORT")) };
+    let mut found = shown.to_socket_addrs().map_err(|error| format!("--address {shown}: {error}"))?;
+    found.next().map(|address| (address, host.to_owned())).ok_or_else(|| format!("--address {shown}: no such host"))
 }
 
 /// Checks `--recipients`.
@@ -498,6 +526,21 @@ fn within(name: &str, value: u64, least: u64, most: u64) -> Result<(), String> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(format!("{name} {value}: from {least} to {most}")) }
 }
 
+/// The password that a file's first line or an environment variable holds.
+pub fn password(file: Option<&Path>, variable: Option<&str>) -> Result<String, String> {
+    match (file, variable) {
+        (Some(path), _) => {
+            let mut text = String::new();
+            fs::File::open(path)
+                .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text))
+                .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
+            Ok(text.lines().next().unwrap_or_default().to_owned())
+        }
+        (None, Some(name)) => std::env::var(name).map_err(|error| format!("--password-env {name}: {error}")),
+        (None, None) => Err("give --password-file or --password-env".into()),
+    }
+}
+
 impl UserOptions {
     /// Users and their password.
     pub fn credentials(&self) -> Result<(Names, String), String> {
@@ -507,17 +550,7 @@ impl UserOptions {
             (None, None) => return Err("give --user and --password-file or --password-env".into()),
         };
         let odd = |text: &str| text.contains(['\0', '\r', '\n']);
-        let password = match (&self.password_file, &self.password_env) {
-            (Some(path), _) => {
-                let mut text = String::new();
-                fs::File::open(path)
-                    .and_then(|file| file.take(PASSWORD_FILE_BYTES_MAX).read_to_string(&mut text))
-                    .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
-                text.lines().next().unwrap_or_default().to_owned()
-            }
-            (None, Some(name)) => std::env::var(name).map_err(|error| format!("--password-env {name}: {error}"))?,
-            (None, None) => return Err("give --password-file or --password-env".into()),
-        };
+        let password = password(self.password_file.as_deref(), self.password_env.as_deref())?;
         if password.is_empty() || odd(&users.of(0)) || odd(&password) {
             return Err("the password is empty, or there is a NUL or a line break in it or in the user name".into());
         }

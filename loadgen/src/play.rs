@@ -1,0 +1,154 @@
+//! `run scenario` and `verify`: a scenario on a server, its promises, and whether they were kept.
+//!
+//! Where a group owns its messages, every promise is checked at the end of the run; with a journal they are written down instead,
+//! and `verify` checks them after whatever has befallen the server.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufReader, LineWriter};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::audit::{Access, Findings, audit};
+use crate::cast::{Stage, cast};
+use crate::engine::{Pace, Plan, RunError};
+use crate::ledger::Ledger;
+use crate::measure::{Measurement, measure, prepare, run_number, show, tls};
+use crate::options::{ScenarioOptions, ScenariosOptions, TlsMode, VerifyOptions, password, resolve};
+use crate::progress::Progress;
+use crate::report::Subject;
+use crate::scenario::{READY, Scenario, Security, load, parse};
+
+/// Plays a scenario.
+pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
+    let fatal = RunError::Fatal;
+    options.check().map_err(fatal)?;
+    let (scenario, text) = load(&options.scenario).map_err(fatal)?;
+    let mut stage = stage(&scenario, options).map_err(fatal)?;
+    let first = cast(&scenario, &stage).map_err(fatal)?;
+    prepare(&options.output, first.members.len()).map_err(fatal)?;
+    let seconds = |given: Option<f64>, own: Duration| given.map_or(own, Duration::from_secs_f64);
+    let speed = options.speed;
+    let plan = Plan {
+        targets: first.targets,
+        pace: if options.saturate { Pace::Saturate } else { Pace::Think { speed } },
+        storms: first.storms,
+        seed: options.seed,
+        warm_up: seconds(options.warm_up, scenario.warm_up.0.div_f64(speed)),
+        measured: seconds(options.seconds, Duration::from_secs_f64(scenario.seconds)),
+        time_out: Duration::from_secs_f64(options.time_out),
+        server_pid: options.output.server_pid,
+        announce: false,
+    };
+    let subject = Subject {
+        protocol: "scenario".into(),
+        work: scenario.name.clone(),
+        address: options.host.clone(),
+        tls: "none".into(),
+        tls_resume: options.tls_resume,
+        connections: first.members.len() as u32,
+        depth: 1,
+        server_version: options.output.server_version.clone(),
+        arrivals: Some(if options.saturate {
+            "closed".into()
+        } else {
+            format!("think times at {speed} times the speed")
+        }),
+        scenario: Some(scenario.name.clone()),
+        scenario_text: Some(text),
+        ..Subject::default()
+    };
+    let p99_max = options.find_max.map(|milliseconds| Duration::from_secs_f64(milliseconds / 1e3));
+    let asked = Measurement { plan, subject, output: &options.output, p99_max };
+    let mut members = Some(first.members);
+    let ledger = stage.ledger.clone();
+    measure(asked, || {
+        members.take().unwrap_or_else(|| {
+            // Another trial: messages of its own.
+            stage.run = run_number();
+            cast(&scenario, &stage).map_or_else(|_| Vec::new(), |cast| cast.members)
+        })
+    })?;
+    match ledger {
+        Some(ledger) if options.journal.is_none() => {
+            let port = if stage.tls.is_some() { "imaps" } else { "imap" };
+            let access = Access {
+                address: stage.ports[port],
+                tls: stage.tls.clone(),
+                implicit_tls: true,
+                password: stage.password.clone(),
+            };
+            checked(&ledger.borrow(), &access)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String> {
+    let (users, password) = options.user.credentials()?;
+    let spoken = scenario.groups.iter().any(|group| group.tls != Security::None);
+    let name = options.server_name.as_deref().unwrap_or(&options.host);
+    let tls = spoken.then(|| tls(name, options.ca.as_deref(), options.insecure, options.tls_resume)).transpose()?;
+    let ledger = match &options.journal {
+        Some(path) => {
+            // A line at a time: what was promised is in the file before the next octet is sent.
+            let file = File::create(path).map_err(|error| format!("--journal {}: {error}", path.display()))?;
+            Some(Ledger::new(Some(Box::new(LineWriter::new(file)))))
+        }
+        None => scenario.groups.iter().any(|group| group.owns).then(|| Ledger::new(None)),
+    };
+    Ok(Stage {
+        ports: options.ports()?,
+        tls,
+        users,
+        password,
+        scale: options.scale,
+        run: run_number(),
+        seed: options.seed,
+        ledger: ledger.map(|ledger| Rc::new(RefCell::new(ledger))),
+    })
+}
+
+/// Checks the promises that a journal holds.
+pub fn verify(options: &VerifyOptions) -> Result<(), RunError> {
+    let fatal = RunError::Fatal;
+    let shown = options.journal.display();
+    let file = File::open(&options.journal).map_err(|error| fatal(format!("--journal {shown}: {error}")))?;
+    let ledger = Ledger::read(BufReader::new(file)).map_err(|what| fatal(format!("--journal {shown}: {what}")))?;
+    let (address, host) = resolve(&options.address).map_err(fatal)?;
+    let given = &options.tls;
+    let name = given.server_name.as_deref().unwrap_or(&host);
+    let spoken = given.tls.map(|_| tls(name, given.ca.as_deref(), given.insecure, false)).transpose().map_err(fatal)?;
+    let password = password(options.password_file.as_deref(), options.password_env.as_deref()).map_err(fatal)?;
+    let access = Access { address, tls: spoken, implicit_tls: given.tls == Some(TlsMode::Implicit), password };
+    checked(&ledger, &access)
+}
+
+fn checked(ledger: &Ledger, access: &Access) -> Result<(), RunError> {
+    let progress = Progress::new();
+    let findings = audit(ledger, access, |what| progress.show(&format!("verifying {what}")));
+    progress.clear();
+    let Findings { mailboxes, messages, broken } = findings.map_err(RunError::Fatal)?;
+    let (promised, in_doubt) = (ledger.promised(), ledger.in_doubt());
+    let text = format!(
+        "verified         {messages} messages in {mailboxes} mailboxes; {promised} were promised, {in_doubt} changes had no answer\n"
+    );
+    show(&text).map_err(RunError::Fatal)?;
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} broken promises", broken.len());
+    Err(RunError::Violation { what, dialogue: broken.join("\n") })
+}
+
+/// Lists the scenarios that come along, or shows one.
+pub fn scenarios(options: &ScenariosOptions) -> Result<(), String> {
+    if let Some(name) = &options.name {
+        return load(name).and_then(|(_, text)| show(&text));
+    }
+    for (name, text) in READY {
+        let scenario = parse(text)?;
+        show(&format!("{name:<14} {}\n", scenario.about))?;
+    }
+    Ok(())
+}
