@@ -150,7 +150,15 @@ fn dialogues(
                 ));
             }
             let retrieve = group.count.unwrap_or(5);
-            let settings = Rc::new(pop3::Settings { users, password, connections, retrieve, stls: starttls, think });
+            let settings = Rc::new(pop3::Settings {
+                users,
+                password,
+                connections,
+                retrieve,
+                may_be_empty: true,
+                stls: starttls,
+                think,
+            });
             Ok((0..connections).map(|index| boxed(pop3::Client::new(settings.clone(), index, now))).collect())
         }
         Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {

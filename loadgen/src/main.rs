@@ -15,7 +15,7 @@ use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Plan, RunError, Target, alike};
 use loadgen::limits::COMPARED_REPORTS_MAX;
 use loadgen::link::Throttle;
-use loadgen::measure::{self, Measurement, deliver, measure, prepare, run_number, show};
+use loadgen::measure::{self, Measurement, deliver, measure, prepare, run_number, show, unless_void};
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
@@ -146,8 +146,15 @@ fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
         )));
     }
     let stls = tls.tls == Some(TlsMode::Starttls);
-    let settings =
-        Rc::new(pop3::Settings { users, password, connections, retrieve: options.retrieve, stls, think: Think::NONE });
+    let settings = Rc::new(pop3::Settings {
+        users,
+        password,
+        connections,
+        retrieve: options.retrieve,
+        may_be_empty: false,
+        stls,
+        think: Think::NONE,
+    });
     let subject = subject("pop3", "drop".into(), run, Some(tls));
     performed(run, Some(tls), subject, |index, now| pop3::Client::new(settings.clone(), index, now))
 }
@@ -269,7 +276,7 @@ fn performed<D: Dialogue + 'static>(
     let p99_max = options.find_max.map(|milliseconds| Duration::from_secs_f64(milliseconds / 1e3));
     let asked = Measurement { plan, subject, output: &options.output, p99_max };
     let now = Instant::now();
-    measure(asked, || alike((0..options.connections).map(|index| dialogue(index, now))))
+    unless_void(measure(asked, || alike((0..options.connections).map(|index| dialogue(index, now))))?)
 }
 
 fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Result<Plan, String> {

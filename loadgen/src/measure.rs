@@ -56,8 +56,11 @@ pub fn prepare(output: &OutputOptions, connections: usize) -> Result<(), String>
     Ok(())
 }
 
-/// Runs and reports.
-pub fn measure(mut asked: Measurement<'_>, mut members: impl FnMut() -> Vec<Member>) -> Result<(), RunError> {
+/// Runs and reports; gives the reason why the run is void, where it is.
+pub fn measure(
+    mut asked: Measurement<'_>,
+    mut members: impl FnMut() -> Vec<Member>,
+) -> Result<Option<String>, RunError> {
     let outcome = match asked.p99_max {
         Some(p99_max) => highest(&mut asked, p99_max, &mut members)?,
         None => once(&asked, members())?,
@@ -66,12 +69,13 @@ pub fn measure(mut asked: Measurement<'_>, mut members: impl FnMut() -> Vec<Memb
     if outcome.tally.count() == 0 && asked.subject.work != "hold" {
         return Err(RunError::Fatal("not one operation succeeded".into()));
     }
-    match outcome.void() {
-        Some(why) => Err(RunError::Fatal(format!(
-            "this run is void: {why}; give the client a processor of its own, or less to do"
-        ))),
-        None => Ok(()),
-    }
+    Ok(outcome.void())
+}
+
+/// What a void run ends with.
+pub fn unless_void(void: Option<String>) -> Result<(), RunError> {
+    let advice = "give the client a processor of its own, or less to do";
+    void.map_or(Ok(()), |why| Err(RunError::Fatal(format!("this run is void: {why}; {advice}"))))
 }
 
 fn once(asked: &Measurement<'_>, members: Vec<Member>) -> Result<Outcome, RunError> {

@@ -13,7 +13,7 @@ use crate::audit::{Access, Findings, audit};
 use crate::cast::{Stage, cast};
 use crate::engine::{Pace, Plan, RunError};
 use crate::ledger::Ledger;
-use crate::measure::{Measurement, measure, prepare, run_number, show, tls};
+use crate::measure::{Measurement, measure, prepare, run_number, show, tls, unless_void};
 use crate::options::{ScenarioOptions, ScenariosOptions, TlsMode, VerifyOptions, password, resolve};
 use crate::progress::Progress;
 use crate::report::Subject;
@@ -62,7 +62,7 @@ pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
     let asked = Measurement { plan, subject, output: &options.output, p99_max };
     let mut members = Some(first.members);
     let ledger = stage.ledger.clone();
-    measure(asked, || {
+    let void = measure(asked, || {
         members.take().unwrap_or_else(|| {
             // Another trial: messages of its own.
             stage.run = run_number();
@@ -78,10 +78,11 @@ pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
                 implicit_tls: true,
                 password: stage.password.clone(),
             };
-            checked(&ledger.borrow(), &access)
+            checked(&ledger.borrow(), &access)?;
         }
-        _ => Ok(()),
+        _ => {}
     }
+    unless_void(void)
 }
 
 fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String> {

@@ -172,10 +172,10 @@ mod tests {
         let (table, json) = (report.table(), report.json());
         assert!(table.contains("a_milliseconds   ms                0.5000  0.2500 to 0.7500\n"), "{table}");
         assert!(table.contains("Others used up to 7 %"), "{table}");
-        let part = "\"a_milliseconds\": 0.5, \"a_milliseconds_least\": 0.25, \"a_milliseconds_most\": 0.75, ";
+        let part = "\"a_milliseconds\":0.5,\"a_milliseconds_least\":0.25,\"a_milliseconds_most\":0.75,";
         assert!(json.contains(part) && json.ends_with("}\n"), "{json}");
         let none = Report { summaries: summaries(&rounds(&[f64::NAN])), ..report };
-        assert!(none.table().contains("not measured") && none.json().contains("\"a_milliseconds\": null"));
+        assert!(none.table().contains("not measured") && none.json().contains("\"a_milliseconds\":null"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Settings {
     pub connections: u32,
     /// Messages to retrieve in a session.
     pub retrieve: u32,
+    /// True: a maildrop without messages is one like others; else it must be filled first.
+    pub may_be_empty: bool,
     /// True: STLS before USER.
     pub stls: bool,
     /// The time between two sessions of a user, in a scenario.
@@ -163,7 +165,7 @@ impl Client {
             let (stat, list) = (self.stat, told);
             return violation(format!("STAT says {} {}, and LIST {} {}", stat.0, stat.1, list.0, list.1));
         }
-        if self.sizes.is_empty() && self.settings.retrieve > 0 {
+        if self.sizes.is_empty() && self.settings.retrieve > 0 && !self.settings.may_be_empty {
             let name = self.settings.users.of(self.account());
             return Err(Fault::Fatal(format!("the maildrop of {name} is empty: fill it first")));
         }
