@@ -91,7 +91,7 @@ fn a_run_leaves_its_figures() {
 
     let text = fs::read_to_string(hgrm).expect("it was written");
     assert!(text.contains(&format!(" 1.000000000000 {:10}\n", report.operations)), "{text}");
-    let output = loadgen(&[&arguments[..5], &["-s", "0.1", "--hlog", "/dev/full"]].concat());
+    let output = loadgen(&[&arguments[..4], &["-s", "0.1", "--hlog", "/dev/full"]].concat());
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && error.starts_with("loadgen: --hlog /dev/full: "), "{error}");
 }
