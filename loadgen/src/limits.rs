@@ -94,6 +94,10 @@ pub const AUDIT_SECONDS_MAX: u64 = 60;
 pub const FINDINGS_MAX: usize = 1000;
 /// A report that is read: a day of seconds (`SECONDS_MAX`) of some 150 octets each, five times.
 pub const REPORT_BYTES_MAX: u64 = 64 << 20;
+/// Reports of one page: as many as there are colours that differ enough.
+pub const PLOTTED_REPORTS_MAX: usize = 5;
+/// Points of a line in a plot: one every two pixels.
+pub const PLOT_POINTS_MAX: usize = 300;
 /// Reports of each side of a comparison.
 pub const COMPARED_REPORTS_MAX: usize = 1000;
 /// Steps of a percentile curve for each halving of the distance to 100 %: what HdrHistogram's own logs have.

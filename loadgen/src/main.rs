@@ -13,15 +13,15 @@ use clap::Parser;
 use loadgen::baseline::BaselineOptions;
 use loadgen::dialogue::Dialogue;
 use loadgen::engine::{Plan, RunError, Target, alike};
-use loadgen::limits::COMPARED_REPORTS_MAX;
+use loadgen::limits::{COMPARED_REPORTS_MAX, PLOTTED_REPORTS_MAX};
 use loadgen::link::Throttle;
-use loadgen::measure::{self, Measurement, deliver, measure, prepare, run_number, show, unless_void};
+use loadgen::measure::{self, Measurement, deliver, measure, prepare, run_number, show, unless_void, write_file};
 use loadgen::message::{Assortment, Template};
 use loadgen::names::Names;
 use loadgen::options::{
     Arrivals, ClientOptions, Command, CommandLine, CompareOptions, CorpusOptions, FetchWhat, ImapOptions, ImapWork,
-    LmtpOptions, Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions, check_bytes,
-    check_recipients,
+    LmtpOptions, PlotOptions, Pop3Options, Protocol, RunOptions, SmtpOptions, SmtpWork, StoreWhat, TlsMode, TlsOptions,
+    check_bytes, check_recipients,
 };
 use loadgen::report::Subject;
 use loadgen::report::compare::Comparison;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Scenarios(options) => play::scenarios(&options).map_err(RunError::Fatal),
         Command::Verify(options) => play::verify(&options),
         Command::Corpus(options) => write_corpus(&options).map_err(RunError::Fatal),
+        Command::Plot(options) => plot(&options).map_err(RunError::Fatal),
         Command::Compare(options) => match compare(&options) {
             Ok(true) => return ExitCode::from(1),
             ended => ended.map(drop).map_err(RunError::Fatal),
@@ -307,6 +308,10 @@ fn plan(options: &RunOptions, tls: Option<&TlsOptions>, subject: &Subject) -> Re
 fn run_baseline(options: &BaselineOptions) -> Result<(), String> {
     let report = baseline::run(options)?;
     deliver(options.json.as_deref(), &report.json(), &report.table())
+}
+
+fn plot(options: &PlotOptions) -> Result<(), String> {
+    write_file("--html", &options.html, &report::page(&report::read(&options.reports, PLOTTED_REPORTS_MAX)?))
 }
 
 /// Shows the comparison; true: there is a regression.

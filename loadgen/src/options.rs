@@ -60,7 +60,8 @@ Examples:
     loadgen echo --kind uring --port 7001 --cpu 0
     loadgen run echo --address 127.0.0.1:7001 --connections 64 --cpu 1
 
-  The same run against two servers, and whether the second is worse:
+  The same run against two servers on one page, and whether the second is worse:
+    loadgen plot a.json b.json --html page.html
     loadgen compare a.json b.json
 
 Exit codes: 0 done; 1 the server broke the protocol (the dialogue is shown), or compare found a regression; 2 it could not be done
@@ -96,6 +97,9 @@ pub enum Command {
     /// Write a folder of realistic messages, to fill a mailbox with
     #[command(after_help = "Example:\n  loadgen corpus /tmp/corpus --messages 1000 --bytes 9520000")]
     Corpus(CorpusOptions),
+    /// Draw reports (--json) as one page, side by side
+    #[command(after_help = "Example:\n  loadgen plot ringpost.json dovecot.json --html page.html")]
+    Plot(PlotOptions),
     /// Compare reports (--json); exit code 1 where the new ones are worse
     #[command(
         after_help = "Examples:\n  loadgen compare before.json after.json\n  loadgen compare --base a1.json a2.json a3.json --new b1.json b2.json b3.json"
@@ -444,6 +448,17 @@ pub struct CorpusOptions {
     /// The same seed gives the same messages
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// `loadgen plot`
+#[derive(Debug, Args)]
+pub struct PlotOptions {
+    /// Reports; the first is what the others are compared with
+    #[arg(required = true, value_name = "REPORT")]
+    pub reports: Vec<PathBuf>,
+    /// Write the page to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: PathBuf,
 }
 
 /// `loadgen compare`

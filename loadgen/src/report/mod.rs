@@ -4,8 +4,11 @@
 //! It is made from a run's outcome once, and read back from its JSON. Figures that were not measured are left out of the
 //! table and null in the JSON; times are in the unit that their name ends in.
 
+mod axis;
 pub mod compare;
 pub(crate) mod figure;
+mod page;
+mod plot;
 mod table;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use crate::limits::{CURVE_TICKS, REPORT_BYTES_MAX};
 use crate::machine::Usage;
 use crate::series::Second;
 use crate::surroundings::{Machine, kernel};
+pub use page::page;
 pub use table::table;
 
 /// What was run, as the report names it.
