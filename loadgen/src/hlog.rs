@@ -3,6 +3,8 @@
 //! Values are nanoseconds, as they were recorded. As the formats' other tools expect it, the maximum of a log's line and the text's
 //! values are milliseconds; a histogram in the log (V2, compressed) keeps its nanoseconds.
 //! <https://github.com/HdrHistogram/HdrHistogram> has the formats: `HistogramLogWriter`, `outputPercentileDistribution`.
+//! A line of the log keeps the loop from its sockets for a millisecond or two, once a second: where that is too much for what is
+//! measured, leave it out.
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;

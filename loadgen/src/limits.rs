@@ -102,7 +102,7 @@ pub const PLOT_POINTS_MAX: usize = 300;
 pub const COMPARED_REPORTS_MAX: usize = 1000;
 /// Steps of a percentile curve for each halving of the distance to 100 %: what HdrHistogram's own logs have.
 pub const CURVE_TICKS: u32 = 5;
-/// Resamples of a bootstrap interval: its ends at 95 % are the 250th of each end.
+/// Resamples of a bootstrap interval: at 95 %, 250 of them lie beyond each end.
 pub const RESAMPLES: usize = 10_000;
 /// Seconds of the live view's sparklines.
 pub const SPARKLINE_SECONDS: usize = 60;

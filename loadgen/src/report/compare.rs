@@ -8,8 +8,8 @@
 
 use std::fmt::Write;
 
-use super::Report;
 use super::figure::time;
+use super::{Report, Subject};
 use crate::limits::{RESAMPLES, ROUNDS_MIN, SERIES_SECONDS_MIN};
 use crate::random::Random;
 use crate::series::Second;
@@ -173,12 +173,7 @@ fn comparable(first: &Report, report: &Report) -> Result<(), String> {
     if report.operations == 0 {
         return Err(format!("{} has no operation", named(report)));
     }
-    let work = |report: &Report| super::Subject {
-        address: String::new(),
-        server_version: None,
-        tls: String::new(),
-        ..report.subject.clone()
-    };
+    let work = |report: &Report| Subject { address: String::new(), server_version: None, ..report.subject.clone() };
     if work(first) != work(report) {
         return Err(format!("{} is of other work than {}", named(report), named(first)));
     }
@@ -254,8 +249,8 @@ fn interval(base: &[f64], new: &[f64], by: &Bootstrap) -> Option<(f64, f64)> {
         into.clear();
         while into.len() < from.len() {
             let start = random.below(from.len() as u64) as usize;
-            let block = from.iter().cycle().skip(start).take((by.block)(from.len()));
-            into.extend(block.take(from.len() - into.len()));
+            let block = (by.block)(from.len()).min(from.len() - into.len());
+            into.extend((start..start + block).map(|at| from[at % from.len()]));
         }
         (by.statistic)(into)
     };
@@ -401,6 +396,7 @@ mod tests {
         };
         assert_eq!(refused(|_| {}), "");
         assert!(refused(|report| report.void = Some("why".into())).ends_with("is void: why"));
+        assert!(refused(|report| report.subject.tls = "implicit".into()).contains("other work"));
         assert!(refused(|report| report.subject.depth = 7).contains("other work"));
         assert!(refused(|report| report.operations = 0).contains("no operation"));
         assert_eq!(refused(|report| report.subject.address = "elsewhere".into()), "");

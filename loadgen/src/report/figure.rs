@@ -1,7 +1,7 @@
 //! Numbers as people read them: three digits that say something, and a unit.
 //!
-//! No allocation is saved here; what is right is that the same figure reads the same in the table, the page and the live
-//! view.
+//! One place, so that the same figure reads the same in the table, the page and the live view. Not for scripts: they have
+//! the JSON, where nothing is rounded.
 
 /// A time in nanoseconds.
 pub fn time(nanoseconds: u64) -> String {
