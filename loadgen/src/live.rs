@@ -40,10 +40,15 @@ impl Live {
     }
 }
 
+/// The terminal's width now.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+}
+
 impl Watcher for Live {
     fn second(&mut self, second: &Second, _: &Histogram<u64>, left: f64) {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr());
-        let columns = size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(1);
+        let columns = columns();
         self.view.second(second);
         let lines = self.view.lines(second.at, left, columns);
         let shown = format!("{}{}", self.back(columns), lines.join("\n"));
@@ -56,9 +61,7 @@ impl Watcher for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         if !self.drawn.is_empty() {
-            let size = rustix::termios::tcgetwinsize(std::io::stderr());
-            let columns = size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(1);
-            let _ = std::io::stderr().write_all(self.back(columns).as_bytes());
+            let _ = std::io::stderr().write_all(self.back(columns()).as_bytes());
         }
     }
 }

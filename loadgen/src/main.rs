@@ -1,7 +1,7 @@
 //! Load generator for mail servers: the command line over the library.
 //!
-//! Exit codes: 0 done, 1 the server broke the protocol or is worse than another, 2 it could not be done as asked. A figure goes to standard
-//! output, everything else to standard error.
+//! Exit codes: 0 done, 1 the server broke the protocol or is worse than another, 2 it could not be done as asked. A figure
+//! goes to standard output, everything else to standard error.
 
 use std::cell::RefCell;
 use std::process::ExitCode;

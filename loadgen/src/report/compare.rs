@@ -173,11 +173,21 @@ fn comparable(first: &Report, report: &Report) -> Result<(), String> {
     if report.operations == 0 {
         return Err(format!("{} has no operation", named(report)));
     }
-    let work = |report: &Report| Subject { address: String::new(), server_version: None, ..report.subject.clone() };
-    if work(first) != work(report) {
-        return Err(format!("{} is of other work than {}", named(report), named(first)));
+    let differing = differing(&first.subject, &report.subject);
+    if !differing.is_empty() {
+        return Err(format!("{} is of other work than {}: see {differing}", named(report), named(first)));
     }
     Ok(())
+}
+
+/// The names of what two runs did differently, but for whom they asked.
+fn differing(one: &Subject, other: &Subject) -> String {
+    let [one, other] = [one, other].map(|subject| match serde_json::to_value(subject) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        other => unreachable!("a structure is an object: {other:?}"),
+    });
+    let names = one.iter().filter(|(name, value)| other.get(*name) != Some(value)).map(|(name, _)| name.as_str());
+    names.filter(|name| !matches!(*name, "address" | "server_version")).collect::<Vec<_>>().join(", ")
 }
 
 impl Figure {
@@ -397,7 +407,7 @@ mod tests {
         assert_eq!(refused(|_| {}), "");
         assert!(refused(|report| report.void = Some("why".into())).ends_with("is void: why"));
         assert!(refused(|report| report.subject.tls = "implicit".into()).contains("other work"));
-        assert!(refused(|report| report.subject.depth = 7).contains("other work"));
+        assert!(refused(|report| report.subject.depth = 7).ends_with(": see depth"));
         assert!(refused(|report| report.operations = 0).contains("no operation"));
         assert_eq!(refused(|report| report.subject.address = "elsewhere".into()), "");
         assert!(Comparison::new(&fine, &fine[..2], 5.0).is_err());

@@ -173,7 +173,7 @@ impl Page {
     fn headlines(&mut self, reports: &[Report]) {
         self.add("<div class=\"cards\">\n");
         for (at, report) in reports.iter().enumerate() {
-            let head = format!("<section class=\"card\"><h3>{}<span>{}</span></h3><dl>", Page::key(at), self.names[at]);
+            let head = format!("<section class=\"card\"><h2>{}<span>{}</span></h2><dl>", Page::key(at), self.names[at]);
             self.add(head);
             for figure in &FIGURES[..HEADLINES] {
                 let value = (figure.of)(report).map_or("–".to_owned(), figure.shown);
