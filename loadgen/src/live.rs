@@ -32,12 +32,12 @@ impl Live {
     pub fn on_terminal() -> Option<Live> {
         std::io::stderr().is_terminal().then(|| Live { view: View::default(), drawn: Vec::new() })
     }
+}
 
-    /// Back to where the first line begins; a narrower terminal has wrapped what stood there.
-    fn back(&self, columns: usize) -> String {
-        let rows: usize = self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
-        if rows > 1 { format!("\x1b[{}A\r\x1b[J", rows - 1) } else { "\r\x1b[J".into() }
-    }
+/// Back to where the first of lines so wide begins, and clear; a narrower terminal has wrapped what stood there.
+fn back(drawn: &[usize], columns: usize) -> String {
+    let rows: usize = drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
+    if rows > 1 { format!("\x1b[{}A\r\x1b[J", rows - 1) } else { "\r\x1b[J".into() }
 }
 
 /// The terminal's width now.
@@ -51,7 +51,7 @@ impl Watcher for Live {
         let columns = columns();
         self.view.second(second);
         let lines = self.view.lines(second.at, left, columns);
-        let shown = format!("{}{}", self.back(columns), lines.join("\n"));
+        let shown = format!("{}{}", back(&self.drawn, columns), lines.join("\n"));
         self.drawn = lines.iter().map(|line| line.chars().count()).collect();
         // Nobody is helped by an error about the view.
         let _ = std::io::stderr().write_all(shown.as_bytes());
@@ -61,7 +61,7 @@ impl Watcher for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         if !self.drawn.is_empty() {
-            let _ = std::io::stderr().write_all(self.back(columns()).as_bytes());
+            let _ = std::io::stderr().write_all(back(&self.drawn, columns()).as_bytes());
         }
     }
 }
@@ -161,9 +161,8 @@ mod tests {
 
     #[test]
     fn a_narrower_terminal_is_cleared_as_it_wrapped() {
-        let live = Live { view: View::default(), drawn: vec![30, 10, 20] };
-        assert_eq!(live.back(80), "\x1b[2A\r\x1b[J");
-        assert_eq!(live.back(15), "\x1b[4A\r\x1b[J");
-        assert_eq!(Live { view: View::default(), drawn: Vec::new() }.back(80), "\r\x1b[J");
+        assert_eq!(back(&[30, 10, 20], 80), "\x1b[2A\r\x1b[J");
+        assert_eq!(back(&[30, 10, 20], 15), "\x1b[4A\r\x1b[J");
+        assert_eq!(back(&[], 80), "\r\x1b[J");
     }
 }
