@@ -35,6 +35,16 @@ pub struct Second {
     pub max: u64,
 }
 
+/// What is left of a run's last second says little where it is shorter. Seconds.
+const WHOLE_MIN: f64 = 0.5;
+
+impl Second {
+    /// False: it is a rest at the end, whose rate and latencies are those of chance.
+    pub fn is_whole(&self) -> bool {
+        self.length >= WHOLE_MIN
+    }
+}
+
 /// Who wants to know how a run goes.
 pub trait Watcher {
     /// A second is over; `latencies` are those of its operations, `left` the seconds to the end of the measured time.

@@ -14,8 +14,6 @@ use crate::limits::{RESAMPLES, ROUNDS_MIN, SERIES_SECONDS_MIN};
 use crate::random::Random;
 use crate::series::Second;
 
-/// A part of a second at the end of a run says less than a whole one.
-const SECOND_LENGTH_MIN: f64 = 0.5;
 const SEED: u64 = 1979;
 
 /// One figure of two servers.
@@ -202,7 +200,7 @@ impl Figure {
         let Some(of_second) = self.of_second else {
             return self.row(((self.of_run)(base)?, (self.of_run)(new)?), None, tolerance);
         };
-        let whole = |second: &&Second| second.length >= SECOND_LENGTH_MIN;
+        let whole = |second: &&Second| second.is_whole();
         let [base, new] =
             [base, new].map(|side| side.series.iter().filter(whole).filter_map(of_second).collect::<Vec<f64>>());
         let interval = interval(&base, &new, &SECONDS);

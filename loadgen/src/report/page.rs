@@ -439,7 +439,8 @@ mod tests {
         let mut held = report("hold");
         held.operations = 0;
         held.latency_curve.clear();
-        held.series.clear();
+        held.series[0].operations = 0;
+        held.series.push(held.series[0].clone());
         held.operations_by_name.clear();
         let text = page(&[held]);
         assert!(text.contains("octets a connection</th><td>2000</td>") && !text.contains("<figure"), "{text}");

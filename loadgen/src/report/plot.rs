@@ -64,30 +64,27 @@ pub struct Plot {
 
 /// The plots that `reports` have figures for.
 pub fn plots(reports: &[Report]) -> Vec<Plot> {
+    if reports.iter().all(|report| report.operations == 0) {
+        return Vec::new();
+    }
     let longest = reports.iter().map(|report| report.seconds).fold(0.0, f64::max);
-    let over_time = |title: &str, y: Axis, of: &dyn Fn(&[Second]) -> f64| Plot {
+    let over_time = |title: &str, y: Axis, of: fn(&[Second]) -> Option<f64>| Plot {
         title: title.to_owned(),
         lines: reports.iter().map(|report| points(&report.series, of)).collect(),
         x: Box::new(move |ticks| Axis::time(longest, ticks)),
         y,
     };
-    let seconds = || reports.iter().flat_map(|report| &report.series).filter(|second| second.operations > 0);
+    let seconds = || reports.iter().flat_map(|report| &report.series).filter(|second| second.is_whole());
     let latencies = |of: fn(&Second) -> u64| {
-        let values = || seconds().map(move |second| of(second) as f64);
+        let values = || seconds().filter(|second| second.operations > 0).map(move |second| of(second) as f64);
         Axis::logarithmic(values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max), Y_TICKS)
     };
     let fastest = seconds().map(|second| second.operations as f64 / second.length).fold(0.0, f64::max);
-    let p99 = |seconds: &[Second]| logarithm(seconds.iter().map(|second| second.p99).max().unwrap_or(0) as f64);
     let mut plots = vec![
         by_percentile(reports),
-        over_time("Rate over time, operations a second", Axis::linear(fastest, Y_TICKS, rate), &|seconds| {
-            let operations: u64 = seconds.iter().map(|second| second.operations).sum();
-            operations as f64 / seconds.iter().map(|second| second.length).sum::<f64>().max(1e-9)
-        }),
-        over_time("Latency over time, median", latencies(|second| second.p50), &|seconds| {
-            logarithm(seconds.iter().map(|second| second.p50 as f64).sum::<f64>() / seconds.len() as f64)
-        }),
-        over_time("Latency over time, 99 %", latencies(|second| second.p99), &p99),
+        over_time("Rate over time, operations a second", Axis::linear(fastest, Y_TICKS, rate), mean_rate),
+        over_time("Latency over time, median", latencies(|second| second.p50), mean_median),
+        over_time("Latency over time, 99 %", latencies(|second| second.p99), worst_p99),
     ];
     plots.retain(|plot| plot.lines.iter().any(|line| line.len() > 1));
     plots
@@ -109,11 +106,30 @@ fn by_percentile(reports: &[Report]) -> Plot {
     Plot { title: "Latency by percentile".to_owned(), lines, x, y }
 }
 
-/// The seconds that had operations, several in one point where they are many: each at its end.
-fn points(series: &[Second], of: &dyn Fn(&[Second]) -> f64) -> Vec<(f64, f64)> {
+/// A point a second, or one for several where they are many: each at its end.
+fn points(series: &[Second], of: fn(&[Second]) -> Option<f64>) -> Vec<(f64, f64)> {
+    let series = &series[..series.len() - series.last().map_or(0, |last| usize::from(!last.is_whole()))];
     let together = series.len().div_ceil(PLOT_POINTS_MAX).max(1);
-    let chunks = series.chunks(together).filter(|chunk| chunk.iter().any(|second| second.operations > 0));
-    chunks.filter_map(|chunk| Some((chunk.last()?.at, of(chunk)))).collect()
+    series.chunks(together).filter_map(|chunk| Some((chunk.last()?.at, of(chunk)?))).collect()
+}
+
+/// A second without an operation counts: that is what a stall looks like.
+fn mean_rate(seconds: &[Second]) -> Option<f64> {
+    let operations: u64 = seconds.iter().map(|second| second.operations).sum();
+    Some(operations as f64 / seconds.iter().map(|second| second.length).sum::<f64>())
+}
+
+/// The mean of the medians, by operations: position on a logarithmic axis.
+fn mean_median(seconds: &[Second]) -> Option<f64> {
+    let operations: u64 = seconds.iter().map(|second| second.operations).sum();
+    let sum: f64 = seconds.iter().map(|second| second.p50 as f64 * second.operations as f64).sum();
+    (operations > 0).then(|| logarithm(sum / operations as f64))
+}
+
+/// The worst second's: position on a logarithmic axis.
+fn worst_p99(seconds: &[Second]) -> Option<f64> {
+    let busy = seconds.iter().filter(|second| second.operations > 0);
+    busy.map(|second| second.p99).max().map(|p99| logarithm(p99 as f64))
 }
 
 impl Plot {
@@ -170,10 +186,21 @@ mod tests {
     fn a_day_is_drawn_in_few_points() {
         let second = report("noop").series.remove(0);
         let series: Vec<Second> = (1..=86_400).map(|at| Second { at: f64::from(at), ..second.clone() }).collect();
-        let drawn = points(&series, &|seconds| seconds.len() as f64);
+        let drawn = points(&series, |seconds| Some(seconds.len() as f64));
         assert_eq!((drawn.len(), drawn[0]), (PLOT_POINTS_MAX, (288.0, 288.0)));
-        let quiet = [second.clone(), Second { operations: 0, ..second.clone() }, second];
-        assert_eq!(points(&quiet, &|_| 1.0).len(), 2);
+    }
+
+    #[test]
+    fn a_stall_shows_and_a_rest_does_not() {
+        let second = report("noop").series.remove(0);
+        let stalled = Second { at: 2.0, operations: 0, p50: 0, p99: 0, ..second.clone() };
+        let rest = Second { at: 3.01, length: 0.01, operations: 9999, ..second.clone() };
+        let series = [second.clone(), stalled, Second { at: 3.0, p99: 1_000_000, ..second }, rest];
+        assert_eq!(points(&series, mean_rate), [(1.0, 20_000.0), (2.0, 0.0), (3.0, 20_000.0)]);
+        assert_eq!(points(&series, mean_median), [(1.0, 5.0), (3.0, 5.0)]);
+        assert_eq!(points(&series, worst_p99), [(1.0, 5.0), (3.0, 6.0)]);
+        assert_eq!((mean_rate(&series[..2]), mean_median(&series[..2])), (Some(10_000.0), Some(5.0)));
+        assert_eq!(points(&[], mean_rate), []);
     }
 
     #[test]
