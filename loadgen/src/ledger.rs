@@ -7,7 +7,7 @@
 //!
 //! It is exact only about what one client alone changes: a client stores, moves and expunges its own messages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io::{self, BufRead, Write};
 
@@ -106,6 +106,10 @@ struct Shelf {
     known: BTreeMap<u32, Known>,
     /// Messages whose UID nobody told.
     loose: BTreeMap<Id, Certainty>,
+    /// Messages that were seen before they were acknowledged, and where; nowhere, if they were to be removed since.
+    early: BTreeMap<Id, Option<u32>>,
+    /// The UIDs under which each message was put there.
+    homes: BTreeMap<Id, BTreeSet<u32>>,
 }
 
 /// A mailbox's message as it was found.
@@ -249,7 +253,7 @@ impl Ledger {
                 let source = self.shelf(account, mailbox).at(*from)?;
                 let id = source.id;
                 if *moves {
-                    source.present = Maybe;
+                    self.shelf(account, mailbox).may_go(*from)?;
                 }
                 if let Some(id) = id {
                     self.shelf(account, to).loose.entry(id).or_insert(Maybe);
@@ -258,7 +262,7 @@ impl Ledger {
             Change::Flag { at, flag, .. } => {
                 self.shelf(account, mailbox).at(*at)?.flags.insert(flag.clone(), Maybe);
             }
-            Change::Expunge { at } => self.shelf(account, mailbox).at(*at)?.present = Maybe,
+            Change::Expunge { at } => self.shelf(account, mailbox).may_go(*at)?,
             Change::Seen { at, id } => self.shelf(account, mailbox).seen(*at, *id)?,
         }
         Ok(())
@@ -343,11 +347,30 @@ impl Shelf {
         Ok(self.known.entry(place.uid).or_insert(Known { id: None, present: Yes, flags: BTreeMap::new() }))
     }
 
+    /// A message is being removed.
+    fn may_go(&mut self, at: Place) -> Result<(), String> {
+        let known = self.at(at)?;
+        known.present = Maybe;
+        if let Some(place) = known.id.and_then(|id| self.early.get_mut(&id)) {
+            // That it was put there will say nothing any more.
+            *place = None;
+        }
+        Ok(())
+    }
+
     /// A message was acknowledged.
     fn arrived(&mut self, id: Option<Id>, place: Option<Place>) -> Result<(), String> {
         let Some(place) = place else {
             if let Some(id) = id {
-                self.loose.insert(id, Yes);
+                match self.early.remove(&id) {
+                    Some(place) => {
+                        let known = place.and_then(|uid| self.known.get_mut(&uid));
+                        known.into_iter().for_each(|known| known.present = Yes);
+                    }
+                    None => {
+                        self.loose.insert(id, Yes);
+                    }
+                }
             }
             return Ok(());
         };
@@ -359,12 +382,24 @@ impl Shelf {
             return Err(format!("UID {} was given twice", place.uid));
         }
         known.id = id;
+        if let Some(id) = id {
+            self.homes.entry(id).or_default().insert(place.uid);
+        }
         Ok(())
     }
 
     /// A message was seen at its place.
     fn seen(&mut self, at: Place, id: Id) -> Result<(), String> {
         let certainty = self.loose.remove(&id);
+        match self.homes.get_mut(&id) {
+            Some(homes) if certainty.is_none() && !homes.contains(&at.uid) => {
+                return Err(format!("message {id} is at UID {} as well, and was not put there", at.uid));
+            }
+            _ => {}
+        }
+        if certainty.is_some() {
+            self.homes.entry(id).or_default().insert(at.uid);
+        }
         let known = self.at(at)?;
         match known.id {
             Some(other) if other != id => return Err(format!("the message with UID {} is another one now", at.uid)),
@@ -375,6 +410,9 @@ impl Shelf {
                     && known.present == Yes
                 {
                     known.present = certainty;
+                    if certainty == Maybe {
+                        self.early.insert(id, Some(at.uid));
+                    }
                 }
             }
         }
@@ -414,29 +452,20 @@ impl Shelf {
         wrong
     }
 
-    /// Each message exactly as often as it was put here: by its UID, and once more where its UID was not told.
+    /// Each message exactly as often as it was put here: under the UIDs that are accounted for, and once more where none was told.
     fn check_counts(&self, by_id: &BTreeMap<Id, Vec<u32>>, wrong: &mut Vec<String>) {
-        let mut placed: BTreeMap<Id, usize> = BTreeMap::new();
-        for (uid, known) in &self.known {
-            if let Some(id) = known.id
-                && by_id.get(&id).is_some_and(|uids| uids.contains(uid))
-            {
-                *placed.entry(id).or_default() += 1;
-            }
-        }
-        for (id, certainty) in &self.loose {
-            let count = by_id.get(id).map_or(0, Vec::len) - placed.get(id).copied().unwrap_or(0);
-            match (certainty, count) {
-                (Yes, 0) => wrong.push(format!("message {id} was acknowledged and is lost")),
-                (No, 1..) => wrong.push(format!("message {id} was refused and is there")),
-                (_, 2..) => wrong.push(format!("message {id} is there {count} times")),
+        let ids: BTreeSet<&Id> = self.loose.keys().chain(self.homes.keys()).collect();
+        for id in ids {
+            let is_home = |uid: &u32| self.homes.get(id).is_some_and(|homes| homes.contains(uid));
+            let others = by_id.get(id).map_or(0, |uids| uids.iter().filter(|uid| !is_home(uid)).count());
+            match (self.loose.get(id), others) {
+                (Some(Yes), 0) => wrong.push(format!("message {id} was acknowledged and is lost")),
+                (Some(No), 1..) => wrong.push(format!("message {id} was refused and is there")),
+                (Some(_), 2..) | (None, 1..) => {
+                    let more = others - usize::from(self.loose.contains_key(id));
+                    wrong.push(format!("message {id} is there {more} times more than it was put there"));
+                }
                 _ => {}
-            }
-        }
-        for (id, uids) in by_id {
-            let placed = placed.get(id).copied().unwrap_or(0);
-            if placed > 0 && !self.loose.contains_key(id) && uids.len() > placed {
-                wrong.push(format!("message {id} is there {} times, and was put there {placed} times", uids.len()));
             }
         }
     }
