@@ -43,6 +43,20 @@ fn a_server_that_keeps_its_promises_passes() {
     }
 }
 
+/// Runs with the fault, which comes after so many opportunities; whether it was found, in one of these words.
+fn finds(fault: Fault, patience: u32, parts: &[&str]) -> bool {
+    let world = World::new(Some(fault), patience);
+    let output = loadgen(&world, "chaos", &SHORT);
+    let (table, errors) = texts(&output);
+    assert!(!world.is_whole(), "{fault:?} had no opportunity: {table}{errors}");
+    if ended(&output) == 0 {
+        return false;
+    }
+    assert_eq!(output.status.code(), Some(1), "{fault:?}: {table}{errors}");
+    assert!(parts.iter().any(|part| errors.contains(part)), "{fault:?}: {errors}");
+    true
+}
+
 #[test]
 fn each_broken_promise_is_found() {
     for (fault, patience, parts) in [
@@ -50,16 +64,13 @@ fn each_broken_promise_is_found() {
         (Fault::LosesDelivery, 3, &["is lost"]),
         (Fault::Doubles, 20, &["1 times more", "as well, and was not put there"]),
         (Fault::Damages, 400, &["checksum", "is damaged"]),
-        (Fault::ForgetsFlag, 4, &["has lost \\", "took away"]),
+        (Fault::ForgetsFlag, 40, &["has lost \\", "took away"]),
         (Fault::BringsBack, 2, &["is back"]),
         (Fault::GivesUidAgain, 2, &["given twice", "is back", "another one", "UIDs must ascend"]),
     ] {
-        let world = World::new(Some(fault), patience);
-        let output = loadgen(&world, "chaos", &SHORT);
-        let (table, errors) = texts(&output);
-        assert!(!world.is_whole(), "{fault:?} had no opportunity: {table}{errors}");
-        assert_eq!(output.status.code(), Some(1), "{fault:?}: {table}{errors}");
-        assert!(parts.iter().any(|part| errors.contains(part)), "{fault:?}: {errors}");
+        // The message may be deleted before anybody looks at it again, and the flag changed once more: then nothing is wrong.
+        let found = (0..6).any(|again| finds(fault, patience + 7 * again, parts));
+        assert!(found, "{fault:?} was not found");
     }
 }
 
