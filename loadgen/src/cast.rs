@@ -13,7 +13,7 @@ use crate::engine::{Member, Storm, Target};
 use crate::ledger::Ledger;
 use crate::limits::CONNECTIONS_MAX;
 use crate::link::{Throttle, Tls};
-use crate::message::Assortment;
+use crate::message::{Assortment, Template};
 use crate::names::Names;
 use crate::random::Zipf;
 use crate::scenario::{Group, Protocol, Scenario, Security, mailboxes, script};
@@ -100,88 +100,96 @@ pub fn cast(scenario: &Scenario, stage: &Stage) -> Result<Cast, String> {
     Ok(cast)
 }
 
-fn dialogues(
-    scenario: &Scenario,
-    group: &Group,
-    (stage, connections): (&Stage, u32),
-) -> Result<Vec<Box<dyn Dialogue>>, String> {
-    let now = Instant::now();
-    let starttls = group.tls == Security::Starttls;
-    let zipf = scenario.accounts.zipf.map(|s| Zipf::new(stage.users.count(), s));
-    let (users, password) = (stage.users.clone(), stage.password.clone());
-    let mail = || {
-        let sizes = scenario.mail.sizes();
-        RefCell::new(Assortment::new(&sizes, "load@loadgen.invalid", &stage.users.of(0), stage.run ^ first(group)))
-    };
-    let think = group.think.map_or(Think::NONE, |mean| Think::Mean(mean.0));
+type Dialogues = Vec<Box<dyn Dialogue>>;
+
+fn dialogues(scenario: &Scenario, group: &Group, (stage, connections): (&Stage, u32)) -> Result<Dialogues, String> {
     match group.protocol {
-        Protocol::Imap => {
-            let script = script(group)?;
-            let creates = mailboxes(&script);
-            let part = imap::Part {
-                script: Rc::new(script),
-                creates,
-                accounts: zipf.filter(|_| !group.owns),
-                mail: mail(),
-                ledger: stage.ledger.clone(),
-                owns: group.owns,
-                seed: stage.seed ^ first(group),
-            };
-            let settings = Rc::new(imap::Settings {
-                work: imap::Work::Part,
-                depth: 1,
-                users,
-                password,
-                connections,
-                mailbox: group.mailbox.clone(),
-                criterion: String::new(),
-                found: None,
-                starttls,
-                part: Some(part),
-                template: RefCell::new(crate::message::Template::new(0, "", "", 0)),
-            });
-            Ok((0..connections).map(|index| boxed(imap::Client::new(settings.clone(), index, now))).collect())
-        }
-        Protocol::Pop3 => {
-            if stage.users.count() < connections {
-                let count = stage.users.count();
-                return Err(format!(
-                    "{connections} connections, and {count} accounts: a maildrop has one session at a time"
-                ));
-            }
-            let retrieve = group.count.unwrap_or(5);
-            let settings = Rc::new(pop3::Settings {
-                users,
-                password,
-                connections,
-                retrieve,
-                may_be_empty: true,
-                stls: starttls,
-                think,
-            });
-            Ok((0..connections).map(|index| boxed(pop3::Client::new(settings.clone(), index, now))).collect())
-        }
-        Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
-            let recipients = group.count.unwrap_or(1);
-            if recipients > stage.users.count() {
-                return Err(format!("{recipients} recipients of a message, and {} accounts", stage.users.count()));
-            }
-            let submits = group.protocol == Protocol::Submission;
-            let settings = Rc::new(smtp::Settings {
-                from: if submits { users.of(0) } else { "load@loadgen.invalid".into() },
-                to: users.clone(),
-                recipients,
-                lmtp: group.protocol == Protocol::Lmtp,
-                credentials: submits.then_some((users, password)),
-                starttls,
-                mail: mail(),
-                think,
-                zipf,
-                ledger: stage.ledger.clone(),
-            });
-            Ok((0..connections).map(|index| boxed(smtp::Client::new(settings.clone(), index, now))).collect())
-        }
+        Protocol::Imap => readers(scenario, group, (stage, connections)),
+        Protocol::Pop3 => collectors(group, (stage, connections)),
+        Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => senders(scenario, group, (stage, connections)),
     }
+}
+
+fn zipf(scenario: &Scenario, stage: &Stage) -> Option<Zipf> {
+    scenario.accounts.zipf.map(|s| Zipf::new(stage.users.count(), s))
+}
+
+fn mail(scenario: &Scenario, group: &Group, stage: &Stage) -> RefCell<Assortment> {
+    let (from, to) = ("load@loadgen.invalid", stage.users.of(0));
+    RefCell::new(Assortment::new(&scenario.mail.sizes(), from, &to, stage.run ^ number(group)))
+}
+
+fn think(group: &Group) -> Think {
+    group.think.map_or(Think::NONE, |mean| Think::Mean(mean.0))
+}
+
+fn readers(scenario: &Scenario, group: &Group, (stage, connections): (&Stage, u32)) -> Result<Dialogues, String> {
+    let script = script(group)?;
+    let part = imap::Part {
+        creates: mailboxes(&script),
+        script: Rc::new(script),
+        accounts: zipf(scenario, stage).filter(|_| !group.owns),
+        mail: mail(scenario, group, stage),
+        ledger: stage.ledger.clone(),
+        owns: group.owns,
+        seed: stage.seed ^ number(group),
+    };
+    let settings = Rc::new(imap::Settings {
+        work: imap::Work::Part,
+        depth: 1,
+        users: stage.users.clone(),
+        password: stage.password.clone(),
+        connections,
+        mailbox: group.mailbox.clone(),
+        criterion: String::new(),
+        found: None,
+        starttls: group.tls == Security::Starttls,
+        part: Some(part),
+        template: RefCell::new(Template::new(0, "", "", 0)),
+    });
+    let now = Instant::now();
+    Ok((0..connections).map(|index| boxed(imap::Client::new(settings.clone(), index, now))).collect())
+}
+
+fn collectors(group: &Group, (stage, connections): (&Stage, u32)) -> Result<Dialogues, String> {
+    if stage.users.count() < connections {
+        let count = stage.users.count();
+        return Err(format!("{connections} connections, and {count} accounts: a maildrop has one session at a time"));
+    }
+    let settings = Rc::new(pop3::Settings {
+        users: stage.users.clone(),
+        password: stage.password.clone(),
+        connections,
+        retrieve: group.count.unwrap_or(5),
+        may_be_empty: true,
+        stls: group.tls == Security::Starttls,
+        think: think(group),
+    });
+    let now = Instant::now();
+    Ok((0..connections).map(|index| boxed(pop3::Client::new(settings.clone(), index, now))).collect())
+}
+
+fn senders(scenario: &Scenario, group: &Group, (stage, connections): (&Stage, u32)) -> Result<Dialogues, String> {
+    let recipients = group.count.unwrap_or(1);
+    let users = &stage.users;
+    if recipients > users.count() {
+        return Err(format!("{recipients} recipients of a message, and {} accounts", users.count()));
+    }
+    let submits = group.protocol == Protocol::Submission;
+    let settings = Rc::new(smtp::Settings {
+        from: if submits { users.of(0) } else { "load@loadgen.invalid".into() },
+        to: users.clone(),
+        recipients,
+        lmtp: group.protocol == Protocol::Lmtp,
+        credentials: submits.then(|| (users.clone(), stage.password.clone())),
+        starttls: group.tls == Security::Starttls,
+        mail: mail(scenario, group, stage),
+        think: think(group),
+        zipf: zipf(scenario, stage),
+        ledger: stage.ledger.clone(),
+    });
+    let now = Instant::now();
+    Ok((0..connections).map(|index| boxed(smtp::Client::new(settings.clone(), index, now))).collect())
 }
 
 fn boxed<D: Dialogue + 'static>(dialogue: D) -> Box<dyn Dialogue> {
@@ -189,6 +197,6 @@ fn boxed<D: Dialogue + 'static>(dialogue: D) -> Box<dyn Dialogue> {
 }
 
 /// Tells the messages and the chance of one group from those of the others.
-fn first(group: &Group) -> u64 {
+fn number(group: &Group) -> u64 {
     crate::message::checksum(group.name.as_bytes())
 }

@@ -5,6 +5,7 @@
 //! the work's commands are counted, in set-up they end the run. Bytes behind the OK of STARTTLS are a violation (injection).
 
 mod act;
+mod capabilities;
 mod gather;
 mod work;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::act::{Act, Actor};
 pub use self::act::{Action, Part};
+use self::capabilities::Capabilities;
 use self::work::Answered;
 use super::command::{Builder, Pieces, tag};
 use super::frame::Frame;
@@ -195,38 +197,6 @@ enum Stage {
     SettingUp,
     Ready,
     Over,
-}
-
-#[derive(Debug, Default)]
-struct Capabilities {
-    known: bool,
-    starttls: bool,
-    login_disabled: bool,
-    literal_plus: bool,
-    literal_minus: bool,
-    idle: bool,
-    uidplus: bool,
-    moves: bool,
-    condstore: bool,
-}
-
-impl Capabilities {
-    fn told(names: &[&[u8]]) -> Capabilities {
-        let has = |name: &[u8]| names.iter().any(|told| told.eq_ignore_ascii_case(name));
-        Capabilities {
-            known: true,
-            starttls: has(b"STARTTLS"),
-            login_disabled: has(b"LOGINDISABLED"),
-            literal_plus: has(b"LITERAL+"),
-            // RFC 9051 §4.3: LITERAL- is part of IMAP4rev2.
-            literal_minus: has(b"LITERAL-") || has(b"IMAP4rev2"),
-            idle: has(b"IDLE") || has(b"IMAP4rev2"),
-            uidplus: has(b"UIDPLUS") || has(b"IMAP4rev2"),
-            moves: has(b"MOVE") || has(b"IMAP4rev2"),
-            // RFC 7162 §3.2.3: QRESYNC implies it.
-            condstore: has(b"CONDSTORE") || has(b"QRESYNC"),
-        }
-    }
 }
 
 /// One connection's dialogue.
