@@ -491,6 +491,31 @@ fn the_open_loop_sees_what_the_closed_one_omits() {
 }
 
 #[test]
+fn what_the_client_checks_is_not_the_latency_of_the_server() {
+    const MESSAGES: u32 = 20_000;
+    let all: String =
+        (1..=MESSAGES).map(|number| format!("* {number} FETCH (FLAGS (\\Seen \\Answered))\r\n")).collect();
+    let much = move |tag: &str, rest: &str| {
+        if rest.starts_with("SELECT") {
+            let told = imap_answer(tag, rest).replace("* 3 EXISTS", &format!("* {MESSAGES} EXISTS"));
+            return Some(told);
+        }
+        rest.starts_with("FETCH").then(|| format!("{all}{tag} OK ok\r\n"))
+    };
+    let plan = Plan { measured: Duration::from_secs(1), ..plan(imap_double(GREETING, Box::new(much))) };
+    let settings = imap_settings(imap::Work::FetchAll(imap::What::Flags), 1, false);
+    let outcome = imap_run_as(&plan, imap::Settings { connections: 1, ..settings }).expect("a good server");
+    // One connection: what is not latency is the client's own time between an answer and the next command.
+    let waited = outcome.tally.latency().mean() * outcome.tally.count() as f64 / 1e9;
+    assert!(
+        outcome.tally.count() > 3 && waited < 0.7 * outcome.seconds,
+        "{waited} of {} s, {}",
+        outcome.seconds,
+        outcome.tally.count()
+    );
+}
+
+#[test]
 fn what_could_not_be_sent_by_the_end_is_told() {
     let slow = |_: &str, rest: &str| {
         if rest == "NOOP" {
