@@ -167,6 +167,9 @@ impl Reading {
 impl ColdBlocks {
     /// Of message `row` of an account's file.
     pub(super) fn of(file: &Sealed, row: u32, reading: &Reading, bodies: &BodyFiles) -> Option<ColdBlocks> {
+        if *reading == Reading::Details && file.is_checked(row) {
+            return None;
+        }
         let mut cold = ColdBlocks { own: file.cold(&reading.extents(file, row)), ..ColdBlocks::default() };
         let is_apart = match reading {
             Reading::Details => false,

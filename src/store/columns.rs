@@ -48,6 +48,7 @@ impl Columns {
         self.location.push(location);
     }
 
+    #[inline(always)]
     pub(super) fn row(&self, index: usize) -> Row {
         Row {
             uid: self.uid[index],

@@ -244,9 +244,14 @@ impl Sealed {
         self.map.len() as u64
     }
 
+    /// Whether [`Sealed::check_message`] was there before.
+    pub(super) fn is_checked(&self, row: u32) -> bool {
+        self.validated.has(2 * row as usize)
+    }
+
     /// Verifies what is needed to read record and details of message `row` without a check from then on.
     pub(super) fn check_message(&self, row: u32) -> Result<(), Error> {
-        if self.validated.has(2 * row as usize) {
+        if self.is_checked(row) {
             return Ok(());
         }
         let place = self.place(row);
@@ -265,7 +270,7 @@ impl Sealed {
     /// The record of message `row`; `None` before [`Sealed::check_message`], and in a body file.
     pub(super) fn record(&self, row: u32) -> Option<&ArchivedRecord> {
         let place = self.place(row);
-        if !self.validated.has(2 * row as usize) || place.record_bytes == 0 {
+        if !self.is_checked(row) || place.record_bytes == 0 {
             return None;
         }
         let bytes = self.unverified(place.record_start.to_native(), place.record_bytes.to_native())?;
@@ -275,7 +280,7 @@ impl Sealed {
 
     /// The details of message `row`; `None` before [`Sealed::check_message`].
     pub(super) fn details(&self, row: u32) -> Option<&ArchivedDetails> {
-        if !self.validated.has(2 * row as usize) {
+        if !self.is_checked(row) {
             return None;
         }
         let place = self.place(row);

@@ -21,6 +21,7 @@ mod columns;
 mod commit;
 mod copy;
 mod disk;
+mod entries;
 mod load;
 mod log;
 mod log_record;
@@ -62,6 +63,7 @@ pub use change::SpecialUse;
 pub use commit::CommitTook;
 pub use copy::Copied;
 pub use disk::{AnyDisk, Disk, Mapper, Open};
+pub use entries::{Entries, Entry};
 pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
@@ -79,7 +81,7 @@ pub use segments::FileSegments;
 pub use spool::{Body, Spool};
 pub use tree::TreeError;
 pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
-pub use view::{Entry, News, View};
+pub use view::{News, View};
 
 /// What tests of other rooms open a store with.
 #[cfg(test)]

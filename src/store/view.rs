@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use super::body_file::{ColdBlocks, Reading, WarmBlocks};
 use super::checkpoint;
 use super::columns::Hidden;
+use super::entries::{Entries, Entry};
 use super::mailbox::Mailbox;
 use super::mailbox_state::{MailboxData, Pass, Told, merge_ranges};
 use super::message::Message;
-use super::record::Date;
-use super::types::{Error, FlagOp, Flags, ModSeq, Uid};
+use super::types::{Error, FlagOp, Flags, ModSeq};
 use crate::limits::{BREATH_ROWS, TOLD_NOTICES_MAX, TOLD_ROWS_MAX};
 
 /// What there is to tell a client, but for flags.
@@ -52,25 +52,6 @@ impl Iterator for Expunged {
         }
         None
     }
-}
-
-/// A message's values that FETCH asks for most.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// UID
-    pub uid: Uid,
-    /// MODSEQ
-    pub modseq: ModSeq,
-    /// System flags.
-    pub flags: Flags,
-    /// Keywords, as bits of [`Mailbox::keywords`].
-    pub keywords: u64,
-    /// `\Recent`
-    pub recent: bool,
-    /// RFC822.SIZE
-    pub size: u32,
-    /// INTERNALDATE
-    pub internal_date: Date,
 }
 
 /// One session's view of a mailbox.
@@ -252,20 +233,12 @@ impl View {
 
     /// A message's values; `None` beyond EXISTS.
     pub fn entry(&self, seq: u32) -> Option<Entry> {
-        self.with(|data, told| {
-            let row = data.columns.row(row_of(told, seq)?);
-            let after = told.recent.partition_point(|&(first, _)| first <= row.uid);
-            let recent = after > 0 && row.uid <= told.recent[after - 1].1;
-            Some(Entry {
-                uid: Uid(row.uid),
-                modseq: ModSeq(row.modseq),
-                flags: Flags(row.flags),
-                keywords: row.keywords,
-                recent,
-                size: row.size,
-                internal_date: row.date,
-            })
-        })
+        self.entries(seq, |mut entries| entries.next().map(|(_, entry)| entry))
+    }
+
+    /// Reads the messages from number `seq` on, one after the other. `read` may look into them as well ([`View::message`]).
+    pub fn entries<T>(&self, seq: u32, read: impl FnOnce(Entries<'_>) -> T) -> T {
+        self.with(|data, told| read(Entries::new(data, told, seq)))
     }
 
     /// Whether the mailbox was selected for reading alone.

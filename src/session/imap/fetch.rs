@@ -26,6 +26,8 @@ struct Wanted<'a> {
     uids: &'a [Range],
     items: &'a [FetchItem<'a>],
     uid: bool,
+    /// Whether an item is not known from the columns alone.
+    needs_message: bool,
 }
 
 /// How far a FETCH has come.
@@ -37,8 +39,6 @@ struct Cursor {
     /// The item of the message; its first thing is the `* n FETCH (`.
     item: usize,
     begun: bool,
-    /// The item took time and little room: others may run before the next.
-    rests: bool,
     /// Octets of the item's body that were lent.
     lent: usize,
     /// The message, from its first word to its last: what was announced of it can be kept.
@@ -56,7 +56,8 @@ impl Cursor {
 
     /// On to the next message.
     fn next(&mut self) {
-        *self = Cursor { range: self.range, seq: self.seq + 1, failed: self.failed.take(), ..Cursor::default() };
+        (self.seq, self.item, self.begun, self.lent) = (self.seq + 1, 0, false, 0);
+        self.message = None;
     }
 }
 
@@ -65,7 +66,7 @@ enum Stop {
     Done,
     /// Enough output to flush.
     Full,
-    /// Enough time for now.
+    /// An item took time and little room: others may run before the next.
     Rest,
     /// The message of this number has blocks that must be read in first.
     Cold(u32, Box<ColdBlocks>),
@@ -81,7 +82,10 @@ impl Dialogue {
         }
         let State::Selected(_, view) = &self.state else { return None };
         match uid_ranges(view, *set, command::uses_numbers(tagged), arena) {
-            Some(uids) => Some(Wanted { uids, items, uid: tagged.uid }),
+            Some(uids) => {
+                let needs_message = items.iter().any(|item| !is_entry_item(item));
+                Some(Wanted { uids, items, uid: tagged.uid, needs_message })
+            }
             None => {
                 self.answer(tagged.tag, "BAD No such message number");
                 None
@@ -125,40 +129,18 @@ impl Dialogue {
         }
         let State::Selected(_, view) = &self.state else { return Stop::Done };
         let wire = &mut self.wire;
-        let needs_message = wanted.items.iter().any(|item| !is_entry_item(item));
         while let Some(range) = wanted.uids.get(cursor.range) {
             if cursor.seq == 0 {
                 cursor.seq = view.first_at_or_after(range.first);
             }
-            let Some(entry) = view.entry(cursor.seq).filter(|entry| entry.uid.0 <= range.last) else {
-                (cursor.range, cursor.seq) = (cursor.range + 1, 0);
-                continue;
-            };
-            if needs_message && !cursor.begun {
-                match pin(view, cursor.seq, wanted.items) {
-                    Ok(found) => cursor.message = Some(found),
-                    Err(Unpinned::Cold(cold)) => return Stop::Cold(cursor.seq, cold),
-                    Err(Unpinned::Failed(error)) => {
-                        cursor.skip(error);
-                        continue;
-                    }
-                    Err(Unpinned::Gone) => {
-                        cursor.next();
-                        continue;
-                    }
-                }
+            let stop = view.entries(cursor.seq, |entries| {
+                let mut within = entries.take_while(|(_, entry)| entry.uid.0 <= range.last);
+                within.find_map(|(_, entry)| fill_message(wire, (view, &entry), wanted, cursor))
+            });
+            if let Some(stop) = stop {
+                return stop;
             }
-            if !std::mem::replace(&mut cursor.begun, true) {
-                begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
-            }
-            if fill_message(wire, (view, &entry), wanted, cursor) {
-                return if std::mem::take(&mut cursor.rests) { Stop::Rest } else { Stop::Full };
-            }
-            wire.output().extend_from_slice(b")\r\n");
-            cursor.next();
-            if wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
-                return Stop::Full;
-            }
+            (cursor.range, cursor.seq) = (cursor.range + 1, 0);
         }
         Stop::Done
     }
@@ -253,8 +235,38 @@ fn octets(message: &Message, range: Octets<usize>) -> &[u8] {
     message.octets(range).unwrap_or_default()
 }
 
-/// The items of one message from the cursor on, each behind a space but the first. True: flush, and come again.
-fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor: &mut Cursor) -> bool {
+/// Writes the message that the cursor is at, from its item on; then the cursor is at the next one.
+fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor: &mut Cursor) -> Option<Stop> {
+    let (view, entry) = of;
+    if !cursor.begun {
+        if wanted.needs_message {
+            match pin(view, cursor.seq, wanted.items) {
+                Ok(found) => cursor.message = Some(found),
+                Err(Unpinned::Cold(cold)) => return Some(Stop::Cold(cursor.seq, cold)),
+                Err(Unpinned::Failed(error)) => {
+                    cursor.skip(error);
+                    return None;
+                }
+                Err(Unpinned::Gone) => {
+                    cursor.next();
+                    return None;
+                }
+            }
+        }
+        cursor.begun = true;
+        begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
+    }
+    let stop = fill_items(wire, of, wanted, cursor);
+    if stop.is_none() {
+        wire.output().extend_from_slice(b")\r\n");
+        cursor.next();
+        return is_full(wire).then_some(Stop::Full);
+    }
+    stop
+}
+
+/// The items of one message from the cursor on, each behind a space but the first.
+fn fill_items(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor: &mut Cursor) -> Option<Stop> {
     let (view, entry) = of;
     while let Some(item) = wanted.items.get(cursor.item) {
         if wanted.uid && matches!(item, FetchItem::Uid) {
@@ -268,21 +280,24 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
             Some(message) if !is_entry_item(item) => {
                 cursor.lent = write_item(wire, message, item, cursor.lent);
                 if cursor.lent > 0 {
-                    return true;
+                    return Some(Stop::Full);
                 }
             }
             _ => write_entry(wire.output(), view, entry, item),
         }
         cursor.item += 1;
-        if wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
-            return true;
+        if is_full(wire) {
+            return Some(Stop::Full);
         }
         if reads_headers(item) {
-            cursor.rests = true;
-            return true;
+            return Some(Stop::Rest);
         }
     }
-    false
+    None
+}
+
+fn is_full(wire: &Wire) -> bool {
+    wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL
 }
 
 /// Items that go through headers field by field, which may be many.

@@ -59,6 +59,12 @@ impl Session {
         let last = self.client.last().map_or(0, |(uid, _)| *uid);
         assert_eq!(self.view.uid_of(self.view.exists() + 1), None);
         assert_eq!(self.view.uid_of(0), None);
+        let run = |seq| self.view.entries(seq, |entries| entries.map(|(seq, entry)| (seq, entry.uid.0)).collect());
+        let believed: Vec<(u32, u32)> = (1..).zip(self.client.iter().map(|(uid, _)| *uid)).collect();
+        for seq in 1..=believed.len() + 1 {
+            assert_eq!(believed[seq - 1..], *Vec::as_slice(&run(seq as u32)), "from number {seq} on");
+        }
+        assert_eq!(run(0), []);
         assert_eq!(self.view.first_at_or_after(last + 1), self.view.exists() + 1);
     }
 }
