@@ -400,9 +400,14 @@ impl Ring {
         uring.submission().taskrun() || !uring.completion().is_empty()
     }
 
-    /// Lets the shard's other tasks run where the present one has had its slice since the last turn.
+    /// Whether the present task has had its slice since the last turn.
+    pub fn is_slice_over(&self) -> bool {
+        self.now().elapsed() >= limits::SESSION_SLICE
+    }
+
+    /// Lets the shard's other tasks run where [`Ring::is_slice_over`].
     pub async fn breathe(&self) {
-        if self.now().elapsed() >= limits::SESSION_SLICE {
+        if self.is_slice_over() {
             // The driver may rest, while background work goes on.
             self.kick();
             yield_now().await;

@@ -17,7 +17,7 @@ use crate::limits;
 use crate::mime::{self, CharsetError};
 use crate::net::Arena;
 use crate::proto::imap::{Flags, Search, SearchKey, SequenceSet, Tagged, respond};
-use crate::store::{self, Entry, Error, Reading, View};
+use crate::store::{self, ColdBlocks, Entry, Error, Reading, View};
 
 const DAY: i64 = 86_400;
 
@@ -32,6 +32,9 @@ struct Compiler<'v, 'a> {
 
 impl<'a> Compiler<'_, 'a> {
     fn every(&mut self, keys: &'a [SearchKey<'a>]) -> Result<Test<'a>, &'static str> {
+        if let [key] = keys {
+            return self.compile(key);
+        }
         keys.iter().map(|key| self.compile(key)).collect::<Result<_, _>>().map(Test::Every)
     }
 
@@ -119,74 +122,138 @@ impl Dialogue {
             Err(text) => return self.conclude(tagged, Err(text)).await,
         };
         let criteria = Criteria { test, contents: compiler.contents, keys: compiler.keys };
-        let (found, failed) = self.find(&criteria, tagged.uid).await;
+        let Hunt { found, failed, .. } = self.find(&criteria, tagged.uid).await;
         self.wire.output().extend_from_slice(b"* SEARCH");
-        for number in found {
-            self.wire.output().push(b' ');
-            respond::number(self.wire.output(), u64::from(number));
+        for numbers in found.chunks(limits::BREATH_ROWS) {
+            for number in numbers {
+                self.wire.output().push(b' ');
+                respond::number(self.wire.output(), u64::from(*number));
+            }
             self.wire.breathe().await?;
         }
         self.wire.output().extend_from_slice(b"\r\n");
         self.conclude(tagged, failed.map_or(Ok(()), |error| Err(refusal(&error)))).await
     }
 
-    /// What matches, and the first reason why messages were left out.
-    async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> (Vec<u32>, Option<Error>) {
-        let (mut found, mut failed) = (Vec::new(), None);
-        let State::Selected(_, view) = &self.state else { return (found, failed) };
-        let mut known = vec![None; criteria.contents.len()];
-        for seq in 1..=view.exists() {
-            let Some(entry) = view.entry(seq) else { break };
-            known.fill(None);
-            match self.matches((view, seq, &entry), criteria, &mut known).await {
-                Ok(true) => found.push(if uid { entry.uid.0 } else { seq }),
-                Ok(false) => {}
-                Err(error) => drop(failed.get_or_insert(error)),
-            }
-            if (seq as usize).is_multiple_of((limits::BREATH_ROWS / criteria.keys).max(1)) {
-                self.context.ring.breathe().await;
+    async fn find(&self, criteria: &Criteria<'_>, uid: bool) -> Hunt {
+        let known = vec![None; criteria.contents.len()];
+        let mut hunt = Hunt { seq: 1, known, found: Vec::new(), failed: None };
+        let State::Selected(_, view) = &self.state else { return hunt };
+        loop {
+            match self.sweep(view, (criteria, uid), &mut hunt) {
+                Stop::Done => return hunt,
+                Stop::Rest => self.context.ring.breathe().await,
+                Stop::Cold(cold) => match self.context.verify(*cold).await {
+                    Ok(warm) => view.warmed(hunt.seq, &warm),
+                    Err(error) => hunt.next(Err(error)),
+                },
             }
         }
-        (found, failed)
     }
 
-    /// Whether one message matches. `known` is what was found in it.
-    async fn matches(
+    /// Goes over the messages from where the hunt is.
+    fn sweep(&self, view: &View, (criteria, uid): (&Criteria<'_>, bool), hunt: &mut Hunt) -> Stop {
+        let rows = (limits::BREATH_ROWS / criteria.keys).max(1);
+        let mut left = rows;
+        view.entries(hunt.seq, |entries| {
+            for (seq, entry) in entries {
+                let matches = match criteria.test.matches(seq, &entry, &hunt.known) {
+                    Ok(matches) => Ok(matches),
+                    // Which content has to be looked at shows when the rest doesn't decide without it.
+                    Err(content) => self.look((view, seq, &entry), (criteria, content), &mut hunt.known),
+                };
+                match matches {
+                    Ok(matches) => hunt.next(Ok(matches.then_some(if uid { entry.uid.0 } else { seq }))),
+                    Err(Unmatched::Failed(error)) => hunt.next(Err(error)),
+                    Err(Unmatched::Stop(stop)) => return stop,
+                }
+                left -= 1;
+                if left == 0 {
+                    left = rows;
+                    if self.context.ring.is_slice_over() {
+                        return Stop::Rest;
+                    }
+                }
+            }
+            Stop::Done
+        })
+    }
+
+    /// Looks into a message, at `content` first, until it is known whether it matches. `known` is what was found in it.
+    fn look(
         &self,
         (view, seq, entry): (&View, u32, &Entry),
-        criteria: &Criteria<'_>,
+        (criteria, mut content): (&Criteria<'_>, usize),
         known: &mut [Option<bool>],
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, Unmatched> {
         let mut message = None;
         loop {
-            // Which content has to be looked at next shows when the rest doesn't decide without it.
-            let content = match criteria.test.matches(seq, entry, known) {
-                Ok(matches) => return Ok(matches),
-                Err(content) => content,
-            };
             let look = &criteria.contents[content];
             if message.is_none() {
-                self.warm_up(view, seq, &Reading::Details).await?;
-                message = view.message(seq)?;
+                warm(view, seq, &Reading::Details)?;
+                message = view.message(seq).map_err(Unmatched::Failed)?;
             }
             known[content] = Some(match &message {
                 Some(message) => {
                     let reading = look.reading(message);
                     if reading != Reading::Details {
-                        self.warm_up(view, seq, &reading).await?;
+                        warm(view, seq, &reading)?;
                     }
-                    look.matches(message)?
+                    look.matches(message).map_err(Unmatched::Failed)?
                 }
                 None => false,
             });
-            self.context.ring.breathe().await;
+            if self.context.ring.is_slice_over() {
+                return Err(Unmatched::Stop(Stop::Rest));
+            }
+            match criteria.test.matches(seq, entry, known) {
+                Ok(matches) => return Ok(matches),
+                Err(next) => content = next,
+            }
         }
     }
+}
 
-    async fn warm_up(&self, view: &View, seq: u32, reading: &Reading) -> Result<(), Error> {
-        while let Some(cold) = view.cold(seq, reading) {
-            view.warmed(seq, &self.context.verify(cold).await?);
+/// How far a SEARCH has come.
+struct Hunt {
+    /// The message that is next.
+    seq: u32,
+    /// What is known of what is in it.
+    known: Vec<Option<bool>>,
+    /// What matched, as it is told.
+    found: Vec<u32>,
+    /// The first reason why messages were left out.
+    failed: Option<Error>,
+}
+
+impl Hunt {
+    /// What came of a message, and on to the next.
+    fn next(&mut self, outcome: Result<Option<u32>, Error>) {
+        match outcome {
+            Ok(found) => self.found.extend(found),
+            Err(error) => drop(self.failed.get_or_insert(error)),
         }
-        Ok(())
+        self.seq += 1;
+        self.known.fill(None);
     }
+}
+
+/// Why [`Dialogue::sweep`] stopped.
+enum Stop {
+    Done,
+    /// Enough time for now.
+    Rest,
+    /// The message that is next has blocks that must be read in first.
+    Cold(Box<ColdBlocks>),
+}
+
+/// Why it isn't known whether a message matches.
+enum Unmatched {
+    Failed(Error),
+    Stop(Stop),
+}
+
+/// That nothing of a message has to come from the disk for this.
+fn warm(view: &View, seq: u32, reading: &Reading) -> Result<(), Unmatched> {
+    view.cold(seq, reading).map_or(Ok(()), |cold| Err(Unmatched::Stop(Stop::Cold(Box::new(cold)))))
 }
