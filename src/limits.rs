@@ -237,6 +237,14 @@ pub const LOG_UNSEALED_BYTES_MAX: u64 = 16 * LOG_SEGMENT_BYTES;
 pub const CHECKPOINT_LOG_BYTES: u64 = LOG_SEGMENT_BYTES / 2;
 /// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
 pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
+/// A sealed file this large is not merged with younger ones as long as half of it is there. [`FILES_MERGED_MIN`] that are nearly so
+/// large are as long a merge as there is but for that: 256 MiB, about what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]).
+pub const FILE_BYTES_FINAL: u64 = 2 * LOG_SEGMENT_BYTES;
+/// A sealed file smaller than this is merged when what is new is half of it: what is copied costs less than the sync.
+pub const FILE_BYTES_SMALL: u64 = 64 * 1024;
+/// So many sealed files of about one size, what is new among them, become one: a message is written again at 512 KiB, 4 MiB and
+/// [`FILE_BYTES_FINAL`], and an account has some twenty smaller files.
+pub const FILES_MERGED_MIN: usize = 8;
 /// The unit of checksums in a sealed file: small enough to verify in the time of a page fault.
 pub const SEALED_BLOCK_BYTES: usize = 64 * 1024;
 /// One write of a sealed file, a spool file or a new log segment.

@@ -329,6 +329,7 @@ impl MailboxData {
         gone.dedup();
         for &row in &gone {
             self.count(self.columns.row(row as usize), false);
+            self.columns.location[row as usize].leave();
         }
         self.hidden.add(&gone);
         for changed in group.changed.iter() {
@@ -397,7 +398,12 @@ impl MailboxData {
     /// Expunges rows of a sorted list, all of which are there.
     fn hide(&mut self, rows: &[u32]) {
         for &row in rows {
-            self.count(self.columns.row(row as usize), false);
+            let row = row as usize;
+            self.count(self.columns.row(row), false);
+            // A copy that is not sealed yet is its original's in a file that goes on having it.
+            if self.columns.uid[row] < self.unsealed.from_uid {
+                self.columns.location[row].leave();
+            }
         }
         if !rows.is_empty() {
             self.hidden.add(rows);

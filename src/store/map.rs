@@ -23,6 +23,7 @@ use super::record::{ArchivedDetails, ArchivedRecord};
 use super::sealed::{
     APART, ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index, LOST, NAME_BYTES, Piece,
 };
+use super::tiers::Size;
 use super::types::{AccountId, Error, Hash};
 use crate::io::Lend;
 use crate::limits::SEALED_BLOCK_BYTES;
@@ -158,6 +159,8 @@ pub(super) struct Sealed {
     verified: Bits,
     /// Two bits a message: its archives were validated; its text is UTF-8.
     validated: Bits,
+    /// What messages take that are gone, about.
+    gone: Cell<u64>,
 }
 
 impl Sealed {
@@ -179,6 +182,7 @@ impl Sealed {
         let mut sealed = Sealed {
             verified: Bits::new(footer.blocks as usize),
             validated: Bits::new(0),
+            gone: Cell::new(0),
             path,
             map,
             name,
@@ -247,6 +251,21 @@ impl Sealed {
     /// Whether [`Sealed::check_message`] was there before.
     pub(super) fn is_checked(&self, row: u32) -> bool {
         self.validated.has(2 * row as usize)
+    }
+
+    /// Its length, and how much of that is of no use any more.
+    pub(super) fn size(&self) -> Size {
+        Size { octets: self.len(), gone: self.gone.get().min(self.len()) }
+    }
+
+    /// What all pieces of message `row` take in this file.
+    pub(super) fn message_bytes(&self, row: u32) -> u64 {
+        Piece::ALL.iter().map(|&piece| u64::from(self.piece_bytes(row, piece))).sum()
+    }
+
+    /// Message `row` is expunged. Where copies share what it has, that counts with each.
+    pub(super) fn leave(&self, row: u32) {
+        self.gone.set(self.gone.get() + self.message_bytes(row));
     }
 
     /// Verifies what is needed to read record and details of message `row` without a check from then on.

@@ -3,10 +3,9 @@
 //! Invariants: the new file and the older ones that stay hold the account exactly as it was at [`Plan::seq`], so that a
 //! replay of what came after it decides as it did the first time (which messages a copy finds, with which flags); rows,
 //! changes and expunges are looked at a few at a time, and the state moves on meanwhile, so mailboxes are pinned ([`Pin`]).
-//! Files that are merged are removed after the manifest stopped naming them. A file is merged when what is new is at least
-//! half its size, so that a message is rewritten a logarithmic number of times. What several messages of a new file read from
-//! one place is written once. A damaged file is not merged away; a message that is read from a damaged one and is new here is
-//! lost, and says so ([`LOST`]): it is no reason to keep everybody's log.
+//! Files that are merged ([`super::tiers`] says which) are removed after the manifest stopped naming them. What several messages
+//! of a new file read from one place is written once. A damaged file is not merged away; a message that is read from a damaged
+//! one and is new here is lost, and says so ([`LOST`]): it is no reason to keep everybody's log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -26,6 +25,7 @@ use super::sealed::{
 };
 use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
+use super::tiers::{Size, due};
 use super::types::{Error, Hash};
 use crate::limits::{BREATH_BYTES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
 
@@ -180,15 +180,10 @@ fn begin(state: &AccountState) -> Plan {
     let left_bodies = take_left_bodies(&mut inner);
     let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
     let unsealed: Vec<Rc<MailboxState>> = unsealed.cloned().collect();
-    let mut new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
+    let new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
-    let mut merged = Vec::new();
-    while kept.len() > inner.unmerged
-        && let Some(last) = kept.pop_if(|last| new_bytes >= last.len() / 2)
-    {
-        new_bytes += last.len();
-        merged.insert(0, last);
-    }
+    let sizes: Vec<Size> = kept[inner.unmerged..].iter().map(|file| file.size()).collect();
+    let merged = kept.split_off(kept.len() - due(&sizes, new_bytes));
     let stays = |mailbox: &MailboxState| !mailbox.is_forgettable() || mailbox.in_files.get() && !kept.is_empty();
     let mut mailboxes = BTreeMap::new();
     for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
@@ -524,8 +519,9 @@ async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Seal
                 let mut data = mailbox.state.data.borrow_mut();
                 for (row, _) in &mailbox.rows[piece] {
                     // An expunged row stays with what it was read from: somebody may be reading it.
-                    if let Some(at) = data.columns.index_of(row.uid).filter(|&at| !data.hidden.has(at)) {
-                        data.columns.location[at] = Location::Sealed(file.clone(), index);
+                    match data.columns.index_of(row.uid).filter(|&at| !data.hidden.has(at)) {
+                        Some(at) => data.columns.location[at] = Location::Sealed(file.clone(), index),
+                        None => file.leave(index),
                     }
                     index += 1;
                 }

@@ -155,10 +155,15 @@ impl Location {
     pub(super) fn copy_bytes(&self) -> u64 {
         match self {
             Location::Fresh(_) => COPIED_MESSAGE_BYTES,
-            Location::Sealed(sealed, row) => {
-                Piece::ALL.iter().map(|&piece| u64::from(sealed.piece_bytes(*row, piece))).sum()
-            }
+            Location::Sealed(sealed, row) => sealed.message_bytes(*row),
             Location::Gone => 0,
+        }
+    }
+
+    /// The message of a row that a file has is expunged.
+    pub(super) fn leave(&self) {
+        if let Location::Sealed(file, row) = self {
+            file.leave(*row);
         }
     }
 

@@ -44,6 +44,7 @@ mod shared;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod tiers;
 mod tree;
 mod tree_state;
 mod types;

@@ -183,7 +183,7 @@ fn a_full_disk_refuses_and_recovers() {
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let mut outcomes = Vec::new();
-        for number in 0..200 {
+        for number in 0..120 {
             if number == 20 {
                 disk.fill(true);
             }
@@ -495,12 +495,16 @@ fn a_damaged_file_is_put_aside_and_harms_nobody_else() {
                 assert!(matches!(found.raw(), Err(Error::Corrupt { .. })));
             }
             // What is lost already keeps no file from being merged.
-            for number in 7..10 {
+            for number in 7..15 {
                 other.append(message(number, 250_000)).await.unwrap();
+                if number < 12 {
+                    store.seal_all().await.unwrap();
+                }
             }
             store.seal_all().await.unwrap();
-            assert_eq!(inbox2.account().state().inner.borrow().files.len(), 1);
-            other.view(true).expunge(&[4..=9], false).await.unwrap();
+            let files = inbox2.account().state().inner.borrow().files.clone();
+            assert!(files.iter().all(|file| file.path() != heap), "merged");
+            other.view(true).expunge(&[4..=20], false).await.unwrap();
         });
     }
 }
@@ -526,7 +530,7 @@ fn a_damaged_file_is_left_out_of_merges() {
                 inbox.append(message(3 + 20 * round + number, 30_000)).await.unwrap();
                 store.seal_all().await.unwrap();
                 let files = inbox.account().state().inner.borrow().files.clone();
-                assert!(files[0].path() == file && files.len() < 8, "{} files", files.len());
+                assert!(files[0].path() == file && files.len() < 10, "{} files", files.len());
             }
             let view = inbox.view(true);
             for seq in 1..=view.exists() {
@@ -539,6 +543,35 @@ fn a_damaged_file_is_left_out_of_merges() {
             assert_eq!(view.exists() as u64, 3 + 20 * (round + 1));
         });
     }
+}
+
+/// As soon as it is half of all, also where most was expunged before a start.
+#[test]
+fn what_is_expunged_makes_room() {
+    let disk = MemoryDisk::default();
+    let octets = || disk.stored("accounts/").1;
+    let expunge = async |store: &Store, first, last| {
+        inbox(store, 1).await.view(false).expunge(&[first..=last], false).await.unwrap();
+        store.seal_all().await.unwrap();
+    };
+    let before = with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..10 {
+            inbox.append(message(number, 100_000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        let before = octets();
+        expunge(&store, 1, 4).await;
+        assert!(octets() >= before, "{} of {before}", octets());
+        before
+    });
+    with_large(&disk, async |store| {
+        expunge(&store, 5, 6).await;
+        assert!(octets() < before / 2, "{} of {before}", octets());
+        expunge(&store, 7, 9).await;
+        assert!(octets() < before / 5, "{} of {before}", octets());
+        assert_eq!(numbers(&inbox(&store, 1).await, |_| 100_000), [9]);
+    });
 }
 
 #[test]
@@ -796,7 +829,7 @@ fn checkpoints_come_by_themselves() {
     ];
     let work = async {
         let inbox = inbox(&store, 1).await;
-        for number in 0..120 {
+        for number in 0..200 {
             inbox.append(message(number, 200_000)).await.unwrap();
         }
         while inbox.account().state().inner.borrow().files.is_empty() {
