@@ -227,14 +227,16 @@ pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const LOG_RECORD_BYTES_MAX: usize = LOG_BATCH_BYTES_MAX;
 /// A log segment, prewritten and recycled: sixteen full batches.
 pub const LOG_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
-/// Trimmed log segments that are kept to be used again: one in preparation, one in reserve.
-pub const LOG_SEGMENTS_FREE_MAX: usize = 2;
+/// Trimmed log segments that are kept to be used again: what a checkpoint frees, and as much as came while it ran. One that is
+/// made anew is written twice.
+pub const LOG_SEGMENTS_FREE_MAX: usize = 4;
 /// Records that were submitted and are not durable yet: sixteen batches, 0.5 s of a commit of 30 ms each.
 pub const LOG_QUEUED_BYTES_MAX: usize = 16 * LOG_BATCH_BYTES_MAX;
 /// The log that is not sealed yet, above which new changes are refused for a while: a start replays it in a second.
 pub const LOG_UNSEALED_BYTES_MAX: u64 = 16 * LOG_SEGMENT_BYTES;
-/// The log since the last checkpoint at which the next one begins: half a segment.
-pub const CHECKPOINT_LOG_BYTES: u64 = LOG_SEGMENT_BYTES / 2;
+/// The log since the last checkpoint at which the next one begins: two segments. A checkpoint has four syncs for each account
+/// that it seals, which hold up the log's; and as much stays in memory.
+pub const CHECKPOINT_LOG_BYTES: u64 = 2 * LOG_SEGMENT_BYTES;
 /// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
 pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
 /// A sealed file this large is not merged with younger ones as long as half of it is there. [`FILES_MERGED_MIN`] that are nearly so

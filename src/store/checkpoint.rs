@@ -54,9 +54,9 @@ impl Drop for Gate {
 }
 
 impl Gate {
-    /// Says how much of the log is not sealed.
+    /// Says how much of the log is not sealed. What a checkpoint is sealing counts until it is over: then is the time to look.
     pub(super) fn consider(&self, unsealed: u64) {
-        if unsealed >= self.threshold.get() {
+        if unsealed >= self.threshold.get() && !self.busy.get() {
             self.ask();
         }
     }
@@ -140,6 +140,7 @@ pub(super) async fn run(core: Weak<Core>, breathe: impl AsyncFn()) {
         if let Err(error) = checkpoint(&core, &breathe).await {
             tracing::error!("a checkpoint failed: {error}");
         }
+        core.checkpoints.consider(core.commits.published().1);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::whole::{boxed, inbox};
 use super::*;
-use crate::limits::{CHECKPOINT_TIME, LOG_UNSEALED_BYTES_MAX};
+use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_TIME, LOG_UNSEALED_BYTES_MAX};
 
 #[test]
 fn a_quiet_store_is_sealed_by_time() {
@@ -52,6 +52,46 @@ fn a_quiet_store_is_sealed_by_time() {
         turn().await;
         assert_eq!(begun(), 4);
     });
+}
+
+/// What came while one ran is not sealed at once, in as many small files, but when it is as much again.
+#[test]
+fn a_checkpoint_does_not_follow_on_the_last() {
+    let disk = MemoryDisk::default();
+    let ran = with_segments(&disk, 1, 16 << 20, async |stores: Vec<Store>| {
+        let store = stores[0].clone();
+        let begun = || store.0.checkpoints.begun();
+        let inbox = inbox(&store, 1).await;
+        let mut checkpoints = boxed(store.checkpointer(async || yield_now().await));
+        let mut turn = async || {
+            assert!(checkpoints.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            yield_now().await;
+        };
+        // The one of the start.
+        while store.0.commits.published().1 > 0 {
+            turn().await;
+        }
+        let mut number = 0;
+        while begun() == 1 || number < 5 {
+            number += 1;
+            inbox.append(message(number, 250_000)).await.unwrap();
+            turn().await;
+        }
+        let under_way = number;
+        for _ in 0..3 {
+            number += 1;
+            inbox.append(message(number, 250_000)).await.unwrap();
+        }
+        while store.0.commits.published().1 >= CHECKPOINT_LOG_BYTES {
+            turn().await;
+        }
+        for _ in 0..200 {
+            turn().await;
+        }
+        assert_eq!(begun(), 2, "{under_way} and {number}");
+        assert!(store.0.commits.published().1 > 0);
+    });
+    assert!(!ran.unwrap().1);
 }
 
 #[test]

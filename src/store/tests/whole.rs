@@ -183,7 +183,7 @@ fn a_full_disk_refuses_and_recovers() {
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let mut outcomes = Vec::new();
-        for number in 0..120 {
+        for number in 0..200 {
             if number == 20 {
                 disk.fill(true);
             }
@@ -835,8 +835,8 @@ fn checkpoints_come_by_themselves() {
         while inbox.account().state().inner.borrow().files.is_empty() {
             yield_now().await;
         }
-        assert_eq!(numbers(&inbox, |_| 200_000), (0..120).collect::<Vec<_>>());
-        inbox.append(message(120, 100)).await.unwrap();
+        assert_eq!(numbers(&inbox, |_| 200_000), (0..200).collect::<Vec<_>>());
+        inbox.append(message(200, 100)).await.unwrap();
         let before = inbox.account().state().inner.borrow().sealed_seq;
         store.0.checkpoints.ask();
         while inbox.account().state().inner.borrow().sealed_seq == before {
