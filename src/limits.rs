@@ -192,6 +192,9 @@ pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Listeners of one service.
 pub const LISTENERS_MAX: usize = 64;
 
+/// Addresses that a shard remembers the accounts of: 700 octets each at most, 3 MB.
+pub const ADDRESSES_KNOWN_MAX: usize = 4096;
+
 // Sessions.
 
 /// Until a client must have authenticated; a listener's own time-out begins after it.

@@ -5,6 +5,7 @@
 //! before it is acknowledged; the thread answers names while passwords are hashed on the service pool; a question is
 //! answered, or its reply dropped, whatever fails. Not here: LDAP, SQL, SCRAM keys, client certificates.
 
+mod addresses;
 pub mod aging;
 pub mod book;
 pub mod change;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::data::replace_file;
+pub use addresses::Addresses;
 use book::{Account, Book, Found};
 pub use change::{Change, Domain, Edit, Quota};
 pub use credential::Cost;

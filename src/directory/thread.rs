@@ -13,6 +13,7 @@ use super::error::{Error, Refusal};
 use super::gate::{Gate, Job, Key, Login, Verdict};
 use super::{Change, Directory, Domain, Listed, Resolved, hash, new_id};
 use crate::hop::Reply;
+use crate::metrics::Counter;
 use crate::service::Pool;
 
 enum Message {
@@ -31,6 +32,7 @@ enum Message {
 #[derive(Clone, Debug)]
 pub struct Handle {
     queue: Sender<Message>,
+    changes: Arc<Counter>,
     _last: Arc<Last>,
 }
 
@@ -53,6 +55,11 @@ impl Handle {
     /// Whose address is that?
     pub fn resolve(&self, address: String, reply: Reply<Resolved>) {
         self.send(Message::Resolve(address, reply));
+    }
+
+    /// How many changes there were that somebody was told of, at least: an answer from before the last one may be wrong.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.value()
     }
 
     /// All accounts in the order of their creation.
@@ -97,13 +104,15 @@ impl Directory {
             directory: self,
             pool,
             queue: queue.clone(),
+            changes: Arc::default(),
         };
+        let changes = desk.changes.clone();
         let file = desk.folder.clone();
         std::thread::Builder::new()
             .name("directory".into())
             .spawn(move || desk.run(&messages))
             .map_err(|error: io::Error| Error::Io { file, doing: "start the thread of", error })?;
-        Ok(Handle { queue: queue.clone(), _last: Arc::new(Last(queue)) })
+        Ok(Handle { queue: queue.clone(), changes, _last: Arc::new(Last(queue)) })
     }
 }
 
@@ -113,6 +122,7 @@ struct Desk {
     gate: Gate<Reply<Verdict>>,
     pool: Pool,
     queue: Sender<Message>,
+    changes: Arc<Counter>,
 }
 
 impl Desk {
@@ -138,6 +148,7 @@ impl Desk {
                     if let Err(Refusal::Storage(error)) = &set {
                         tracing::error!("{error}");
                     }
+                    self.changes.add(1);
                     reply.send(set);
                 }
                 Message::Stop => break,
@@ -177,6 +188,7 @@ impl Desk {
             Err(Refusal::Storage(error)) => tracing::error!("{error}"),
             Err(_) => {}
         }
+        self.changes.add(1);
         reply.send(changed);
     }
 }

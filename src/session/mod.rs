@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Listener, Service, StartTls};
 use crate::delivery::Delivery;
-use crate::directory::Handle;
+use crate::directory::{Addresses, Handle};
 use crate::hop::Post;
 use crate::io::Ring;
 use crate::metrics::{self, Ending, Meter, Verb};
@@ -120,6 +120,8 @@ pub struct Context {
     pub store: Store,
     /// Names and passwords.
     pub directory: Handle,
+    /// Whose an address is.
+    pub addresses: Addresses,
     /// To accounts on any shard.
     pub delivery: Delivery,
     /// The configuration that new sessions take.

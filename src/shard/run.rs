@@ -16,6 +16,7 @@ use super::executor::{self, Breath, Queues, Running, contained};
 use super::roster::Roster;
 use super::{Ask, Door, Event, Failure, Notice, Order, Seed};
 use crate::delivery::{self, Delivery};
+use crate::directory::Addresses;
 use crate::hop::{Address, Inbox, Post};
 use crate::io::{Listener, Ring, Sizes};
 use crate::limits;
@@ -104,6 +105,7 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         pool: seed.pool,
         arenas: Arenas::default(),
         store,
+        addresses: Addresses::new(seed.directory.clone()),
         directory: seed.directory,
         delivery,
         config: seed.config,

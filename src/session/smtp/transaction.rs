@@ -182,9 +182,7 @@ impl Dialogue {
     }
 
     async fn resolve(&self, address: String) -> Resolved {
-        let (reply, answer) = self.context.post.call();
-        self.context.directory.resolve(address, reply);
-        answer.await.unwrap_or(Resolved::Unavailable)
+        self.context.addresses.resolve(address, &self.context.post).await
     }
 }
 
