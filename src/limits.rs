@@ -258,6 +258,8 @@ pub const STORE_WRITE_BYTES: usize = 256 * 1024;
 pub const BREATH_BYTES: usize = 32 * 1024;
 /// Rows that background work goes over before it asks, or SEARCH for each of its keys: some 30 µs.
 pub const BREATH_ROWS: usize = 512;
+/// Messages in memory that background work frees before it asks: a handful of allocations each, some 30 µs (an estimate).
+pub const BREATH_MESSAGES: usize = 16;
 /// Expunged rows that may stay in a mailbox's columns, however large it is: 32 KiB of indexes to search or to copy.
 pub const TOMBSTONES_MAX: usize = 8192;
 /// Flag changes that a mailbox remembers for views that were not told; a view further behind looks through its column.

@@ -27,7 +27,7 @@ use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::tiers::{Size, due};
 use super::types::{Error, Hash};
-use crate::limits::{BREATH_BYTES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
+use crate::limits::{BREATH_BYTES, BREATH_MESSAGES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
 
 /// What a new file will hold.
 struct Plan {
@@ -82,7 +82,7 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         free_bodies(core, state, left, breathe).await;
         return Ok(());
     }
-    let (plan, file) = loop {
+    let (mut plan, file) = loop {
         let mut plan = begin(state);
         fill(&mut plan, breathe).await;
         match write(core, state, &mut plan, breathe).await {
@@ -97,6 +97,7 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         }
     };
     install(state, &plan, &file, breathe).await;
+    release(&mut plan, breathe).await;
     core.replay.borrow_mut().remove(&state.id());
     for file in &plan.merged {
         delete(core, state, file.name()).await;
@@ -112,6 +113,16 @@ fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
     tracing::error!(account = state.id().0, "{error}; the file is not merged");
     state.inner.borrow_mut().unmerged = plan.kept.len() + damaged + 1;
     true
+}
+
+/// Lets go of the messages that were in memory, some at a time: nobody else has them any more.
+async fn release<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
+    for mailbox in plan.mailboxes.values_mut() {
+        while !mailbox.rows.is_empty() {
+            mailbox.rows.truncate(mailbox.rows.len().saturating_sub(BREATH_MESSAGES));
+            breathe().await;
+        }
+    }
 }
 
 async fn delete(core: &Core, state: &AccountState, name: Hash) {
