@@ -17,7 +17,6 @@ const SLOTS: usize = 64;
 const NIL: u32 = u32::MAX;
 
 struct Entry {
-    generation: u32,
     /// Where it is linked, or `None`.
     slot: Option<u16>,
     previous: u32,
@@ -65,16 +64,8 @@ impl Wheel {
     }
 
     fn add(&mut self) -> u32 {
-        let entry = Entry {
-            generation: 0,
-            slot: None,
-            previous: NIL,
-            next: NIL,
-            deadline: 0,
-            linked_for: 0,
-            fired: false,
-            waker: None,
-        };
+        let entry =
+            Entry { slot: None, previous: NIL, next: NIL, deadline: 0, linked_for: 0, fired: false, waker: None };
         self.free.pop().unwrap_or_else(|| {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
@@ -143,7 +134,6 @@ impl Wheel {
     fn remove(&mut self, index: u32) {
         self.unlink(index);
         let entry = &mut self.entries[index as usize];
-        entry.generation = entry.generation.wrapping_add(1);
         entry.waker = None;
         entry.fired = false;
         self.free.push(index);
