@@ -239,6 +239,24 @@ impl Ring {
     /// # Safety
     /// `entry` may point only into `hold` (into its heap memory, which does not move with it) or to static memory.
     pub(super) unsafe fn start(&self, entry: squeue::Entry, hold: Hold) -> Operation {
+        // SAFETY: passed on to the caller.
+        let tag = unsafe { self.enter(entry, hold) };
+        Operation { ring: self.clone(), tag, finished: false }
+    }
+
+    /// The same for a send, which is asked for by its tag ([`Ring::poll_sent`]) and has its slot only while it is on its
+    /// way, so that an idle socket has none.
+    ///
+    /// # Safety
+    /// `entry` must be that of `parcel`.
+    pub(super) unsafe fn start_send(&self, entry: squeue::Entry, parcel: Box<Parcel>) -> Tag {
+        // SAFETY: a parcel's entry points into its box.
+        unsafe { self.enter(entry, Hold::Parcel(parcel)) }
+    }
+
+    /// # Safety
+    /// That of [`Ring::start`].
+    unsafe fn enter(&self, entry: squeue::Entry, hold: Hold) -> Tag {
         let mut slots = self.0.slots.borrow_mut();
         let index = self.0.free.borrow_mut().pop().unwrap_or_else(|| {
             slots.push(Slot { generation: 0, state: State::Free, hold: Hold::Nothing });
@@ -251,7 +269,52 @@ impl Ring {
         drop(slots);
         // SAFETY: the slot holds the memory until the completion frees it.
         unsafe { self.push(&entry.user_data(tag.user_data())) };
-        Operation { ring: self.clone(), tag, finished: false }
+        tag
+    }
+
+    /// Ready when the send of that tag is through, with its error.
+    pub(super) fn poll_sent(&self, tag: Tag, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.slots.borrow()[tag.index as usize].generation != tag.generation {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_slot(tag, context).map(|(result, _)| match result {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            result => Err(io::Error::from_raw_os_error(-result)),
+        })
+    }
+
+    fn poll_slot(&self, tag: Tag, context: &mut Context<'_>) -> Poll<(i32, Hold)> {
+        let mut slots = self.0.slots.borrow_mut();
+        let slot = &mut slots[tag.index as usize];
+        match &mut slot.state {
+            State::Done(result) => {
+                let result = *result;
+                Poll::Ready((result, self.free_slot(slot, tag.index)))
+            }
+            State::Waiting(waker) => {
+                if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                    *waker = Some(context.waker().clone());
+                }
+                Poll::Pending
+            }
+            State::Free | State::Abandoned => unreachable!("polled after it was finished"),
+        }
+    }
+
+    /// Nobody waits for what carries `tag` any more: it is cancelled where it is on its way.
+    pub(super) fn abandon(&self, tag: Tag) {
+        let mut slots = self.0.slots.borrow_mut();
+        let slot = &mut slots[tag.index as usize];
+        if slot.generation != tag.generation {
+            return;
+        }
+        if matches!(slot.state, State::Done(_)) {
+            self.free_slot(slot, tag.index);
+            return;
+        }
+        slot.state = State::Abandoned;
+        drop(slots);
+        self.cancel(tag);
     }
 
     /// Asks the kernel to cancel what carries `tag`; its completion still comes.
@@ -350,10 +413,17 @@ impl Ring {
                 // SAFETY: the slot still holds the parcel.
                 return unsafe { self.push(&entry) };
             }
-            // Nobody need be woken for this: an idle session whose last words are through holds no parcel.
+            // Nobody need be woken for this: an idle session whose last words are through holds neither parcel nor slot.
             let hold = std::mem::replace(&mut slot.hold, Hold::Nothing);
             if let Hold::Parcel(parcel) = hold {
                 self.recycle(parcel);
+            }
+            if result > 0
+                && let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Free)
+            {
+                self.free_slot(slot, tag.index);
+                drop(slots);
+                return waker.into_iter().for_each(Waker::wake);
             }
         }
         match std::mem::replace(&mut slot.state, State::Done(result)) {
@@ -457,48 +527,17 @@ impl Future for Operation {
     type Output = (i32, Hold);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<(i32, Hold)> {
-        let outcome = {
-            let ring = &self.ring;
-            let mut slots = ring.0.slots.borrow_mut();
-            let slot = &mut slots[self.tag.index as usize];
-            match &mut slot.state {
-                State::Done(result) => {
-                    let result = *result;
-                    Some((result, ring.free_slot(slot, self.tag.index)))
-                }
-                State::Waiting(waker) => {
-                    if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                        *waker = Some(context.waker().clone());
-                    }
-                    None
-                }
-                State::Free | State::Abandoned => unreachable!("polled after it was finished"),
-            }
-        };
-        match outcome {
-            Some(outcome) => {
-                self.finished = true;
-                Poll::Ready(outcome)
-            }
-            None => Poll::Pending,
-        }
+        let polled = self.ring.poll_slot(self.tag, context);
+        self.finished = polled.is_ready();
+        polled
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        if self.finished {
-            return;
+        if !self.finished {
+            self.ring.abandon(self.tag);
         }
-        let mut slots = self.ring.0.slots.borrow_mut();
-        let slot = &mut slots[self.tag.index as usize];
-        if matches!(slot.state, State::Done(_)) {
-            self.ring.free_slot(slot, self.tag.index);
-            return;
-        }
-        slot.state = State::Abandoned;
-        drop(slots);
-        self.ring.cancel(self.tag);
     }
 }
 

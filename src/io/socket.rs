@@ -11,14 +11,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use io_uring::{cqueue, opcode, types};
 
 use super::buffers::{GROUP, Queue, Received};
 use super::parcel::Parcel;
-use super::ring::{GENERATION_MASK, Hold, Kind, Operation, Ring, Tag};
+use super::ring::{GENERATION_MASK, Kind, Ring, Tag};
 use crate::limits;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,8 +151,8 @@ fn copy_out(ring: &Ring, state: &mut State) {
 pub struct Socket {
     ring: Ring,
     index: u32,
-    /// The send in flight.
-    sending: Option<Operation>,
+    /// The send in flight, or the last one.
+    sending: Option<Tag>,
 }
 
 /// What a connection was when it was let go of: it goes on elsewhere from here.
@@ -238,19 +237,17 @@ impl Socket {
         let entry = parcel.entry();
         // SAFETY: the entry points into the boxed parcel (its header, vectors, octets and what its pins keep), which the
         // slot holds.
-        self.sending = Some(unsafe { self.ring.start(entry, Hold::Parcel(parcel)) });
+        self.sending = Some(unsafe { self.ring.start_send(entry, parcel) });
     }
 
     /// Ready when no send is in flight, with the error of the last one.
     pub fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let Poll::Ready((result, _)) = Pin::new(sending).poll(context) else { return Poll::Pending };
-        self.sending = None;
-        Poll::Ready(match result {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            result if result > 0 => Ok(()),
-            result => Err(io::Error::from_raw_os_error(-result)),
-        })
+        let Some(sending) = self.sending else { return Poll::Ready(Ok(())) };
+        let sent = self.ring.poll_sent(sending, context);
+        if sent.is_ready() {
+            self.sending = None;
+        }
+        sent
     }
 
     /// Sends all of `parcel` and waits until it is through.
@@ -326,6 +323,9 @@ impl Drop for Socket {
             self.ring.buffers().offer(buffer);
         }
         sockets.free.borrow_mut().push(self.index);
+        if let Some(sending) = self.sending {
+            self.ring.abandon(sending);
+        }
         if descriptor >= 0 {
             if armed {
                 self.ring.cancel(tag);
@@ -497,5 +497,49 @@ impl Listener {
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Listener({})", self.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::io::Sizes;
+
+    fn send(ring: &Ring, socket: &mut Socket, octets: &[u8]) {
+        let mut parcel = ring.parcel();
+        parcel.buffer().extend_from_slice(octets);
+        socket.begin_send(parcel);
+        assert_eq!(ring.in_flight(), 1);
+        ring.turn(true).unwrap();
+    }
+
+    /// Nobody asked for its end yet: an idle socket has no slot among the operations.
+    #[test]
+    fn a_send_that_is_through_holds_nothing() {
+        let ring = Ring::new(&Sizes { submissions: 8, completions: 16, buffers: 2, buffer_bytes: 1024 }).unwrap();
+        let ((first, mut peer), (second, _other)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+        let (mut first, mut second) = (ring.socket(first.into()), ring.socket(second.into()));
+        let mut context = Context::from_waker(Waker::noop());
+        send(&ring, &mut first, b"hello");
+        assert_eq!(ring.in_flight(), 0);
+        let mut received = [0; 5];
+        peer.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"hello");
+        // Its slot is another's by the time that it is asked for.
+        let mut parcel = ring.parcel();
+        parcel.buffer().push(b'x');
+        second.begin_send(parcel);
+        assert!(matches!(first.poll_sent(&mut context), Poll::Ready(Ok(()))));
+        assert!(matches!(second.poll_sent(&mut context), Poll::Pending));
+        ring.turn(true).unwrap();
+        assert!(matches!(second.poll_sent(&mut context), Poll::Ready(Ok(()))));
+        // What went wrong is kept until it was told.
+        drop(peer);
+        send(&ring, &mut first, b"again");
+        assert!(matches!(first.poll_sent(&mut context), Poll::Ready(Err(_))));
+        assert_eq!(ring.in_flight(), 0);
     }
 }
