@@ -51,7 +51,7 @@ fn shard<F: Future<Output = ()> + 'static>(
         });
         let core = Rc::new(Core { ring, post, queues: queues.clone() });
         let work = core.clone();
-        queues.spawn_session(async move { main(work).await });
+        queues.spawn_session(Box::pin(async move { main(work).await }));
         stop.receive().await;
     })
     .expect("a shard starts")
@@ -79,7 +79,7 @@ async fn echo(mut socket: Socket) {
 async fn serve_echo(core: Rc<Core>, listener: Listener) {
     while let Some(accepted) = listener.accept().await {
         let socket = core.ring.socket(accepted.expect("an accept"));
-        core.queues.spawn_session(echo(socket));
+        core.queues.spawn_session(Box::pin(echo(socket)));
     }
 }
 
@@ -340,19 +340,21 @@ fn a_connection_moves_while_its_client_goes_on_sending() {
             if let Some(listener) = listener {
                 let listener = core.ring.listen(listener);
                 let (core, moves, peer) = (core.clone(), moves.clone(), peer.clone());
-                core.clone().queues.spawn_session(async move {
+                core.clone().queues.spawn_session(Box::pin(async move {
                     while let Some(accepted) = listener.accept().await {
                         let socket = core.ring.socket(accepted.unwrap());
-                        core.queues.spawn_session(echo_and_move(socket, Vec::new(), moves.clone(), peer.clone()));
+                        let session = echo_and_move(socket, Vec::new(), moves.clone(), peer.clone());
+                        core.queues.spawn_session(Box::pin(session));
                     }
-                });
+                }));
             }
             let inbox = mail.open(&core.post);
             loop {
                 let detached = inbox.receive().await.detached;
                 assert!(!detached.ended, "the client does not end before the test");
                 let socket = core.ring.socket(detached.descriptor);
-                core.queues.spawn_session(echo_and_move(socket, detached.unread, moves.clone(), peer.clone()));
+                let session = echo_and_move(socket, detached.unread, moves.clone(), peer.clone());
+                core.queues.spawn_session(Box::pin(session));
             }
         }));
     }
@@ -466,11 +468,11 @@ fn a_panic_closes_one_connection() {
         while let Some(accepted) = listener.accept().await {
             let contained = executor::contained(echo_or_panic(core.ring.socket(accepted.unwrap())));
             let told = told.clone();
-            core.queues.spawn_session(async move {
+            core.queues.spawn_session(Box::pin(async move {
                 if let Err(said) = contained.await {
                     told.send(said).unwrap();
                 }
-            });
+            }));
         }
     });
     let mut other = connect(address);

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
@@ -111,10 +111,10 @@ where
             let queues =
                 Queues { sessions, background, polls: Rc::default(), awake: Arc::default(), over: Rc::default() };
             let (polls, over) = (queues.polls.clone(), queues.over.clone());
-            let whole = async move {
+            let whole = Box::pin(async move {
                 main(queues).await;
                 over.set(true);
-            };
+            });
             if let Ok(task) = glommio::spawn_local_into(counted(polls, whole), sessions) {
                 task.await;
             }
@@ -124,8 +124,9 @@ where
 }
 
 impl Queues {
-    /// Runs `future` among the sessions. It must not panic: see [`contained`].
-    pub fn spawn_session(&self, future: impl Future<Output = ()> + 'static) {
+    /// Runs `future` among the sessions. It must not panic: see [`contained`]. A pinned box is such a future: the task, of
+    /// which each connection has one, holds no more than the pointer.
+    pub fn spawn_session(&self, future: impl Future<Output = ()> + Unpin + 'static) {
         if let Ok(task) = glommio::spawn_local_into(counted(self.polls.clone(), future), self.sessions) {
             task.detach();
         }
@@ -168,13 +169,11 @@ impl Queues {
 }
 
 /// A future whose polls are counted. All session tasks are such: the driver sleeps only where none was runnable.
-async fn counted(polls: Rc<Cell<u64>>, future: impl Future<Output = ()>) {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| {
+fn counted(polls: Rc<Cell<u64>>, mut future: impl Future<Output = ()> + Unpin) -> impl Future<Output = ()> {
+    std::future::poll_fn(move |context| {
         polls.set(polls.get() + 1);
-        future.as_mut().poll(context)
+        Pin::new(&mut future).poll(context)
     })
-    .await;
 }
 
 /// A future whose panics are caught: `Err` is what it said.
@@ -301,13 +300,13 @@ async fn rest(ring: &Ring) {
 /// Has the ring read the bell's eventfd, again and again: a ring of the bell is a completion.
 fn hear_bell(ring: &Ring, post: &Post, queues: &Queues) -> io::Result<()> {
     let eventfd = ring.descriptor(post.bell().descriptor().try_clone_to_owned()?);
-    queues.spawn_session(async move {
+    queues.spawn_session(Box::pin(async move {
         loop {
             if let Err(error) = eventfd.read(0, 8).await {
                 tracing::error!(%error, "cannot read a shard's eventfd");
                 std::process::abort();
             }
         }
-    });
+    }));
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -131,9 +132,9 @@ async fn live(queues: Queues, seed: Seed, replay: Replay) -> Result<(), Failure>
         connections_max: seed.connections_max,
         full: Cell::new(false),
     });
-    shard.queues.spawn_session(deliver(shard.clone(), deliveries));
-    shard.queues.spawn_session(adopt(shard.clone(), adoptions));
-    shard.queues.spawn_session(tell(shard.clone(), asks));
+    shard.queues.spawn_session(Box::pin(deliver(shard.clone(), deliveries)));
+    shard.queues.spawn_session(Box::pin(adopt(shard.clone(), adoptions)));
+    shard.queues.spawn_session(Box::pin(tell(shard.clone(), asks)));
     for door in seed.doors {
         shard.open_door(door);
     }
@@ -172,20 +173,20 @@ async fn open_store(
         meter.committed(u64::from(took.records), took.bytes as u64, took.nanoseconds);
     };
     let writer = store.writer(move || begun.elapsed(), on_commit);
-    queues.spawn_session(async move {
+    queues.spawn_session(Box::pin(async move {
         let lost = writer.await;
         let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
-    });
+    }));
     let breath = Breath::new(ring, post.bell());
     queues.spawn_background("checkpoint", ring, store.checkpointer(async move || breath.take().await));
     let timers = ring.clone();
-    queues.spawn_session(store.checkpoints_by_time(async move |time| {
+    queues.spawn_session(Box::pin(store.checkpoints_by_time(async move |time| {
         let until = timers.now() + time;
         // A stop fires every timer before its time.
         while timers.now() < until {
             timers.sleep(until - timers.now()).await;
         }
-    }));
+    })));
     Ok(store)
 }
 
@@ -361,14 +362,15 @@ impl Shard {
     /// Runs a connection's task; where it panics, only it ends.
     fn spawn(self: &Rc<Self>, future: impl Future<Output = ()> + 'static) {
         let shard = self.clone();
-        // Boxed before it is moved into the task, which would else hold a copy of its own.
-        let contained = contained(future);
-        self.queues.spawn_session(async move {
-            if let Err(panic) = contained.await {
-                shard.context.counters.panics.add(1);
-                tracing::error!(shard = shard.context.shard, panic, "a session panicked; its connection is closed");
-            }
-        });
+        let mut contained = contained(future);
+        self.queues.spawn_session(std::future::poll_fn(move |context| {
+            Pin::new(&mut contained).poll(context).map(|ended| {
+                if let Err(panic) = ended {
+                    shard.context.counters.panics.add(1);
+                    tracing::error!(shard = shard.context.shard, panic, "a session panicked; its connection is closed");
+                }
+            })
+        }));
     }
 
     fn is_full(&self) -> bool {
@@ -383,7 +385,7 @@ impl Shard {
         if self.is_full() && !self.full.replace(true) {
             tracing::warn!(shard = self.context.shard, connections = self.open.get(), "full: accepting pauses");
             self.listeners.borrow().iter().for_each(|listener| listener.pause());
-            self.queues.spawn_session(self.clone().resume());
+            self.queues.spawn_session(Box::pin(self.clone().resume()));
         }
     }
 
@@ -406,7 +408,7 @@ impl Shard {
         let listener = Rc::new(self.context.ring.listen(door.socket));
         self.listeners.borrow_mut().push(listener.clone());
         let shard = self.clone();
-        self.queues.spawn_session(async move {
+        self.queues.spawn_session(Box::pin(async move {
             while let Some(accepted) = listener.accept().await {
                 match accepted {
                     Ok(descriptor) => shard.receive(descriptor, door.endpoint),
@@ -418,7 +420,7 @@ impl Shard {
                     Err(_) => {}
                 }
             }
-        });
+        }));
     }
 
     fn receive(self: &Rc<Self>, descriptor: OwnedFd, number: usize) {
@@ -455,7 +457,7 @@ impl Shard {
         self.context.stopping.set(true);
         let ended = Rc::new(Cell::new(false));
         let (shard, over) = (self.clone(), ended.clone());
-        self.queues.spawn_session(async move {
+        self.queues.spawn_session(Box::pin(async move {
             loop {
                 match orders.receive().await {
                     Order::Stop => {}
@@ -463,7 +465,7 @@ impl Shard {
                     Order::End => break over.set(true),
                 }
             }
-        });
+        }));
         let mut drained = Some(drained);
         let mut patience = limits::HURRY_PATIENCE;
         while !ended.get() {
