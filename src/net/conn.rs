@@ -8,13 +8,12 @@
 //! - A wait always has a deadline, and ends early where all timers are fired (the server stops) or the session is kicked.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::presence::{History, Presence};
+use super::presence::{History, Peer, Presence};
 use super::tls::{ServerTls, Tls};
 use crate::io::{Detached, Parcel, Received, Ring, Socket};
 use crate::limits;
@@ -65,6 +64,7 @@ pub struct Moved {
     tls: Option<Box<Tls>>,
     unread: Vec<u8>,
     ended: bool,
+    peer: Peer,
     history: History,
 }
 
@@ -73,26 +73,23 @@ fn failed(error: super::TlsError) -> io::Error {
 }
 
 impl Connection {
-    /// Takes over an accepted connection.
-    pub fn new(ring: &Ring, descriptor: OwnedFd) -> Connection {
-        Connection::with(ring, descriptor, Presence::new(ring))
-    }
-
-    fn with(ring: &Ring, descriptor: OwnedFd, presence: Rc<Presence>) -> Connection {
-        let wire = Wire { socket: ring.socket(descriptor), tls: None, output: None, presence };
-        Connection { input: Input::default(), wire }
+    /// Takes over an accepted connection. An error: the client went away already.
+    pub fn new(ring: &Ring, descriptor: OwnedFd) -> io::Result<Connection> {
+        let socket = ring.socket(descriptor);
+        let (client, server) = socket.addresses()?;
+        let presence = Presence::new(ring, Peer::new(client, server.ip()), None);
+        Ok(Connection { input: Input::default(), wire: Wire { socket, tls: None, output: None, presence } })
     }
 
     /// Takes over a connection that another shard let go of.
     pub fn adopt(ring: &Ring, moved: Moved) -> Connection {
-        let mut connection = Connection::with(ring, moved.descriptor, Presence::of(ring, moved.history));
-        connection.wire.tls = moved.tls;
-        if connection.wire.is_tls() {
-            connection.wire.presence.encrypts();
+        let presence = Presence::new(ring, moved.peer, Some(moved.history));
+        let wire = Wire { socket: ring.socket(moved.descriptor), tls: moved.tls, output: None, presence };
+        if wire.is_tls() {
+            wire.presence.encrypts();
         }
-        connection.input.copied = moved.unread;
-        connection.input.ended = moved.ended;
-        connection
+        let input = Input { copied: moved.unread, ended: moved.ended, ..Input::default() };
+        Connection { input, wire }
     }
 
     /// Lets go of the connection, for another shard; its output must have been flushed.
@@ -113,8 +110,8 @@ impl Connection {
                 unread = all;
             }
         }
-        let history = self.wire.presence.history();
-        Ok(Moved { descriptor, tls: self.wire.tls.take(), unread, ended: ended || self.input.ended, history })
+        let (peer, history) = (self.wire.presence.peer(), self.wire.presence.history());
+        Ok(Moved { descriptor, tls: self.wire.tls.take(), unread, ended: ended || self.input.ended, peer, history })
     }
 
     /// Ends the connection so that the client sees what was sent: flushes, says the end, and reads to the client's own end
@@ -269,11 +266,6 @@ impl Wire {
     /// The ring it lives on.
     pub fn ring(&self) -> &Ring {
         self.socket.ring()
-    }
-
-    /// The client's address and ours.
-    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        self.socket.addresses()
     }
 
     /// Throws away what was received and not consumed: before a switch to TLS is confirmed. What comes in the clear after

@@ -12,5 +12,5 @@ mod tls;
 pub use arena::{Arena, Arenas};
 pub use conn::{Connection, Fill, Input, Moved, Wire};
 pub use listener::{bind, exhausted};
-pub use presence::{History, Presence};
+pub use presence::{History, Peer, Presence};
 pub use tls::{ServerTls, Tls, TlsError, load_server};

@@ -4,7 +4,8 @@
 //! allocation; who is kicked comes to no further wait for input, whatever it does, and has [`LINGER`] to take our last words.
 //! Its history goes with the connection to another shard, so that a session is one session wherever it lives.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,12 +15,16 @@ use crate::metrics::{Ending, Verb};
 use crate::store::AccountId;
 
 /// What is known of one connection.
-#[derive(Debug)]
 pub struct Presence {
     /// The connection's one timer: here, so that a kick can fire it.
     timer: Timer,
-    /// What happened on other shards, and what doesn't change.
-    history: Cell<History>,
+    peer: Peer,
+    /// When it came.
+    since: Instant,
+    /// The session's number; 0: none was given yet.
+    id: Cell<u64>,
+    /// What happened on other shards.
+    elsewhere: Option<Box<History>>,
     tls: Cell<bool>,
     received: Cell<u64>,
     sent: Cell<u64>,
@@ -29,8 +34,34 @@ pub struct Presence {
     verb: Cell<Option<Verb>>,
     kicked: Cell<Option<Instant>>,
     ending: Cell<Ending>,
-    user: RefCell<Option<(AccountId, Rc<str>)>>,
-    mailbox: RefCell<Option<Rc<str>>>,
+    user: Cell<Option<(AccountId, Rc<str>)>>,
+    mailbox: Cell<Option<Rc<str>>>,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client.
+    pub client: SocketAddr,
+    /// The address that it came to is a loopback address.
+    to_loopback: bool,
+}
+
+impl Peer {
+    /// Of a client and the address that it came to.
+    pub fn new(client: SocketAddr, server: IpAddr) -> Peer {
+        Peer { client, to_loopback: server.to_canonical().is_loopback() }
+    }
+
+    /// The client's address, an IPv4 one in its own form.
+    pub fn network(&self) -> IpAddr {
+        self.client.ip().to_canonical()
+    }
+
+    /// Neither end leaves this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.to_loopback && self.network().is_loopback()
+    }
 }
 
 /// What a connection takes along to another shard.
@@ -53,31 +84,29 @@ pub struct History {
 }
 
 impl Presence {
-    pub(super) fn new(ring: &Ring) -> Rc<Presence> {
+    /// That of a connection which came from its client, or from another shard.
+    pub(super) fn new(ring: &Ring, peer: Peer, history: Option<History>) -> Rc<Presence> {
         let now = ring.now();
-        let history = History { id: 0, since: now, received: 0, sent: 0, commands: 0, messages: 0, kicked: false };
-        Presence::of(ring, history)
-    }
-
-    /// That of a connection which came from another shard.
-    pub(super) fn of(ring: &Ring, history: History) -> Rc<Presence> {
         let presence = Rc::new(Presence {
             timer: ring.timer(),
-            history: Cell::new(history),
+            peer,
+            since: history.map_or(now, |history| history.since),
+            id: Cell::new(history.map_or(0, |history| history.id)),
+            elsewhere: history.map(Box::new),
             tls: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
             commands: Cell::new(0),
             messages: Cell::new(0),
-            heard: Cell::new(ring.now()),
+            heard: Cell::new(now),
             verb: Cell::new(None),
             kicked: Cell::new(None),
             ending: Cell::new(Ending::Closed),
-            user: RefCell::default(),
-            mailbox: RefCell::default(),
+            user: Cell::default(),
+            mailbox: Cell::default(),
         });
-        if history.kicked {
-            presence.kick(ring.now());
+        if history.is_some_and(|history| history.kicked) {
+            presence.kick(now);
         }
         presence
     }
@@ -86,17 +115,34 @@ impl Presence {
         &self.timer
     }
 
+    /// The connection's two ends.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// When it came.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Everything since it came, on whatever shards.
     pub fn history(&self) -> History {
-        let History { received, sent, commands, messages, .. } = self.history.get();
-        History {
-            received: received + self.received.get(),
-            sent: sent + self.sent.get(),
-            commands: commands + self.commands.get(),
-            messages: messages + self.messages.get(),
+        let mut history = History {
+            id: self.id.get(),
+            since: self.since,
+            received: self.received.get(),
+            sent: self.sent.get(),
+            commands: self.commands.get(),
+            messages: self.messages.get(),
             kicked: self.is_kicked(),
-            ..self.history.get()
+        };
+        if let Some(elsewhere) = &self.elsewhere {
+            history.received += elsewhere.received;
+            history.sent += elsewhere.sent;
+            history.commands = history.commands.wrapping_add(elsewhere.commands);
+            history.messages = history.messages.wrapping_add(elsewhere.messages);
         }
+        history
     }
 
     /// Octets received and sent since it is on this shard.
@@ -106,9 +152,8 @@ impl Presence {
 
     /// Gives it its number, where it has none.
     pub fn name(&self, id: u64) {
-        let history = self.history.get();
-        if history.id == 0 {
-            self.history.set(History { id, ..history });
+        if self.id.get() == 0 {
+            self.id.set(id);
         }
     }
 
@@ -197,26 +242,39 @@ impl Presence {
 
     /// The user is known: the account, and its name at that time.
     pub fn log_in(&self, account: AccountId, name: &Rc<str>) {
-        self.user.replace(Some((account, name.clone())));
+        self.user.set(Some((account, name.clone())));
     }
 
     /// The name of the user who is logged in.
     pub fn user(&self) -> Option<Rc<str>> {
-        self.user.borrow().as_ref().map(|(_, name)| name.clone())
+        copy(&self.user).map(|(_, name)| name)
     }
 
     /// The account of the user who is logged in, whatever its name is now.
     pub fn account(&self) -> Option<AccountId> {
-        self.user.borrow().as_ref().map(|(account, _)| *account)
+        copy(&self.user).map(|(account, _)| account)
     }
 
     /// The mailbox that is selected now.
     pub fn select(&self, mailbox: Option<Rc<str>>) {
-        self.mailbox.replace(mailbox);
+        self.mailbox.set(mailbox);
     }
 
     /// The mailbox that is selected.
     pub fn mailbox(&self) -> Option<Rc<str>> {
-        self.mailbox.borrow().clone()
+        copy(&self.mailbox)
     }
+}
+
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Presence({})", self.id.get())
+    }
+}
+
+/// A copy of what lies in the cell.
+fn copy<T: Clone>(cell: &Cell<Option<T>>) -> Option<T> {
+    let value = cell.take();
+    cell.set(value.clone());
+    value
 }

@@ -50,7 +50,7 @@ pub enum Outcome {
 pub async fn verify(context: &Context, (visit, wire): (&Visit, &Wire), credentials: Credentials) -> Outcome {
     let Credentials { name, password } = credentials;
     let (reply, answer) = context.post.call();
-    let (network, service) = (visit.peer.network(), visit.endpoint.protocol.name());
+    let (network, service) = (wire.presence().peer().network(), visit.endpoint.protocol.name());
     let login = Login { name, password, network, service };
     context.directory.verify(login, reply);
     let verdict = answer.await;

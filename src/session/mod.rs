@@ -12,7 +12,6 @@ pub mod visit;
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use crate::hop::Post;
 use crate::io::Ring;
 use crate::metrics::{self, Ending, Meter, Verb};
 use crate::mime;
-use crate::net::{Arenas, Connection, Moved, ServerTls, Wire};
+use crate::net::{Arenas, Connection, Moved, Peer, ServerTls, Wire};
 use crate::service::Pool;
 use crate::store::{AccountId, Body, ColdBlocks, Error, Store, WarmBlocks};
 use login::Identity;
@@ -60,18 +59,16 @@ pub struct Moving {
     pub identity: (AccountId, String, Option<u64>),
     /// The number of the listener that it came to.
     pub endpoint: usize,
-    /// Its two ends.
-    pub peer: Peer,
 }
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>) -> Session {
         match endpoint.protocol {
-            Protocol::Imap => Session::Imap(Box::new(imap::Session::new(connection, context, endpoint, peer))),
-            Protocol::Pop3 => Session::Pop3(Box::new(pop3::Session::new(connection, context, endpoint, peer))),
+            Protocol::Imap => Session::Imap(Box::new(imap::Session::new(connection, context, endpoint))),
+            Protocol::Pop3 => Session::Pop3(Box::new(pop3::Session::new(connection, context, endpoint))),
             Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
-                Session::Smtp(Box::new(smtp::Session::new(connection, context, endpoint, peer)))
+                Session::Smtp(Box::new(smtp::Session::new(connection, context, endpoint)))
             }
         }
     }
@@ -258,27 +255,6 @@ impl Protocol {
     }
 }
 
-/// The two ends of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// The client.
-    pub client: SocketAddr,
-    /// The address that it came to.
-    pub server: SocketAddr,
-}
-
-impl Peer {
-    /// The client's address, an IPv4 one in its own form.
-    pub fn network(&self) -> IpAddr {
-        self.client.ip().to_canonical()
-    }
-
-    /// Neither end leaves this machine.
-    pub fn is_loopback(&self) -> bool {
-        self.network().is_loopback() && self.server.ip().to_canonical().is_loopback()
-    }
-}
-
 impl Endpoint {
     /// Whether STARTTLS may be sent now; `tls`: the connection is encrypted already.
     pub fn offers_starttls(&self, tls: bool) -> bool {
@@ -336,6 +312,10 @@ mod tests {
         Endpoint { protocol: Protocol::Imap, listener, service, tls: None, sessions: Arc::default() }
     }
 
+    fn peer(client: &str, server: &str) -> Peer {
+        Peer::new(client.parse().unwrap(), server.parse().unwrap())
+    }
+
     #[test]
     fn protocols_have_their_places() {
         for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Submission, Protocol::Lmtp] {
@@ -345,14 +325,15 @@ mod tests {
 
     #[test]
     fn required_tls_goes_before_any_password() {
-        let at = |address: &str| address.parse().unwrap();
-        let near = Peer { client: at("[::ffff:127.0.0.1]:5"), server: at("127.0.0.1:143") };
-        let far = Peer { client: at("192.0.2.1:5"), server: at("192.0.2.2:143") };
+        let near = peer("[::ffff:127.0.0.1]:5", "127.0.0.1");
+        let far = peer("192.0.2.1:5", "192.0.2.2");
+        let through = peer("127.0.0.1:5", "192.0.2.2");
         let allowed = |starttls, plaintext, tls, peer| endpoint(starttls, plaintext).allows_password(tls, peer);
         for starttls in [StartTls::Off, StartTls::On] {
             assert!(!endpoint(starttls, true).lacks_tls(false));
             assert!(allowed(starttls, false, false, near) && allowed(starttls, true, false, far));
             assert!(allowed(starttls, false, true, far) && !allowed(starttls, false, false, far));
+            assert!(!allowed(starttls, false, false, through));
         }
         let required = endpoint(StartTls::Required, true);
         assert!(required.lacks_tls(false) && !required.lacks_tls(true));
@@ -364,7 +345,7 @@ mod tests {
     fn a_password_is_for_listeners_that_take_one() {
         let mut endpoint = endpoint(StartTls::On, true);
         endpoint.listener.password = false;
-        let near = Peer { client: "127.0.0.1:5".parse().unwrap(), server: "127.0.0.1:25".parse().unwrap() };
+        let near = peer("127.0.0.1:5", "::ffff:127.0.0.1");
         assert!(!endpoint.allows_password(true, near) && !endpoint.allows_password(false, near));
         // Without a certificate there is nothing to start.
         assert!(!endpoint.offers_starttls(false) && !endpoint.offers_starttls(true));

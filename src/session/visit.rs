@@ -7,9 +7,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::{Context, Endpoint, Peer};
+use super::{Context, Endpoint};
 use crate::limits;
 use crate::net::{Fill, Input, Wire};
 
@@ -18,18 +17,14 @@ use crate::net::{Fill, Input, Wire};
 pub struct Visit {
     /// The listener that the client came to.
     pub endpoint: Arc<Endpoint>,
-    /// The two ends of the connection.
-    pub peer: Peer,
-    /// When the connection came to this shard.
-    since: Instant,
     /// Failed authentications.
     failures: u32,
 }
 
 impl Visit {
-    /// A visit that begins now.
-    pub fn new(wire: &Wire, endpoint: Arc<Endpoint>, peer: Peer) -> Visit {
-        Visit { endpoint, peer, since: wire.ring().now(), failures: 0 }
+    /// A visit at a listener.
+    pub fn new(endpoint: Arc<Endpoint>) -> Visit {
+        Visit { endpoint, failures: 0 }
     }
 
     /// The greeting's text.
@@ -46,7 +41,7 @@ impl Visit {
 
     /// May a name and a password be sent now?
     pub fn allows_password(&self, wire: &Wire) -> bool {
-        self.endpoint.allows_password(wire.is_tls(), self.peer)
+        self.endpoint.allows_password(wire.is_tls(), wire.presence().peer())
     }
 
     /// Counts a failed authentication; true: that was the last one that is answered.
@@ -68,7 +63,8 @@ impl Visit {
             return Ok(Fill::Timeout);
         }
         let idle = wire.ring().now() + self.endpoint.idle_timeout();
-        wire.set_deadline_at(if stranger { idle.min(self.since + limits::LOGIN_TIME_MAX) } else { idle });
+        let login = wire.presence().since() + limits::LOGIN_TIME_MAX;
+        wire.set_deadline_at(if stranger { idle.min(login) } else { idle });
         input.wait(wire).await
     }
 

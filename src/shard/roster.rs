@@ -17,7 +17,7 @@ use crate::io::Pools;
 use crate::limits;
 use crate::metrics::{self, PROTOCOLS, Snapshot};
 use crate::net::Presence;
-use crate::session::{Context, Peer, Protocol};
+use crate::session::{Context, Protocol};
 use crate::store::AccountId;
 
 /// What the control room asks a shard.
@@ -156,14 +156,13 @@ impl Network {
 struct Member {
     presence: Rc<Presence>,
     protocol: Protocol,
-    peer: Peer,
 }
 
 impl Member {
     fn is(&self, which: &Which) -> bool {
         let user = |name: &String| self.presence.user().is_some_and(|user| user.eq_ignore_ascii_case(name));
         which.id.is_none_or(|id| self.presence.history().id == id)
-            && which.network.is_none_or(|network| network.has(self.peer.client.ip()))
+            && which.network.is_none_or(|network| network.has(self.presence.peer().client.ip()))
             && which.user.as_ref().is_none_or(user)
             && which.account.is_none_or(|account| self.presence.account() == Some(account))
     }
@@ -176,7 +175,7 @@ impl Member {
             id: history.id,
             protocol: self.protocol.name(),
             tls: presence.is_tls(),
-            client: self.peer.client,
+            client: presence.peer().client,
             user: presence.user().map(|user| user.to_string()),
             mailbox: presence.mailbox().map(|mailbox| mailbox.to_string()),
             state: match (presence.is_kicked(), presence.verb()) {
@@ -204,16 +203,11 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Takes a session in, and gives it its number where it has none; its slot.
-    pub(super) fn enter(
-        &self,
-        context: &Context,
-        presence: &Rc<Presence>,
-        (protocol, peer): (Protocol, Peer),
-    ) -> usize {
+    pub(super) fn enter(&self, context: &Context, presence: &Rc<Presence>, protocol: Protocol) -> usize {
         self.named.set(self.named.get() + 1);
         // No two shards give the same.
         presence.name((self.named.get() - 1) * context.shards as u64 + context.shard as u64 + 1);
-        let member = Some(Member { presence: presence.clone(), protocol, peer });
+        let member = Some(Member { presence: presence.clone(), protocol });
         let mut slots = self.slots.borrow_mut();
         match self.free.borrow_mut().pop() {
             Some(slot) => {

@@ -24,7 +24,7 @@ use crate::limits;
 use crate::metrics::{self, Ending, Meter};
 use crate::net::{Arenas, Connection, Presence, exhausted};
 use crate::session::login::Identity;
-use crate::session::{Context, Ended, Endpoint, Moving, Peer, Protocol, Session};
+use crate::session::{Context, Ended, Endpoint, Moving, Protocol, Session};
 use crate::store::{CommitTook, Replay, RingDisk, Store};
 
 const SIZES: Sizes = Sizes {
@@ -208,9 +208,9 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<Moving>) {
         let (account, name, quota) = moving.identity;
         let identity = Identity { account, name: name.into(), quota };
         presence.log_in(identity.account, &identity.name);
-        let session = Session::new(connection, shard.context.clone(), endpoint.clone(), moving.peer);
+        let session = Session::new(connection, shard.context.clone(), endpoint.clone());
         let session = session.resume(identity);
-        let guest = Guest::enter(&shard, &presence, (endpoint, moving.endpoint, moving.peer));
+        let guest = Guest::enter(&shard, &presence, (endpoint, moving.endpoint));
         shard.spawn(async move { guest.serve(session).await });
     }
 }
@@ -231,7 +231,6 @@ struct Guest {
     endpoint: Arc<Endpoint>,
     /// The listener's number.
     number: usize,
-    peer: Peer,
     presence: Rc<Presence>,
     /// Its place in the roster.
     slot: usize,
@@ -255,12 +254,11 @@ impl Drop for Guest {
 }
 
 impl Guest {
-    fn enter(shard: &Rc<Shard>, presence: &Rc<Presence>, at: (Arc<Endpoint>, usize, Peer)) -> Guest {
-        let (endpoint, number, peer) = at;
+    fn enter(shard: &Rc<Shard>, presence: &Rc<Presence>, (endpoint, number): (Arc<Endpoint>, usize)) -> Guest {
         shard.enter();
-        let slot = shard.roster.enter(&shard.context, presence, (endpoint.protocol, peer));
+        let slot = shard.roster.enter(&shard.context, presence, endpoint.protocol);
         let (shard, presence) = (shard.clone(), presence.clone());
-        Guest { shard, endpoint, number, peer, presence, slot, counted: Cell::new(true), moved: Cell::new(false) }
+        Guest { shard, endpoint, number, presence, slot, counted: Cell::new(true), moved: Cell::new(false) }
     }
 
     /// The session's one line in the log, and its place among the endings.
@@ -274,7 +272,7 @@ impl Guest {
             target: "session",
             id = history.id,
             protocol = protocol.name(),
-            client = %self.peer.client,
+            client = %presence.peer().client,
             user = presence.user().as_deref().unwrap_or("-"),
             tls = presence.is_tls(),
             seconds = self.shard.context.ring.now().saturating_duration_since(history.since).as_millis() as f64 / 1000.0,
@@ -289,7 +287,7 @@ impl Guest {
 
     /// Does the TLS handshake where the listener asks for it, and looks whether there is room; `None`: it was turned away.
     async fn admit(&self, mut connection: Connection) -> Option<Session> {
-        let (endpoint, client) = (&self.endpoint, self.peer.client);
+        let (endpoint, client) = (&self.endpoint, self.presence.peer().client);
         if let Some(config) = endpoint.tls.as_ref().filter(|_| endpoint.listener.tls) {
             let Connection { input, wire } = &mut connection;
             let done = match wire.begin_tls(config) {
@@ -319,7 +317,7 @@ impl Guest {
             return None;
         }
         let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());
-        Some(Session::new(connection, context, endpoint, self.peer))
+        Some(Session::new(connection, context, endpoint))
     }
 
     async fn serve(&self, mut session: Session) {
@@ -332,7 +330,7 @@ impl Guest {
 
     fn failed(&self, error: &io::Error) {
         self.presence.ending(Ending::Failed);
-        tracing::debug!(client = %self.peer.client, %error, "a connection failed");
+        tracing::debug!(client = %self.presence.peer().client, %error, "a connection failed");
     }
 
     /// Sends the session to the shard where its user lives.
@@ -351,7 +349,7 @@ impl Guest {
                 self.counted.set(false);
                 self.moved.set(true);
                 let identity = (identity.account, identity.name.to_string(), identity.quota);
-                let _ = owners[owner].send(Moving { connection, identity, endpoint: self.number, peer: self.peer });
+                let _ = owners[owner].send(Moving { connection, identity, endpoint: self.number });
             }
             Err(error) => self.failed(&error),
         }
@@ -424,14 +422,12 @@ impl Shard {
     }
 
     fn receive(self: &Rc<Self>, descriptor: OwnedFd, number: usize) {
-        let connection = Connection::new(&self.context.ring, descriptor);
         // The client went away already.
-        let Ok((client, server)) = connection.wire.addresses() else { return };
+        let Ok(connection) = Connection::new(&self.context.ring, descriptor) else { return };
         let endpoint = self.endpoints[number].clone();
         endpoint.sessions.add(1);
         self.context.meter.count(endpoint.protocol.place(), |tally| tally.sessions += 1);
-        let at = (endpoint, number, Peer { client, server });
-        let guest = Guest::enter(self, connection.wire.presence(), at);
+        let guest = Guest::enter(self, connection.wire.presence(), (endpoint, number));
         // Boxed here, so that the task, which lives on, never has room for it.
         let admission = Box::pin(async move {
             let admitted = guest.admit(connection).await;

@@ -6,7 +6,7 @@ use super::Dialogue;
 
 impl Dialogue {
     pub(super) fn enable(&mut self, names: &[&str]) {
-        tracing::debug!(client = %self.visit.peer.network(), ?names, "ENABLE of what there is nothing to enable of");
+        tracing::debug!(client = %self.wire.presence().peer().network(), ?names, "ENABLE of what there is nothing to enable of");
         self.put("* ENABLED\r\n");
     }
 }

@@ -9,7 +9,7 @@ impl Dialogue {
         if tracing::enabled!(tracing::Level::DEBUG) {
             for (name, value) in fields {
                 let value = value.unwrap_or(b"NIL").escape_ascii();
-                tracing::debug!(client = %self.visit.peer.network(), "ID {}: {value}", name.escape_ascii());
+                tracing::debug!(client = %self.wire.presence().peer().network(), "ID {}: {value}", name.escape_ascii());
             }
         }
         self.put(concat!("* ID (\"name\" \"Ringpost\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")\r\n"));

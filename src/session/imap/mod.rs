@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use super::login::Identity;
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, Peer};
+use super::{Context, Ended, Endpoint, Farewell};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Arena, Connection, Fill, Input, Wire};
@@ -110,9 +110,9 @@ struct AppendAt {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>) -> Session {
         let Connection { input, wire } = connection;
-        let visit = Visit::new(&wire, endpoint, peer);
+        let visit = Visit::new(endpoint);
         let (framer, state) = (Framer::default(), State::NotAuthenticated);
         let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0, keywords_told: 0 };
         Session { input, dialogue }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, Peer, warn_of};
+use super::{Context, Ended, Endpoint, Farewell, warn_of};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
@@ -74,9 +74,9 @@ enum Next {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>) -> Session {
         let Connection { input, wire } = connection;
-        let visit = Visit::new(&wire, endpoint, peer);
+        let visit = Visit::new(endpoint);
         let (framer, state) = (LineFramer::default(), State::Authorization(None));
         let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0 };
         Session { input, dialogue, arrived: None }

@@ -122,7 +122,7 @@ impl Dialogue {
         let Some(transaction) = &self.transaction else { return (Vec::new(), id) };
         let name = self.hello.as_ref().map_or("unknown", |hello| &*hello.domain);
         let protocol = self.protocol(transaction.utf8);
-        let network = self.visit.peer.network();
+        let network = self.wire.presence().peer().network();
         let address = if network.is_ipv6() { format!("[IPv6:{network}]") } else { format!("[{network}]") };
         let host = &self.context.config.hostname;
         // One recipient may be named; several would tell them of each other.

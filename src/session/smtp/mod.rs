@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, Peer, Protocol};
+use super::{Context, Ended, Endpoint, Farewell, Protocol};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
@@ -68,9 +68,9 @@ enum Next {
 
 impl Session {
     /// A session on a connection that was just accepted (and did its handshake, on an implicit-TLS port).
-    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>, peer: Peer) -> Session {
+    pub fn new(connection: Connection, context: Rc<Context>, endpoint: Arc<Endpoint>) -> Session {
         let Connection { input, wire } = connection;
-        let visit = Visit::new(&wire, endpoint, peer);
+        let visit = Visit::new(endpoint);
         let dialogue = Dialogue {
             wire,
             context,

@@ -51,7 +51,7 @@ impl Dialogue {
             results.iter().filter_map(|(account, result)| Some((*account, result.err()?))).collect();
         let (accounts, failures) = (results.len(), failed.len());
         let outcome = if failures < accounts { "delivered" } else { "not delivered" };
-        tracing::info!(id, client = %self.visit.peer.client, accounts, failures, "{outcome}");
+        tracing::info!(id, client = %self.wire.presence().peer().client, accounts, failures, "{outcome}");
         if failures < accounts {
             self.idle_commands = 0;
             self.wire.presence().takes_message();
