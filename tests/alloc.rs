@@ -1,4 +1,5 @@
-//! Nothing is allocated in steady NOOP, FETCH and RETR: the server runs in this process under a counting allocator.
+//! Nothing is allocated in steady NOOP, FETCH and RETR, and an idle connection takes little: the server runs in this process
+//! under a counting allocator.
 //!
 //! Every thread is counted but the one that plays the client.
 #[path = "support/ports.rs"]
@@ -9,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,32 +21,41 @@ use ports::Ports;
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+/// What an idle connection may take: what it took when this was written, and a little.
+const WAITING_BYTES_MAX: u64 = 1152;
+/// The same in IDLE.
+const IDLING_BYTES_MAX: u64 = 1312;
 
 thread_local! {
     static EXEMPT: Cell<bool> = const { Cell::new(false) };
 }
 
-fn count() {
+fn count(allocations: u64, more: usize, less: usize) {
     if !EXEMPT.try_with(Cell::get).unwrap_or(true) {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(allocations, Ordering::Relaxed);
+        ALLOCATED.fetch_add(more as u64, Ordering::Relaxed);
+        ALLOCATED.fetch_sub(less as u64, Ordering::Relaxed);
     }
 }
 
 // SAFETY: everything is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(1, layout.size(), 0);
         // SAFETY: the caller's contract is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, 0, layout.size());
         // SAFETY: the caller's contract is the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
+        count(1, bytes, layout.size());
         // SAFETY: the caller's contract is the same.
         unsafe { System.realloc(pointer, layout, bytes) }
     }
@@ -125,9 +136,22 @@ fn allocations(mut ask: impl FnMut()) -> u64 {
     tries.min().expect("tries")
 }
 
-#[test]
-fn steady_noop_fetch_and_retr_allocate_nothing() {
-    EXEMPT.set(true);
+/// The server, in this process.
+struct Server {
+    data: PathBuf,
+    port_base: u16,
+    password: String,
+}
+
+impl Server {
+    fn connect(&self, standard: u16) -> Client {
+        let mut client = Client::connect(self.port_base + standard);
+        client.reader.read_until(b'\n', &mut Vec::new()).unwrap();
+        client
+    }
+}
+
+fn start() -> Server {
     let data = std::env::temp_dir().join(format!("ringpost-alloc-{}", std::process::id()));
     let ports = Ports::claim();
     let port_base = ports.base();
@@ -146,9 +170,58 @@ fn steady_noop_fetch_and_retr_allocate_nothing() {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    let password = logins.lines().next().unwrap().split(' ').nth(1).unwrap();
-    let mut client = Client::connect(port_base + 143);
-    client.reader.read_until(b'\n', &mut Vec::new()).unwrap();
+    let password = logins.lines().next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    Server { data, port_base, password }
+}
+
+/// One after the other: the counts are those of the process.
+#[test]
+fn steady_work_allocates_nothing_and_idle_connections_are_small() {
+    EXEMPT.set(true);
+    let server = start();
+    idle_connections_are_small(&server);
+    steady_noop_fetch_and_retr_allocate_nothing(&server);
+    std::fs::remove_dir_all(&server.data).unwrap();
+}
+
+/// What the server asks its allocator for, so that neither what that adds nor what it leaves unused is in it:
+/// `loadgen run imap --work hold` tells the whole.
+fn idle_connections_are_small(server: &Server) {
+    // From one power of two to another, nearly: tables grow by doubling.
+    const BEFORE: usize = 60;
+    const CONNECTIONS: usize = 250 - BEFORE;
+    let open = || {
+        let mut client = server.connect(143);
+        client.ask(&format!("LOGIN a@localhost {}", server.password));
+        client.ask("SELECT INBOX");
+        client
+    };
+    let idle = |client: &mut Client| {
+        client.send(b"x IDLE\r\n");
+        client.reader.read_until(b'\n', &mut Vec::new()).unwrap();
+    };
+    let mut others: Vec<Client> = (0..BEFORE).map(|_| open()).collect();
+    others.iter_mut().for_each(idle);
+    let none = settled();
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| open()).collect();
+    let waiting = settled();
+    clients.iter_mut().for_each(idle);
+    let idling = settled();
+    let each = |octets: u64| octets.saturating_sub(none) / CONNECTIONS as u64;
+    println!("{} octets an idle connection, {} in IDLE", each(waiting), each(idling));
+    assert!(each(waiting) <= WAITING_BYTES_MAX, "an idle connection takes {} octets", each(waiting));
+    assert!(each(idling) <= IDLING_BYTES_MAX, "a connection in IDLE takes {} octets", each(idling));
+}
+
+/// Octets that the server has allocated, once it has nothing to do.
+fn settled() -> u64 {
+    std::thread::sleep(Duration::from_millis(200));
+    ALLOCATED.load(Ordering::Relaxed)
+}
+
+fn steady_noop_fetch_and_retr_allocate_nothing(server: &Server) {
+    let password = &server.password;
+    let mut client = server.connect(143);
     client.ask(&format!("LOGIN a@localhost {password}"));
     for size in [200, 8_000, 100_000, 400_000] {
         let message = format!("Subject: {size}\r\n\r\n{}\r\n", "x".repeat(size));
@@ -177,8 +250,7 @@ fn steady_noop_fetch_and_retr_allocate_nothing() {
     let message = format!("Subject: dots\r\n\r\n{}", format!("{}\r\n.x\r\n", "x".repeat(9000)).repeat(40));
     client.send(format!("x APPEND INBOX {{{}+}}\r\n{message}\r\n", message.len()).as_bytes());
     client.answer();
-    let mut client = Client::connect(port_base + 110);
-    client.reader.read_until(b'\n', &mut Vec::new()).unwrap();
+    let mut client = server.connect(110);
     client.ask_pop3("USER a@localhost");
     client.ask_pop3(&format!("PASS {password}"));
     let commands =
@@ -186,7 +258,6 @@ fn steady_noop_fetch_and_retr_allocate_nothing() {
     for command in commands {
         steady.push((command, allocations(|| client.ask_pop3(command))));
     }
-    std::fs::remove_dir_all(&data).unwrap();
     for (command, least) in steady {
         println!("{command}: {least} allocations in 200");
         assert_eq!(least, 0, "{command} allocates");

@@ -1,13 +1,16 @@
 //! Arenas, one a command: what a parser makes lives here until the command is done.
 //!
-//! Nothing with `Drop` goes in. A shard pools them, so that an idle connection holds none and steady work allocates
-//! nothing; one that grew past `ARENA_BYTES_KEPT` is freed rather than kept.
+//! Nothing with `Drop` goes in, but for the futures of the command itself ([`Arena::hold`]). A shard pools them, so that an
+//! idle connection holds none and steady work allocates nothing; one that grew past `ARENA_BYTES_KEPT` is freed rather than
+//! kept.
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use bumpalo::Bump;
+use bumpalo::boxed::Box;
 
 use crate::limits;
 
@@ -31,6 +34,13 @@ impl Arenas {
             bump
         });
         Arena { bump: Some(bump), pool: self.clone() }
+    }
+}
+
+impl Arena {
+    /// Puts a future here, to be waited for: the session, which is idle most of the time, has no room for it.
+    pub fn hold<'a, F: Future + 'a>(&'a self, future: F) -> Pin<Box<'a, F>> {
+        Box::pin_in(future, self)
     }
 }
 

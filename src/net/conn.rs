@@ -221,7 +221,7 @@ impl Input {
     }
 
     /// Polls for more input; an input that was looked at and waits is copied out of the kernel's buffer. TLS may have something
-    /// to send afterwards (which the next flush does).
+    /// to send afterwards (which the next flush does), but for the alert of a failure, which is on its way.
     pub fn poll_fill(&mut self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<io::Result<Fill>> {
         if self.ended || wire.tls.as_ref().is_some_and(|tls| tls.closed()) {
             return Poll::Ready(Ok(Fill::End));
@@ -231,10 +231,13 @@ impl Input {
             return Poll::Ready(Ok(Fill::Timeout));
         }
         match wire.socket.poll_receive(context) {
-            Poll::Ready(Ok(Some(received))) => {
-                self.take(wire, received)?;
-                Poll::Ready(Ok(Fill::More))
-            }
+            Poll::Ready(Ok(Some(received))) => match self.take(wire, received) {
+                Ok(()) => Poll::Ready(Ok(Fill::More)),
+                Err(error) => {
+                    wire.send_alert(context);
+                    Poll::Ready(Err(error))
+                }
+            },
             Poll::Ready(Ok(None)) => {
                 self.ended = true;
                 Poll::Ready(Ok(Fill::End))
@@ -251,14 +254,9 @@ impl Input {
         }
     }
 
-    /// Waits for more input, sending what TLS wants sent, until the wire's deadline.
-    pub async fn wait(&mut self, wire: &mut Wire) -> io::Result<Fill> {
-        let fill = std::future::poll_fn(|context| self.poll_fill(wire, context)).await;
-        // The handshake's answers, and the alert where it failed.
-        if wire.tls.as_ref().is_some_and(|tls| tls.has_outgoing()) {
-            wire.flush().await?;
-        }
-        fill
+    /// Waits for more input until the wire's deadline.
+    pub fn wait(&mut self, wire: &mut Wire) -> impl Future<Output = io::Result<Fill>> {
+        std::future::poll_fn(|context| self.poll_fill(wire, context))
     }
 }
 
@@ -288,7 +286,11 @@ impl Wire {
     /// Does the TLS handshake, within `time` however its octets dribble in.
     pub async fn handshake(&mut self, input: &mut Input, time: Duration) -> io::Result<()> {
         let end = self.ring().now() + time;
-        while !self.tls.as_ref().is_none_or(|tls| tls.established()) {
+        loop {
+            self.flush().await?;
+            if self.tls.as_ref().is_none_or(|tls| tls.established()) {
+                return Ok(());
+            }
             self.set_deadline_at(end);
             match input.wait(self).await? {
                 Fill::More => {}
@@ -296,7 +298,6 @@ impl Wire {
                 Fill::Timeout => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
-        Ok(())
     }
 
     /// TLS is on.
@@ -322,6 +323,11 @@ impl Wire {
     /// Waits end at `end`.
     pub fn set_deadline_at(&self, end: Instant) {
         self.presence.timer().set(end);
+    }
+
+    /// Whether [`Wire::breathe`] would do something.
+    pub fn must_breathe(&self) -> bool {
+        self.pending_bytes() >= limits::OUTPUT_BYTES_FULL || self.ring().is_slice_over()
     }
 
     /// Lets others run where this session has had the shard for long; called between pieces of work.
@@ -351,6 +357,34 @@ impl Wire {
 
     /// Sends the output. It is on its way when this returns, and the client has it when [`Wire::sent`] does.
     pub async fn flush(&mut self) -> io::Result<()> {
+        self.seal()?;
+        if self.pending_bytes() > 0 {
+            // Once the output before it is through: there the client's pace is felt.
+            let sent = self.sent().await;
+            let Some(parcel) = self.output.take() else { return sent };
+            sent?;
+            self.presence.sends(parcel.length());
+            self.socket.begin_send(parcel);
+        } else if let Some(parcel) = self.output.take() {
+            self.ring().recycle(parcel);
+        }
+        Ok(())
+    }
+
+    /// Begins to send what TLS has to say of a failure, unless the client doesn't even take what was sent before.
+    fn send_alert(&mut self, context: &mut Context<'_>) {
+        if self.socket.poll_sent(context).is_ready()
+            && let Some(tls) = &mut self.tls
+        {
+            let mut parcel = self.socket.ring().parcel();
+            tls.take_outgoing(parcel.buffer());
+            self.presence.sends(parcel.length());
+            self.socket.begin_send(parcel);
+        }
+    }
+
+    /// Makes records of the output, where TLS is on.
+    fn seal(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls
             && (tls.has_outgoing() || self.output.as_ref().is_some_and(|parcel| !parcel.is_empty()))
         {
@@ -364,26 +398,13 @@ impl Wire {
             }
             self.output = Some(cipher);
         }
-        self.send_output().await
-    }
-
-    /// Begins to send the output, once the output before it is through: there the client's pace is felt.
-    async fn send_output(&mut self) -> io::Result<()> {
-        let Some(parcel) = self.output.take() else { return Ok(()) };
-        if parcel.is_empty() {
-            self.ring().recycle(parcel);
-            return Ok(());
-        }
-        self.sent().await?;
-        self.presence.sends(parcel.length());
-        self.socket.begin_send(parcel);
         Ok(())
     }
 
     /// Waits until what was flushed is through, for `SEND_TIME_MAX` at the most.
-    pub async fn sent(&mut self) -> io::Result<()> {
+    pub fn sent(&mut self) -> impl Future<Output = io::Result<()>> {
         let mut end = None;
-        std::future::poll_fn(|context| {
+        std::future::poll_fn(move |context| {
             if let Poll::Ready(sent) = self.socket.poll_sent(context) {
                 return Poll::Ready(sent);
             }
@@ -399,7 +420,6 @@ impl Wire {
                 Poll::Pending => Poll::Pending,
             }
         })
-        .await
     }
 
     /// Ready at `end`, which the timer was set to. All timers may be fired at once, to tell that the server stops: who sends

@@ -85,10 +85,16 @@ impl Session {
 
     /// Greets, unless the session is resumed, and answers commands to the end.
     pub async fn run(&mut self) -> Ended {
-        match self {
+        let ended = match self {
             Session::Imap(session) => session.run().await,
-            Session::Pop3(session) => session.run().await,
-            Session::Smtp(session) => session.run().await,
+            // Boxed, so that each waits in a room of its own size: most are IMAP sessions.
+            Session::Pop3(session) => Box::pin(session.run()).await,
+            Session::Smtp(session) => Box::pin(session.run()).await.map(|()| None),
+        };
+        match ended {
+            Ok(Some(identity)) => Ended::Move(identity),
+            Ok(None) => Ended::Closed,
+            Err(error) => Ended::Failed(error),
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::{Context, Endpoint};
 use crate::limits;
@@ -50,22 +51,22 @@ impl Visit {
         self.failures >= self.endpoint.listener.auth_tries
     }
 
-    /// Waits for input, with what was answered so far on its way. `stranger`: who should have logged in by now.
+    /// Waits for input, once what was answered so far is on its way. `stranger`: who should have logged in by now.
     /// [`Fill::Timeout`]: the client was silent for too long, or the server stops ([`Context::stopping`]).
-    pub async fn wait(
+    pub fn wait<'a>(
         &self,
         context: &Context,
-        (input, wire): (&mut Input, &mut Wire),
+        (input, wire): (&'a mut Input, &'a mut Wire),
         stranger: bool,
-    ) -> io::Result<Fill> {
-        wire.flush().await?;
-        if context.stopping.get() {
-            return Ok(Fill::Timeout);
-        }
+    ) -> impl Future<Output = io::Result<Fill>> + use<'a> {
+        let stopping = context.stopping.get();
         let idle = wire.ring().now() + self.endpoint.idle_timeout();
         let login = wire.presence().since() + limits::LOGIN_TIME_MAX;
         wire.set_deadline_at(if stranger { idle.min(login) } else { idle });
-        input.wait(wire).await
+        std::future::poll_fn(move |polled| match stopping {
+            true => Poll::Ready(Ok(Fill::Timeout)),
+            false => input.poll_fill(wire, polled),
+        })
     }
 
     /// Waits for more of a message that is on its way. [`Fill::Timeout`]: the client was silent for too long or is to go;

@@ -209,9 +209,12 @@ async fn adopt(shard: Rc<Shard>, inbox: Inbox<Moving>) {
         let identity = Identity { account, name: name.into(), quota };
         presence.log_in(identity.account, &identity.name);
         let session = Session::new(connection, shard.context.clone(), endpoint.clone());
-        let session = session.resume(identity);
+        let mut session = session.resume(identity);
         let guest = Guest::enter(&shard, &presence, (endpoint, moving.endpoint));
-        shard.spawn(async move { guest.serve(session).await });
+        shard.spawn(async move {
+            let ended = session.run().await;
+            Box::pin(guest.part(session, ended)).await;
+        });
     }
 }
 
@@ -320,11 +323,12 @@ impl Guest {
         Some(Session::new(connection, context, endpoint))
     }
 
-    async fn serve(&self, mut session: Session) {
-        match session.run().await {
-            Ended::Closed => Box::pin(session.into_connection().close()).await,
+    /// Its dialogue has ended.
+    async fn part(&self, session: Session, ended: Ended) {
+        match ended {
+            Ended::Closed => session.into_connection().close().await,
             Ended::Failed(error) => self.failed(&error),
-            Ended::Move(identity) => Box::pin(self.hand_over(session.into_connection(), identity)).await,
+            Ended::Move(identity) => self.hand_over(session.into_connection(), identity).await,
         }
     }
 
@@ -339,7 +343,11 @@ impl Guest {
         let owner = identity.account.shard(owners.len());
         // A client that doesn't read keeps nobody for ever.
         let mut connection = connection;
-        let released = match connection.wire.sent().await {
+        let flushed = match connection.wire.flush().await {
+            Ok(()) => connection.wire.sent().await,
+            Err(error) => Err(error),
+        };
+        let released = match flushed {
             Ok(()) => connection.release().await,
             Err(error) => Err(error),
         };
@@ -435,9 +443,9 @@ impl Shard {
         });
         self.spawn(async move {
             let (guest, admitted) = admission.await;
-            if let Some(session) = admitted {
-                guest.serve(session).await;
-            }
+            let Some(mut session) = admitted else { return };
+            let ended = session.run().await;
+            Box::pin(guest.part(session, ended)).await;
         });
     }
 

@@ -56,7 +56,7 @@ impl Dialogue {
 
     async fn advance_exchange(&mut self, tag: Box<str>, exchange: Exchange, step: Step) -> io::Result<Next> {
         match step {
-            Step::Challenge(challenge) => Ok(Next::Authenticate(Pending { tag, exchange, challenge })),
+            Step::Challenge(challenge) => Ok(Next::Authenticate(Box::new(Pending { tag, exchange, challenge }))),
             Step::Credentials(credentials) => self.verify(&tag, credentials).await,
             Step::Failed(SaslError::Cancelled) => {
                 self.answer(&tag, "BAD Authentication cancelled");
@@ -94,9 +94,9 @@ impl Dialogue {
         super::capability::write(out, true, false, false);
         out.extend_from_slice(b"] Welcome\r\n");
         if identity.account.shard(self.context.shards) != self.context.shard {
-            return Next::Move(identity);
+            return Next::Move(Box::new(identity));
         }
-        self.state = State::Authenticated(User { identity, account: None });
+        self.state = State::Authenticated(User::new(&identity));
         Next::Command
     }
 
@@ -123,7 +123,7 @@ impl Session {
             let step = pending.exchange.respond(line);
             self.input.consume(length);
             match self.dialogue.advance_exchange(pending.tag, pending.exchange, step).await? {
-                Next::Authenticate(next) => pending = next,
+                Next::Authenticate(next) => pending = *next,
                 other => return Ok(other),
             }
         }

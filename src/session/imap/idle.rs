@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::{Next, Session, State};
 use crate::limits;
+use crate::metrics::Verb;
 use crate::net::Fill;
 use crate::proto::imap::Frame;
 
@@ -17,7 +18,9 @@ enum Event {
 }
 
 impl Session {
-    pub(super) async fn idle(&mut self, tag: &str) -> io::Result<Next> {
+    /// Boxed by its caller: a session that waits for its next command has no room for it.
+    pub(super) async fn idle(&mut self, tag: Box<str>) -> io::Result<Next> {
+        self.dialogue.wire.presence().goes_on(Verb::ImapIdle);
         self.dialogue.put("+ idling\r\n");
         let since = self.dialogue.wire.ring().now();
         loop {
@@ -30,13 +33,15 @@ impl Session {
                 Frame::Command { length } => {
                     let done = self.input.octets()[..length - 2].eq_ignore_ascii_case(b"DONE");
                     self.input.consume(length);
-                    self.dialogue.answer(tag, if done { "OK IDLE completed" } else { "BAD Expected DONE" });
+                    self.dialogue.wire.presence().ends();
+                    self.dialogue.answer(&tag, if done { "OK IDLE completed" } else { "BAD Expected DONE" });
                     return Ok(Next::Command);
                 }
                 Frame::Partial => {}
                 Frame::Refused { length, .. } => {
                     self.input.consume(length);
-                    self.dialogue.answer(tag, "BAD Expected DONE");
+                    self.dialogue.wire.presence().ends();
+                    self.dialogue.answer(&tag, "BAD Expected DONE");
                     return Ok(Next::Command);
                 }
                 _ => return Ok(Next::Over),

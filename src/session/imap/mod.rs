@@ -5,9 +5,9 @@
 //!   which is flushed when no whole command is left, so that pipelined commands share one send.
 //! - Untagged EXPUNGE is told only where [`command::tells_expunge`] allows (RFC 3501 §7.4.1); every answer is written from
 //!   the session's view.
-//! - NOOP and FETCH run without allocating, but for what [`fetch`] names; the other commands are boxed, so that a waiting
-//!   session is small.
-//! - After authentication the session goes on where its user lives ([`Ended::Move`]), before its next command.
+//! - NOOP and FETCH run without allocating, but for what [`fetch`] names. A command's future lies in its arena, what waits
+//!   for more input within a command is boxed, so that a waiting session is small (`tests/alloc.rs`).
+//! - After authentication the session goes on where its user lives ([`Next::Move`]), before its next command.
 //!
 //! RFC 3501, 3691 (UNSELECT), 7888 (LITERAL+); what else there is, the files of its commands name.
 
@@ -46,13 +46,13 @@ use std::sync::Arc;
 
 use super::login::Identity;
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell};
+use super::{Begun, Context, Endpoint, Farewell};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Arena, Connection, Fill, Input, Wire};
 use crate::proto::imap::parse::{ParseError, parse, tag};
 use crate::proto::imap::{Command, Frame, Framer, Limits, Tagged};
-use crate::store::{Account, View};
+use crate::store::{Account, AccountId, View};
 
 /// One IMAP session: its input, and all the rest.
 #[derive(Debug)]
@@ -84,10 +84,18 @@ enum State {
     Selected(User, View),
 }
 
+/// Who is logged in; the presence knows the name.
 #[derive(Debug)]
 struct User {
-    identity: Identity,
+    id: AccountId,
+    quota: Option<u64>,
     account: Option<Account>,
+}
+
+impl User {
+    fn new(identity: &Identity) -> User {
+        User { id: identity.account, quota: identity.quota, account: None }
+    }
 }
 
 /// What follows a command.
@@ -95,11 +103,21 @@ enum Next {
     Command,
     StartTls,
     Append(AppendAt),
-    Authenticate(authenticate::Pending),
+    Authenticate(Box<authenticate::Pending>),
     Idle(Box<str>),
-    Move(Identity),
+    Move(Box<Identity>),
     Over,
 }
+
+/// A command that has come.
+enum Met<'a> {
+    /// It is through.
+    Done(Next),
+    /// It needs a future.
+    Begun(&'a Tagged<'a>, Begun),
+}
+
+const NOOP_COMPLETED: &str = "OK NOOP completed";
 
 /// A message literal that was announced.
 struct AppendAt {
@@ -120,25 +138,12 @@ impl Session {
 
     /// Goes on with a session that another shard authenticated.
     pub fn resume(mut self, identity: Identity) -> Session {
-        self.dialogue.state = State::Authenticated(User { identity, account: None });
+        self.dialogue.state = State::Authenticated(User::new(&identity));
         self
     }
 
-    /// Greets, unless the session is resumed, and answers commands to the end.
-    pub async fn run(&mut self) -> Ended {
-        match self.converse().await {
-            Ok(Some(identity)) => Ended::Move(identity),
-            Ok(None) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        }
-    }
-
-    /// The connection, when the dialogue has ended.
-    pub fn into_connection(self) -> Connection {
-        Connection { input: self.input, wire: self.dialogue.wire }
-    }
-
-    async fn converse(&mut self) -> io::Result<Option<Identity>> {
+    /// Greets, unless the session is resumed, and answers commands to the end. `Some`: it goes on where its user lives.
+    pub async fn run(&mut self) -> io::Result<Option<Identity>> {
         if matches!(self.dialogue.state, State::NotAuthenticated) {
             self.dialogue.greet();
         }
@@ -148,19 +153,9 @@ impl Session {
                 Frame::Partial => self.more().await?,
                 Frame::Continue => {
                     self.dialogue.put("+ Go ahead\r\n");
-                    self.dialogue.wire.flush().await?;
                     Next::Command
                 }
-                Frame::Command { length } => {
-                    self.input.spare(&self.dialogue.wire);
-                    let arena = self.dialogue.context.arenas.take();
-                    let octets = &self.input.octets()[..length];
-                    let next = self.dialogue.execute(octets, &arena).await?;
-                    self.input.consume(length);
-                    drop(arena);
-                    self.dialogue.wire.breathe().await?;
-                    next
-                }
+                Frame::Command { length } => self.command(length).await?,
                 Frame::AppendLiteral { head, size, synchronising } => {
                     Next::Append(AppendAt { head, size, synchronising })
                 }
@@ -172,62 +167,65 @@ impl Session {
                 }
                 Frame::Skipped { length } => {
                     self.input.consume(length);
-                    self.dialogue.wire.breathe().await?;
                     Next::Command
                 }
             };
+            let next = match next {
+                Next::Command | Next::Over | Next::Move(_) => next,
+                Next::Idle(tag) => Box::pin(self.idle(tag)).await?,
+                other => Box::pin(self.step(other)).await?,
+            };
             match next {
-                Next::Command => {}
                 Next::Over => return Ok(None),
-                Next::Move(identity) => {
-                    self.dialogue.wire.flush().await?;
-                    return Ok(Some(identity));
-                }
-                other => {
-                    if let Some(end) = Box::pin(self.step(other)).await? {
-                        return Ok(end);
-                    }
-                }
+                Next::Move(identity) => return Ok(Some(*identity)),
+                _ => {}
             }
         }
     }
 
-    /// What needs the input too. `Some`: the dialogue ends so.
-    async fn step(&mut self, next: Next) -> io::Result<Option<Option<Identity>>> {
-        let next = match next {
-            Next::StartTls => Box::pin(self.start_tls()).await?,
+    /// The connection, when the dialogue has ended.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
+    }
+
+    /// One whole command of that many octets.
+    async fn command(&mut self, length: usize) -> io::Result<Next> {
+        self.input.spare(&self.dialogue.wire);
+        let arena = self.dialogue.context.arenas.take();
+        let next = match self.dialogue.meet(&self.input.octets()[..length], &arena) {
+            Met::Done(next) => next,
+            Met::Begun(tagged, begun) => arena.hold(self.dialogue.execute(tagged, begun, &arena)).await?,
+        };
+        self.input.consume(length);
+        if self.dialogue.wire.must_breathe() {
+            arena.hold(self.dialogue.wire.breathe()).await?;
+        }
+        Ok(next)
+    }
+
+    /// What needs the input too.
+    async fn step(&mut self, next: Next) -> io::Result<Next> {
+        match next {
+            Next::StartTls => Box::pin(self.start_tls()).await,
             Next::Append(at) => {
                 let begun = self.dialogue.context.begin(&self.dialogue.wire, Verb::ImapAppend);
                 let next = Box::pin(self.append(at)).await?;
                 self.dialogue.context.end(&self.dialogue.wire, begun);
-                next
+                Ok(next)
             }
             Next::Authenticate(pending) => {
                 self.dialogue.wire.presence().goes_on(Verb::ImapAuthenticate);
-                let next = Box::pin(self.authenticate(pending)).await?;
+                let next = Box::pin(self.authenticate(*pending)).await?;
                 self.dialogue.wire.presence().ends();
-                next
+                Ok(next)
             }
-            Next::Idle(tag) => {
-                self.dialogue.wire.presence().goes_on(Verb::ImapIdle);
-                let next = self.idle(&tag).await?;
-                self.dialogue.wire.presence().ends();
-                next
-            }
-            other => other,
-        };
-        Ok(match next {
-            Next::Over => Some(None),
-            Next::Move(identity) => {
-                self.dialogue.wire.flush().await?;
-                Some(Some(identity))
-            }
-            _ => None,
-        })
+            Next::Command | Next::Idle(_) | Next::Over | Next::Move(_) => Ok(next),
+        }
     }
 
     /// Waits for input, with what was answered so far on its way.
     async fn more(&mut self) -> io::Result<Next> {
+        self.dialogue.wire.flush().await?;
         let Dialogue { wire, context, visit, state, .. } = &mut self.dialogue;
         let stranger = matches!(state, State::NotAuthenticated);
         match visit.wait(context, (&mut self.input, wire), stranger).await? {
@@ -292,34 +290,39 @@ impl Dialogue {
         }
     }
 
-    /// One whole command. NOOP and FETCH run here; everything else is boxed.
-    async fn execute(&mut self, octets: &[u8], arena: &Arena) -> io::Result<Next> {
+    /// One whole command, as far as nothing has to be waited for: a NOOP without news is answered here.
+    fn meet<'a>(&mut self, octets: &'a [u8], arena: &'a Arena) -> Met<'a> {
         if self.has_had_enough() {
-            return Ok(Next::Over);
+            return Met::Done(Next::Over);
         }
-        // In the arena rather than in this future, whose size every waiting session pays.
         let tagged = match parse(arena, octets) {
-            Ok(tagged) => &*arena.alloc(tagged),
+            Ok(tagged) => tagged,
             Err(error) => {
                 self.bad(&error);
-                return Ok(Next::Command);
+                return Met::Done(Next::Command);
             }
         };
-        if command::needs_mailbox(tagged) && self.has_lost_its_mailbox() {
-            return Ok(Next::Over);
+        if command::needs_mailbox(&tagged) && self.has_lost_its_mailbox() {
+            return Met::Done(Next::Over);
         }
         let begun = self.context.begin(&self.wire, command::verb(&tagged.command));
+        if matches!(tagged.command, Command::Noop) && !self.has_news() {
+            self.answer(tagged.tag, NOOP_COMPLETED);
+            self.context.end(&self.wire, begun);
+            return Met::Done(Next::Command);
+        }
+        Met::Begun(arena.alloc(tagged), begun)
+    }
+
+    /// The rest of it.
+    async fn execute(&mut self, tagged: &Tagged<'_>, begun: Begun, arena: &Arena) -> io::Result<Next> {
         let next = match tagged.command {
-            Command::Noop => {
-                self.tell(true).await?;
-                self.answer(tagged.tag, "OK NOOP completed");
-                Next::Command
-            }
             Command::Fetch { .. } => {
                 self.fetch(tagged, arena).await?;
                 Next::Command
             }
-            _ => Box::pin(self.rarely(*tagged, arena)).await?,
+            // Held apart, so that FETCH need not make room for them.
+            _ => arena.hold(self.rarely(tagged, arena)).await?,
         };
         self.context.end(&self.wire, begun);
         Ok(next)
@@ -372,12 +375,16 @@ impl Dialogue {
         Ok(())
     }
 
-    async fn rarely(&mut self, tagged: Tagged<'_>, arena: &Arena) -> io::Result<Next> {
+    async fn rarely(&mut self, tagged: &Tagged<'_>, arena: &Arena) -> io::Result<Next> {
         if let Err(text) = command::allowed(&tagged.command, &self.state) {
             self.answer(tagged.tag, text);
             return Ok(Next::Command);
         }
         match tagged.command {
+            Command::Noop => {
+                self.tell(true).await?;
+                self.answer(tagged.tag, NOOP_COMPLETED);
+            }
             Command::Capability => self.capability(tagged.tag),
             Command::Logout => {
                 self.wire.presence().ending(Ending::Logout);
@@ -392,11 +399,11 @@ impl Dialogue {
             }
             Command::Select { mailbox } => self.select(tagged.tag, mailbox, false).await,
             Command::Examine { mailbox } => self.select(tagged.tag, mailbox, true).await,
-            Command::List(list) => self.list(&tagged, list, arena).await?,
-            Command::Lsub { reference, pattern } => self.lsub(&tagged, (reference, pattern), arena).await?,
-            Command::Store { .. } => self.store(&tagged, arena).await?,
-            Command::Search(search) => self.search(&tagged, search, arena).await?,
-            Command::Copy { .. } | Command::Move { .. } => self.copy(&tagged, arena).await?,
+            Command::List(list) => self.list(tagged, list, arena).await?,
+            Command::Lsub { reference, pattern } => self.lsub(tagged, (reference, pattern), arena).await?,
+            Command::Store { .. } => self.store(tagged, arena).await?,
+            Command::Search(search) => self.search(tagged, search, arena).await?,
+            Command::Copy { .. } | Command::Move { .. } => self.copy(tagged, arena).await?,
             Command::Close => self.close(tagged.tag).await,
             Command::Unselect => self.unselect(tagged.tag),
             Command::Idle => return Ok(Next::Idle(tagged.tag.into())),
@@ -406,10 +413,10 @@ impl Dialogue {
                 self.visit.count_bad(&self.context);
                 self.answer(tagged.tag, "BAD Unknown command");
             }
-            Command::Noop | Command::Fetch { .. } => unreachable!("answered by `execute`"),
+            Command::Fetch { .. } => unreachable!("answered by `execute`"),
             _ => {
-                let result = self.perform(&tagged, arena).await;
-                self.conclude(&tagged, result).await?;
+                let result = self.perform(tagged, arena).await;
+                self.conclude(tagged, result).await?;
             }
         }
         Ok(Next::Command)

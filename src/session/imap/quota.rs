@@ -11,7 +11,7 @@ impl Dialogue {
     pub(super) fn quota(&self) -> Option<u64> {
         match &self.state {
             State::NotAuthenticated => None,
-            State::Authenticated(user) | State::Selected(user, _) => user.identity.quota,
+            State::Authenticated(user) | State::Selected(user, _) => user.quota,
         }
     }
 

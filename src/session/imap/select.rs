@@ -93,7 +93,7 @@ impl Dialogue {
         if let Some(account) = &user.account {
             return Ok(account.clone());
         }
-        match context.store.account(user.identity.account).await {
+        match context.store.account(user.id).await {
             Ok(account) => {
                 user.account = Some(account.clone());
                 Ok(account)

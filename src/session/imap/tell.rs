@@ -24,10 +24,12 @@ impl Dialogue {
 
     /// Boxed where there is something to tell, so that a waiting session has no room for it.
     async fn tell_changes(&mut self, expunge: bool, uid: bool) -> io::Result<()> {
-        match &self.state {
-            State::Selected(_, view) if view.changed() => Box::pin(self.tell_news(expunge, uid)).await,
-            _ => Ok(()),
-        }
+        if self.has_news() { Box::pin(self.tell_news(expunge, uid)).await } else { Ok(()) }
+    }
+
+    /// Whether there is anything to tell of the selected mailbox.
+    pub(super) fn has_news(&self) -> bool {
+        matches!(&self.state, State::Selected(_, view) if view.changed())
     }
 
     /// However much changed, others run meanwhile, and the output is no larger than the client takes it.

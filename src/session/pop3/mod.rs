@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, warn_of};
+use super::{Context, Endpoint, Farewell, warn_of};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
@@ -88,21 +88,8 @@ impl Session {
         self
     }
 
-    /// Greets, unless the session is resumed, and answers commands to the end.
-    pub async fn run(&mut self) -> Ended {
-        match self.converse().await {
-            Ok(Some(identity)) => Ended::Move(identity),
-            Ok(None) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        }
-    }
-
-    /// The connection, when the dialogue has ended. The maildrop is let go of.
-    pub fn into_connection(self) -> Connection {
-        Connection { input: self.input, wire: self.dialogue.wire }
-    }
-
-    async fn converse(&mut self) -> io::Result<Option<Identity>> {
+    /// Greets, unless the session is resumed, and answers commands to the end. `Some`: it goes on where its user lives.
+    pub async fn run(&mut self) -> io::Result<Option<Identity>> {
         let mut next = match self.arrived.take() {
             Some(identity) => Box::pin(self.dialogue.open(identity)).await,
             None => self.dialogue.greet(),
@@ -111,10 +98,7 @@ impl Session {
             match next {
                 Next::Command => {}
                 Next::Over => return Ok(None),
-                Next::Move(identity) => {
-                    self.dialogue.wire.flush().await?;
-                    return Ok(Some(identity));
-                }
+                Next::Move(identity) => return Ok(Some(identity)),
                 other => {
                     next = Box::pin(self.step(other)).await?;
                     continue;
@@ -143,6 +127,11 @@ impl Session {
         }
     }
 
+    /// The connection, when the dialogue has ended. The maildrop is let go of.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
+    }
+
     /// What needs the input too.
     async fn step(&mut self, next: Next) -> io::Result<Next> {
         match next {
@@ -160,6 +149,7 @@ impl Session {
 
     /// Waits for input, with what was answered so far on its way.
     async fn more(&mut self) -> io::Result<Next> {
+        self.dialogue.wire.flush().await?;
         let Dialogue { wire, context, visit, state, .. } = &mut self.dialogue;
         let stranger = matches!(state, State::Authorization(_));
         match visit.wait(context, (&mut self.input, wire), stranger).await? {

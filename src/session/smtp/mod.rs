@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use super::login::{Exchange, Identity};
 use super::visit::Visit;
-use super::{Context, Ended, Endpoint, Farewell, Protocol};
+use super::{Context, Endpoint, Farewell, Protocol};
 use crate::limits;
 use crate::metrics::{Ending, Verb};
 use crate::net::{Connection, Fill, Input, Wire};
@@ -86,19 +86,7 @@ impl Session {
     }
 
     /// Greets and answers commands to the end.
-    pub async fn run(&mut self) -> Ended {
-        match self.converse().await {
-            Ok(()) => Ended::Closed,
-            Err(error) => Ended::Failed(error),
-        }
-    }
-
-    /// The connection, when the dialogue has ended.
-    pub fn into_connection(self) -> Connection {
-        Connection { input: self.input, wire: self.dialogue.wire }
-    }
-
-    async fn converse(&mut self) -> io::Result<()> {
+    pub async fn run(&mut self) -> io::Result<()> {
         self.dialogue.greet();
         loop {
             let next = match self.dialogue.framer.next(self.input.octets(), limits::SMTP_LINE_BYTES_MAX) {
@@ -147,8 +135,14 @@ impl Session {
         }
     }
 
+    /// The connection, when the dialogue has ended.
+    pub fn into_connection(self) -> Connection {
+        Connection { input: self.input, wire: self.dialogue.wire }
+    }
+
     /// Waits for input, with the replies so far on their way.
     async fn more(&mut self) -> io::Result<Next> {
+        self.dialogue.wire.flush().await?;
         let Dialogue { wire, context, visit, identity, .. } = &mut self.dialogue;
         // On a listener for users, a stranger should have logged in by then.
         let stranger = identity.is_none() && !visit.endpoint.listener.anonymous;
