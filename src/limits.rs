@@ -317,6 +317,8 @@ pub const HASHES_AT_ONCE: usize = SERVICE_THREADS - 1;
 /// A refused login is answered so much later: ten tries a connection and second are no way to guess.
 pub const REFUSED_LOGIN_PAUSE: Duration = Duration::from_millis(500);
 
+/// Commands answered without a wait after which the clock is looked at: 5 µs of NOOPs, a fortieth of [`SESSION_SLICE`].
+pub const COMMANDS_A_LOOK: u32 = 16;
 /// After so long a session lets others run, and the driver background tasks.
 pub const SESSION_SLICE: Duration = Duration::from_micros(200);
 /// Keys of one SEARCH that look into messages: two a level of [`NESTING_MAX`], so that a chain of OR as deep as it may be has

@@ -39,8 +39,13 @@ impl Spread {
 
     /// Takes one value in; one beyond the highest that can be told apart counts as that.
     pub fn record(&mut self, value: u64) {
-        self.histogram.saturating_record(value);
-        self.sum = self.sum.saturating_add(value);
+        self.record_many(value, 1);
+    }
+
+    /// Takes the same value in `count` times.
+    pub fn record_many(&mut self, value: u64, count: u64) {
+        self.histogram.saturating_record_n(value, count);
+        self.sum = self.sum.saturating_add(value.saturating_mul(count));
     }
 
     /// Takes all of another of the same kind in.
@@ -153,10 +158,15 @@ impl Meter {
 
     /// A command is through that began at `begun`.
     pub fn took(&self, verb: Verb, begun: Instant) {
+        self.took_together(verb, begun, 1);
+    }
+
+    /// `count` commands are through that began at `begun`.
+    pub fn took_together(&self, verb: Verb, begun: Instant, count: u64) {
         let took = (self.clock)().saturating_duration_since(begun);
         let mut verbs = self.verbs.borrow_mut();
         let spread = verbs[verb as usize].get_or_insert_with(|| Box::new(Spread::of_times()));
-        spread.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        spread.record_many(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), count);
     }
 
     /// Counts something of the protocol with that place in [`PROTOCOLS`].

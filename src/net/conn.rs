@@ -327,12 +327,17 @@ impl Wire {
 
     /// Whether [`Wire::breathe`] would do something.
     pub fn must_breathe(&self) -> bool {
-        self.pending_bytes() >= limits::OUTPUT_BYTES_FULL || self.ring().is_slice_over()
+        self.is_full() || self.ring().is_slice_over()
+    }
+
+    /// There is enough output to flush.
+    pub fn is_full(&self) -> bool {
+        self.pending_bytes() >= limits::OUTPUT_BYTES_FULL
     }
 
     /// Lets others run where this session has had the shard for long; called between pieces of work.
     pub async fn breathe(&mut self) -> io::Result<()> {
-        if self.pending_bytes() >= limits::OUTPUT_BYTES_FULL {
+        if self.is_full() {
             self.flush().await?;
             self.sent().await?;
         }

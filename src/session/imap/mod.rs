@@ -70,6 +70,8 @@ struct Dialogue {
     framer: Framer,
     state: State,
     commands: u32,
+    /// NOOPs of this turn that were answered and not timed yet.
+    untimed: u32,
     /// How many keywords of the selected mailbox the client was told of.
     keywords_told: usize,
 }
@@ -132,7 +134,7 @@ impl Session {
         let Connection { input, wire } = connection;
         let visit = Visit::new(endpoint);
         let (framer, state) = (Framer::default(), State::NotAuthenticated);
-        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0, keywords_told: 0 };
+        let dialogue = Dialogue { wire, context, visit, framer, state, commands: 0, untimed: 0, keywords_told: 0 };
         Session { input, dialogue }
     }
 
@@ -171,12 +173,19 @@ impl Session {
                 }
             };
             let next = match next {
-                Next::Command | Next::Over | Next::Move(_) => next,
+                Next::Command => continue,
+                Next::Over | Next::Move(_) => next,
                 Next::Idle(tag) => Box::pin(self.idle(tag)).await?,
-                other => Box::pin(self.step(other)).await?,
+                other => {
+                    self.dialogue.time();
+                    Box::pin(self.step(other)).await?
+                }
             };
             match next {
-                Next::Over => return Ok(None),
+                Next::Over => {
+                    self.dialogue.time();
+                    return Ok(None);
+                }
                 Next::Move(identity) => return Ok(Some(*identity)),
                 _ => {}
             }
@@ -194,9 +203,17 @@ impl Session {
         let arena = self.dialogue.context.arenas.take();
         let next = match self.dialogue.meet(&self.input.octets()[..length], &arena) {
             Met::Done(next) => next,
-            Met::Begun(tagged, begun) => arena.hold(self.dialogue.execute(tagged, begun, &arena)).await?,
+            Met::Begun(tagged, begun) => {
+                self.dialogue.time();
+                arena.hold(self.dialogue.execute(tagged, begun, &arena)).await?
+            }
         };
         self.input.consume(length);
+        // The clock is looked at now and then, not for each of many.
+        if (1..limits::COMMANDS_A_LOOK).contains(&self.dialogue.untimed) && !self.dialogue.wire.is_full() {
+            return Ok(next);
+        }
+        self.dialogue.time();
         if self.dialogue.wire.must_breathe() {
             arena.hold(self.dialogue.wire.breathe()).await?;
         }
@@ -225,6 +242,7 @@ impl Session {
 
     /// Waits for input, with what was answered so far on its way.
     async fn more(&mut self) -> io::Result<Next> {
+        self.dialogue.time();
         self.dialogue.wire.flush().await?;
         let Dialogue { wire, context, visit, state, .. } = &mut self.dialogue;
         let stranger = matches!(state, State::NotAuthenticated);
@@ -308,10 +326,19 @@ impl Dialogue {
         let begun = self.context.begin(&self.wire, command::verb(&tagged.command));
         if matches!(tagged.command, Command::Noop) && !self.has_news() {
             self.answer(tagged.tag, NOOP_COMPLETED);
-            self.context.end(&self.wire, begun);
+            self.wire.presence().ends();
+            self.untimed += 1;
             return Met::Done(Next::Command);
         }
         Met::Begun(arena.alloc(tagged), begun)
+    }
+
+    /// Times the NOOPs that were answered since the clock was looked at last: their answers go out together.
+    fn time(&mut self) {
+        let count = std::mem::take(&mut self.untimed);
+        if count > 0 {
+            self.context.meter.took_together(Verb::ImapNoop, self.wire.ring().now(), u64::from(count));
+        }
     }
 
     /// The rest of it.
