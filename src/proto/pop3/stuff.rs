@@ -89,10 +89,22 @@ impl Stuffer {
     fn run(&mut self, message: &[u8], max: usize) -> Piece {
         let start = self.sent;
         let end = message.len().min(start.saturating_add(max));
+        if self.lines.is_none() {
+            return match odd_line_end(message, start..end) {
+                Some(lf) if is_bare(message, lf) => self.stop_at_bare(message, lf, max),
+                Some(lf) => {
+                    (self.sent, self.at) = (lf + 1, At::LineStart);
+                    Piece::Octets(start..lf + 1)
+                }
+                None => {
+                    (self.sent, self.at) = (end, if message[end - 1] == b'\n' { At::LineStart } else { At::Within });
+                    Piece::Octets(start..end)
+                }
+            };
+        }
         for lf in memchr_iter(b'\n', &message[start..end]).map(|at| start + at) {
-            if lf == 0 || message[lf - 1] != b'\r' {
-                (self.sent, self.at) = (lf, At::BareLf);
-                return if lf > start { Piece::Octets(start..lf) } else { self.next(message, max) };
+            if is_bare(message, lf) {
+                return self.stop_at_bare(message, lf, max);
             }
             self.sent = lf + 1;
             self.end_line(message);
@@ -102,6 +114,12 @@ impl Stuffer {
         }
         (self.sent, self.at) = (end, if self.line == end { At::LineStart } else { At::Within });
         Piece::Octets(start..end)
+    }
+
+    fn stop_at_bare(&mut self, message: &[u8], lf: usize, max: usize) -> Piece {
+        let start = std::mem::replace(&mut self.sent, lf);
+        self.at = At::BareLf;
+        if lf > start { Piece::Octets(start..lf) } else { self.next(message, max) }
     }
 
     /// A line ended before `self.sent`.
@@ -120,9 +138,71 @@ impl Stuffer {
     }
 }
 
+fn is_bare(message: &[u8], lf: usize) -> bool {
+    lf == 0 || message[lf - 1] != b'\r'
+}
+
+/// The first LF of the range that is bare or comes before a dot. Whole blocks are looked at without a branch, which the
+/// compiler makes vectors of: mail has short lines, and each costs a search for its end as much as its octets.
+fn odd_line_end(message: &[u8], range: Range<usize>) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let is_odd = |at: &usize| message[*at] == b'\n' && (is_bare(message, *at) || message.get(*at + 1) == Some(&b'.'));
+    if range.start == 0 && !range.is_empty() && is_odd(&0) {
+        return Some(0);
+    }
+    let mut at = range.start.max(1);
+    while at + BLOCK <= range.end
+        && let Some(before) = message[at - 1..].first_chunk::<BLOCK>()
+        && let Some(block) = message[at..].first_chunk::<BLOCK>()
+        && let Some(behind) = message[at + 1..].first_chunk::<BLOCK>()
+    {
+        let mut odd = 0;
+        for octet in 0..BLOCK {
+            let bare = u8::from(before[octet] != b'\r');
+            odd |= u8::from(block[octet] == b'\n') & (bare | u8::from(behind[octet] == b'.'));
+        }
+        if odd != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    (at..range.end).find(is_odd)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By its definition, an octet at a time.
+    fn slowly(message: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (at, octet) in message.iter().enumerate() {
+            let starts = at == 0 || message[at - 1] == b'\n';
+            match octet {
+                b'.' if starts => out.extend_from_slice(b".."),
+                b'\n' if is_bare(message, at) => out.extend_from_slice(b"\r\n"),
+                other => out.push(*other),
+            }
+        }
+        out.extend_from_slice(if out.is_empty() || out.ends_with(b"\n") { b".\r\n" } else { b"\r\n.\r\n" });
+        out
+    }
+
+    /// Wherever it lies, in whatever pieces it is sent.
+    #[test]
+    fn long_messages_are_stuffed_everywhere() {
+        for odd in [&b"\n"[..], b"\r\n.", b"\n.", b"\r\n", b"\r\n..\r\n.", b"\r", b"\n\n", b"."] {
+            for at in 0..200 {
+                let message = [&vec![b'x'; at][..], odd, &vec![b'y'; 200 - at]].concat();
+                for message in [&message[..], &message[..at + odd.len()]] {
+                    for max in [1, 63, 64, 65, 150, usize::MAX] {
+                        let sent = sent(Stuffer::whole(), message, max);
+                        assert_eq!(sent, slowly(message), "{odd:?} at {at} in pieces of {max}");
+                    }
+                }
+            }
+        }
+    }
 
     fn sent(mut stuffer: Stuffer, message: &[u8], max: usize) -> Vec<u8> {
         let mut out = Vec::new();
