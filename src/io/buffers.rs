@@ -151,7 +151,7 @@ pub struct Received(From);
 
 enum From {
     Buffer { ring: Ring, buffer: u16, bytes: u32 },
-    Copy(Vec<u8>),
+    Copy(#[expect(clippy::box_collection, reason = "it comes boxed, and an input is smaller with it")] Box<Vec<u8>>),
 }
 
 impl Received {
@@ -159,7 +159,8 @@ impl Received {
         Received(From::Buffer { ring, buffer, bytes })
     }
 
-    pub(super) fn copied(octets: Vec<u8>) -> Received {
+    #[expect(clippy::box_collection, reason = "likewise")]
+    pub(super) fn copied(octets: Box<Vec<u8>>) -> Received {
         Received(From::Copy(octets))
     }
 }

@@ -209,7 +209,7 @@ impl Socket {
         let mut states = self.ring.sockets().states.borrow_mut();
         let state = &mut states[self.index as usize];
         if let Some(copied) = state.copied.take() {
-            return Poll::Ready(Ok(Some(Received::copied(*copied))));
+            return Poll::Ready(Ok(Some(Received::copied(copied))));
         }
         if let Some((buffer, bytes)) = self.ring.buffers().pop(&mut state.queue) {
             return Poll::Ready(Ok(Some(Received::new(self.ring.clone(), buffer, bytes))));

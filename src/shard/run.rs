@@ -300,7 +300,7 @@ impl Guest {
             if let Err(error) = done {
                 self.presence.ending(Ending::Handshake);
                 tracing::debug!(%client, %error, "no TLS handshake");
-                connection.close().await;
+                Box::pin(connection.close()).await;
                 return None;
             }
         }
@@ -316,7 +316,7 @@ impl Guest {
                 _ => b"421 4.3.2 Too many sessions, try again later\r\n",
             };
             connection.wire.output().extend_from_slice(text);
-            connection.close().await;
+            Box::pin(connection.close()).await;
             return None;
         }
         let (context, endpoint) = (self.shard.context.clone(), endpoint.clone());

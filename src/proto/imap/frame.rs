@@ -131,7 +131,8 @@ pub struct Framer {
     literals_bytes: usize,
     /// The rest of an APPEND, not a command.
     tail: bool,
-    skip: Option<Skip>,
+    /// Boxed: it is rare, and each connection has a framer.
+    skip: Option<Box<Skip>>,
 }
 
 impl Framer {
@@ -225,7 +226,7 @@ impl Framer {
 
     /// Refuses a command in the middle of a line; the rest of the line is skipped.
     fn refuse_line(&mut self, fault: Fault, seen: &[u8], skip_bytes: usize) -> Frame {
-        *self = Framer { skip: Some(Skip::new(seen, skip_bytes)), ..Framer::default() };
+        *self = Framer { skip: Some(Box::new(Skip::new(seen, skip_bytes))), ..Framer::default() };
         Frame::Refused { kind: Refusal::Line(fault), length: seen.len(), close: false }
     }
 
