@@ -1,4 +1,4 @@
-"""What a measurement needs besides its rows: programs, a server in the state that a row asks for, and rounds."""
+"""What a measurement needs besides its rows: programs, servers in the state that a row asks for, and rounds."""
 
 import argparse
 import contextlib
@@ -7,20 +7,44 @@ import os
 import subprocess
 import sys
 
-from machine import FOREIGN_MAX, Foreign
-from ringpost import Corpus, Failure, Server
-from rows import ADDRESSEES, CORPUS_USER, DROP_MESSAGES, DROPS, EMPTY_USER, ROWS, Row
+from client import log_in
+from corpus import Corpus
+from machine import FOREIGN_MAX, Foreign, cpu_seconds
+from rows import ADDRESSEES, CORPUS_USER, DROP_MESSAGES, DROPS, EMPTY_USER, ROWS, SESSIONS, Row
+from server import DOMAIN, Failure
+
+# How often a round that was disturbed is measured again: so many times as many rounds as are wanted, at most.
+ROUNDS_FACTOR_MAX = 3
 
 
 class Bench:
-    """Options, the running server and the corpus."""
+    """A server, and what the rows need to know besides. `make` gives the server for some rows; it is started by `serving`.
+    `domain`: of the names by which clients log in."""
 
-    def __init__(self, options):
-        self.options, self.server, self.corpus, self.users = options, None, None, []
+    # How long an idle connection is left alone before its memory is looked at.
+    hold_seconds = 1
+
+    def __init__(self, options, name, make, domain=DOMAIN):
+        self.options, self.name, self.make, self.domain = options, name, make, domain
+        self.server, self.corpus, self.users = None, None, []
+        self.turns_left = 0
         tiny = options.tiny
-        self.drops, self.held = (2, 40) if tiny else (DROPS, options.held)
-        self.deliveries = 20 if tiny else 200
+        self.drops, self.sessions = (2, 2) if tiny else (DROPS, SESSIONS)
         self.seconds, self.warm_up = (0.3, 0.1) if tiny else (options.seconds, 0.5)
+
+    @property
+    def held(self):
+        return 40 if self.options.tiny else min(self.options.held, self.server.held_max)
+
+    @property
+    def deliveries(self):
+        return 4 if self.options.tiny else self.server.deliveries_max
+
+    def account(self, user):
+        return f"{user}@{self.domain}"
+
+    def log_in(self):
+        log_in(self.server, map(self.account, self.users))
 
     def say(self, text):
         print(text, flush=True)
@@ -41,11 +65,20 @@ class Bench:
             raise Failure(f"{' '.join(map(str, command))}: errors {report['errors']}")
         return report
 
+    def loadgen_to_rest(self, arguments):
+        """One run whose processor time is that until the server is at rest: what was put off, a queue or a checkpoint, is part
+        of the work."""
+        report = self.loadgen(arguments, warm_up=0)
+        before = cpu_seconds(self.server.pid)
+        self.server.settle()
+        seconds = report["server_cpu_seconds"] + cpu_seconds(self.server.pid) - before
+        report["server_cpu_seconds_per_10k"] = seconds / report["operations"] * 1e4
+        return report
+
     @contextlib.contextmanager
     def serving(self, fresh, rows):
         """A server for `rows`: a fresh one, or one with the corpus in it and sealed."""
-        options = self.options
-        with Server(options.ringpost, options.server_cpu, options.port_base, options.scratch) as server:
+        with self.make(rows) as server:
             self.server, self.users = server, [EMPTY_USER]
             server.add_users(EMPTY_USER)
             if fresh:
@@ -53,54 +86,101 @@ class Bench:
             else:
                 self.fill(rows)
                 self.restart()
-            yield server
+            yield self
 
-    def restart(self):
+    def restart(self, forgetting=False):
         """A start, and warm credentials: what is measured is not the hash of passwords."""
-        self.server.restart()
-        self.server.log_in(self.users)
+        self.server.stop()
+        if forgetting:
+            self.server.forget()
+        self.server.start()
+        self.log_in()
 
     def fill(self, rows):
         server = self.server
         server.add_users(CORPUS_USER)
         self.users.append(CORPUS_USER)
-        self.corpus.fill(server, CORPUS_USER)
+        self.corpus.fill(server, self.account(CORPUS_USER))
         if any(row.name == "pop3" for row in rows):
             server.add_users("drop%d", self.drops)
             for number in range(1, self.drops + 1):
                 self.users.append(f"drop{number}")
-                self.corpus.fill(server, f"drop{number}", DROP_MESSAGES)
+                self.corpus.fill(server, self.account(f"drop{number}"), DROP_MESSAGES)
 
-    def corpus_for(self, rows):
-        """The corpus, where one of the rows needs it."""
-        options = self.options
-        if all(row.fresh for row in rows):
-            return contextlib.nullcontext()
-        messages, octets = (200, 1_904_000) if options.tiny else (10_000, 95_200_000)
-        self.corpus = Corpus(options.loadgen, messages, octets, options.scratch)
-        return self.corpus
-
-    def rounds(self, group):
-        """The values of each row of a group, a round each; void rounds are repeated, three times as many at most."""
-        rounds = []
-        for _ in range(3 * self.options.rounds):
+    def turn(self, group):
+        """The value of each row of a group, by one undisturbed run."""
+        while self.turns_left:
+            self.turns_left -= 1
             busy = ""
             with Foreign() as foreign:
                 if type(group[0]) is Row:
-                    report = self.loadgen(group[0].work(self))
+                    work = group[0].work(self)
+                    report = self.loadgen_to_rest(work) if group[0].fresh else self.loadgen(work)
                     values = [row.value(report, self) for row in group]
                     of_core = [report[name] / report["seconds"] for name in ("server_cpu_seconds", "own_cpu_seconds")]
                     busy = "   server {:.0%}, loadgen {:.0%} of a core".format(*of_core)
                 else:
                     values = [group[0].measure(self)]
+            self.server.settle()
             shown = ", ".join(f"{value:.{row.digits}f} {row.unit}" for row, value in zip(group, values))
             void = foreign.share > FOREIGN_MAX and not self.options.disturbed
-            self.say(f"    {shown}{busy}   foreign {foreign.share:.1%}{'   void' if void else ''}")
+            self.say(f"    {self.name}: {shown}{busy}   foreign {foreign.share:.1%}{'   void' if void else ''}")
             if not void:
-                rounds.append(values)
-            if len(rounds) == self.options.rounds:
-                return list(zip(*rounds))
-        raise Failure(f"{group[0].name}: only {len(rounds)} of {self.options.rounds} rounds were undisturbed")
+                return values
+        raise Failure("too many rounds were disturbed")
+
+
+def corpus_for(benches, rows):
+    """The corpus, where one of the rows needs it."""
+    options = benches[0].options
+    if all(row.fresh for row in rows):
+        return contextlib.nullcontext()
+    messages, octets = (200, 1_904_000) if options.tiny else (10_000, 95_200_000)
+    corpus = Corpus(options.loadgen, messages, octets, options.scratch)
+    for bench in benches:
+        bench.corpus = corpus
+    return corpus
+
+
+def rounds(benches, group, failed):
+    """The values of each row of a group, a round each, for each server: {name: [(row, values)]}. The servers take turns in each
+    round. One where the rows cannot be measured is left out of the rest, and named in `failed`."""
+    of_options = benches[0].options
+    columns = {bench: [] for bench in benches}
+    for bench in benches:
+        bench.turns_left = ROUNDS_FACTOR_MAX * of_options.rounds
+    for number in range(of_options.rounds):
+        # Who comes first comes last the next time.
+        for bench in list(columns)[:: 1 if number % 2 == 0 else -1]:
+            try:
+                columns[bench].append(bench.turn(group))
+            except Failure as failure:
+                bench.say(f"    {bench.name} failed: {failure}")
+                failed.append(f"{bench.name}: {', '.join(row.name for row in group)}")
+                del columns[bench]
+    return {bench.name: list(zip(group, zip(*values))) for bench, values in columns.items()}
+
+
+def measure(benches_of, rows):
+    """Fresh rows one by one, the others on one server of each kind; in the order of the list. `benches_of` says which servers
+    some rows are measured on. Returns [(row, {name: values})], and what failed."""
+    results, failed = [], []
+    with corpus_for(benches_of(rows), rows):
+        for fresh in (False, True):
+            ours = groups([row for row in rows if row.fresh == fresh])
+            servers = [[group] for group in ours] if fresh else [ours]
+            for of_one_start in filter(None, servers):
+                benches = benches_of([row for group in of_one_start for row in group])
+                with contextlib.ExitStack() as running:
+                    for bench in benches:
+                        running.enter_context(bench.serving(fresh, [row for group in of_one_start for row in group]))
+                    for group in of_one_start:
+                        wanted = [bench for bench in benches if bench in benches_of(group)]
+                        wanted[0].say(f"{', '.join(row.name for row in group)}: {group[0].what}")
+                        found = rounds(wanted, group, failed)
+                        for at, row in enumerate(group):
+                            results.append((row, {name: values[at][1] for name, values in found.items()}))
+    return results, failed
 
 
 def groups(rows):
@@ -114,12 +194,12 @@ def groups(rows):
     return found
 
 
-def chosen(names):
-    known = {row.name: row for row in ROWS}
+def chosen(names, among=None):
+    known = {row.name: row for row in among or ROWS}
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no such row: {', '.join(unknown)}; there are {', '.join(known)}")
-    return [row for row in ROWS if not names or row.name in names]
+    return [row for row in known.values() if not names or row.name in names]
 
 
 def parser(description):

@@ -9,7 +9,7 @@ FOREIGN_MAX = 0.05
 
 
 def processes():
-    """Parent and processor time of each process, that of its ended children included. Seconds."""
+    """Parent, processor time and that of the ended children of each process. Seconds."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -17,7 +17,8 @@ def processes():
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
             continue  # it ended meanwhile
-        found[int(name)] = (int(fields[1]), sum(map(int, fields[11:15])) / TICKS)
+        own, ended = (sum(map(int, fields[at : at + 2])) / TICKS for at in (11, 13))
+        found[int(name)] = (int(fields[1]), own, ended)
     return found
 
 
@@ -45,7 +46,8 @@ class Foreign:
 
     def used_by_others(self):
         snapshot = processes()
-        return busy() - sum(seconds for pid, (_, seconds) in snapshot.items() if is_below(pid, self.roots, snapshot))
+        ours = sum(own + ended for pid, (_, own, ended) in snapshot.items() if is_below(pid, self.roots, snapshot))
+        return busy() - ours
 
     def __enter__(self):
         self.before, self.began = self.used_by_others(), time.monotonic()
@@ -58,16 +60,41 @@ class Foreign:
         self.share = max(0.0, foreign / (wall * os.cpu_count()))
 
 
-def cpu_seconds(pid):
-    """Processor time of all threads of a process that live."""
+def members(root, snapshot=None):
+    """A process and all below it."""
+    snapshot = snapshot or processes()
+    return [pid for pid in snapshot if is_below(pid, {root}, snapshot)]
+
+
+def cpu_seconds(root):
+    """Processor time of a process and all below it, that of those that ended included."""
+    snapshot = processes()
+    total = 0.0
+    for pid in members(root, snapshot):
+        _, own, ended = snapshot[pid]
+        total += max(precise(pid), own) + ended
+    return total
+
+
+def precise(pid):
+    """Processor time of all threads of a process that live: the ticks of 10 ms are coarse for a short run."""
     total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat") as file:
-            total += int(file.read().split()[0])
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+    except OSError:
+        pass  # it, or one of its threads, ended meanwhile: the ticks have it
     return total / 1e9
 
 
-def resident(pid):
-    """Resident memory. Octets."""
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def memory(root):
+    """Memory of a process and all below it, what several share counted once (Pss). Octets."""
+    total = 0
+    for pid in members(root):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as file:
+                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+        except (ProcessLookupError, FileNotFoundError):
+            pass  # it ended meanwhile
+    return total

@@ -8,12 +8,15 @@ import statistics
 import subprocess
 import time
 
-from machine import cpu_seconds, resident
-from ringpost import DOMAIN, IMAP, IMAPS, LMTP, POP3, SMTP, Failure, idle_times
+from client import Imap, idle_times
+from machine import cpu_seconds, memory
+from server import DOMAIN, IMAP, IMAPS, LMTP, POP3, SMTP, Failure
 
 CORPUS_USER, EMPTY_USER = "corpus", "empty"
 DROPS, DROP_MESSAGES = 64, 100
 ADDRESSEES = 16
+# Connections of the rows about logins.
+SESSIONS = 16
 
 
 class Row:
@@ -43,7 +46,7 @@ class Row:
 
 def imap(bench, *arguments, user=CORPUS_USER):
     server = bench.server
-    return ["imap", "--address", server.at(IMAP), "--user", f"{user}@{DOMAIN}", "--password-file",
+    return ["imap", "--address", server.at(IMAP), "--user", bench.account(user), "--password-file",
             str(server.password_file), *map(str, arguments)]
 
 
@@ -70,8 +73,8 @@ def body_rate(report, bench):
 
 def pop3(bench):
     server = bench.server
-    return ["pop3", "--address", server.at(POP3), "--user-pattern", f"drop%d@{DOMAIN}", "--users", str(bench.drops),
-            "--password-file", str(server.password_file), "--connections", str(min(16, bench.drops))]
+    return ["pop3", "--address", server.at(POP3), "--user-pattern", bench.account("drop%d"), "--users", str(bench.drops),
+            "--password-file", str(server.password_file), "--connections", str(min(SESSIONS, bench.drops))]
 
 
 def append(bench):
@@ -95,20 +98,32 @@ def search(criterion, found):
     return work
 
 
+def store(bench):
+    """Each STORE changes all messages: a server need not tell flags that were so before."""
+    imap = Imap(bench.server, bench.account(CORPUS_USER))
+    imap.ask("S SELECT INBOX")
+    imap.ask("F STORE 1:* -FLAGS.SILENT (\\Flagged)")
+    imap.ask("O LOGOUT")
+    imap.close()
+    return whole(bench, "--work", "store", "--store", "all")
+
+
 def fetch(what):
     return lambda bench: whole(bench, "--work", "fetch", "--fetch", what)
 
 
 class First(Row):
-    """The first FETCH after a start: accounts have logged in and selected, and no message was looked at."""
+    """The first FETCH after a start: accounts have logged in and selected, and no message was looked at. Where a server keeps what
+    it found out about messages, that is gone too, unless `kept`."""
 
-    def __init__(self, name, what, unit, target, peer, work):
+    def __init__(self, name, what, unit, target, peer, work, kept=False):
         super().__init__(name, what, unit, target, peer, work)
+        self.kept = kept
 
     def measure(self, bench):
-        bench.restart()
-        # It is the slowest of those of a second.
-        report = bench.loadgen(self.work(bench), seconds=1, warm_up=0)
+        bench.restart(forgetting=not self.kept)
+        # It is the slowest of those of a second, or as long as it takes.
+        report = bench.loadgen(self.work(bench), seconds=bench.server.first_seconds, warm_up=0)
         return report["latency_nanoseconds"]["max"] / 1e6
 
 
@@ -121,12 +136,12 @@ class Cold(Row):
     def measure(self, bench):
         bench.server.restart()
         before = cpu_seconds(bench.server.pid)
-        bench.server.log_in(bench.users)
+        bench.log_in()
         return (cpu_seconds(bench.server.pid) - before) / len(bench.users) * 1e4
 
 
 class Held(Row):
-    """The growth of the server's resident memory by connection that is logged in, has selected an empty INBOX and waits."""
+    """The growth of the server's memory by connection that is logged in, has selected an empty INBOX and waits."""
 
     def __init__(self, name, what, target, peer, arguments=()):
         super().__init__(name, what, "octets", target, peer, digits=0)
@@ -138,10 +153,10 @@ class Held(Row):
         first, since a server has had visitors."""
         bench.restart()
         hold = ["--work", "hold", *self.arguments]
-        few = min(100, bench.held)
+        few = min(100, max(2, bench.held // 20))
         bench.loadgen(self.to(bench, hold + ["--connections", few]), seconds=0.2)
-        time.sleep(1)
-        before = resident(bench.server.pid)
+        bench.server.settle()
+        before = memory(bench.server.pid)
         holders = []
         try:
             for _ in range(2):
@@ -151,8 +166,9 @@ class Held(Row):
                 line = holder.stdout.readline()
                 if not line.startswith("holding"):
                     raise Failure(f"{self.name}: loadgen did not hold its connections")
-            time.sleep(1)
-            return (resident(bench.server.pid) - before) / (bench.held // 2 * 2)
+            time.sleep(bench.hold_seconds)
+            bench.server.settle()
+            return (memory(bench.server.pid) - before) / (bench.held // 2 * 2)
         finally:
             for holder in holders:
                 holder.terminate()
@@ -173,7 +189,7 @@ class IdleDelay(Row):
         super().__init__(name, what, unit, target, peer, fresh=True)
 
     def measure(self, bench):
-        times = idle_times(bench.server, EMPTY_USER, bench.deliveries)
+        times = idle_times(bench.server, bench.account(EMPTY_USER), bench.deliveries)
         replied, told = zip(*times)
         # Nothing may be seen before it is on disk, but the client may well be told before the sender is.
         delays = sorted(max(0.0, later - sooner) for sooner, later in times)
@@ -186,7 +202,7 @@ TLS = ("--tls", "implicit", "--insecure")
 
 ROWS = [
     Row("session", "LOGIN, SELECT, LOGOUT; 16 connections, caches warm", "CPU s/10k", 0.6, 12.3,
-        lambda bench: imap(bench, "--work", "session", "--connections", 16), cpu, 4),
+        lambda bench: imap(bench, "--work", "session", "--connections", bench.sessions), cpu, 4),
     Cold("session-cold", "the same with cold caches: a password hash each", None),
     Row("noop", "NOOP, 64 connections", "CPU s/10k", 0.1, 1.5,
         lambda bench: imap(bench, "--work", "noop", "--connections", 64), cpu, 4),
@@ -197,7 +213,7 @@ ROWS = [
     First("envelopes-first", "the same, first FETCH after a start", "ms", 20.0, 2050.0, fetch("all-envelopes")),
     Row("bodies", "FETCH 1:* BODY.PEEK[]", "MB/s", 1200.0, 406.0, fetch("all-bodies"), body_rate, 0),
     Row("store", "STORE 1:* +FLAGS, -FLAGS, durable", "ms", 3.0, 7.4,
-        lambda bench: whole(bench, "--work", "store", "--store", "all"), milliseconds),
+        store, milliseconds),
     Row("search-text", "SEARCH TEXT", "ms", 20.0, 487.0,
         search(lambda corpus: f'TEXT "{corpus.text}"', lambda corpus: corpus.with_text), milliseconds),
     Row("search-from", "SEARCH FROM", "ms", 2.0, 28.0,

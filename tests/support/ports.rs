@@ -1,7 +1,7 @@
 //! Port bases for servers that run side by side.
 //!
 //! A base is ours while this process holds an abstract socket named after each of its ports, so that neither tests of this
-//! process nor of another one that runs at the same time take it (`benches/figures/ringpost.py` and the fuzz targets among
+//! process nor of another one that runs at the same time take it (`benches/figures/server.py` and the fuzz targets among
 //! them); a port that somebody else listens on is passed over.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
