@@ -166,7 +166,7 @@ class Held(Row):
                 line = holder.stdout.readline()
                 if not line.startswith("holding"):
                     raise Failure(f"{self.name}: loadgen did not hold its connections")
-            time.sleep(bench.hold_seconds)
+            time.sleep(1)
             bench.server.settle()
             return (memory(bench.server.pid) - before) / (bench.held // 2 * 2)
         finally:

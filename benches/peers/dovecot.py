@@ -17,7 +17,7 @@ from server import DOMAIN, IMAP, IMAPS, LMTP, PASSWORD, POP3, Failure, Server
 SYSTEM = pathlib.Path("/etc/dovecot")
 START_SECONDS_MAX = 30
 # Debian's configuration bounds logins at 100 processes, each with one connection.
-HELD_DEFAULT, HELD_TUNED = 80, 2000
+HELD_DEFAULT, HELD_TUNED = 80, 1000
 
 NEEDED = """
 listen = 127.0.0.1
@@ -66,7 +66,6 @@ service pop3-login {
 service imap {
   service_count = 100000
   process_limit = 4000
-  idle_kill = 5s
 }
 service pop3 {
   service_count = 100000
@@ -74,18 +73,6 @@ service pop3 {
 }
 service lmtp {
   service_count = 100000
-}
-service imap {
-  extra_groups = $default_internal_group
-  unix_listener imap-master {
-    user = $default_internal_user
-  }
-}
-service imap-hibernate {
-  unix_listener imap-hibernate {
-    mode = 0660
-    group = $default_internal_group
-  }
 }
 """
 
@@ -105,8 +92,6 @@ userdb {{
 CLEAR = "clear.localhost"
 # A flag is synced before it is acknowledged, too.
 SYNCED = "synced.localhost"
-# Who is in IDLE is handed to one process for all.
-HIBERNATING = "hibernating.localhost"
 
 
 class Dovecot(Server):
@@ -159,8 +144,7 @@ class Dovecot(Server):
     def add_users(self, pattern, count=1):
         hashed = "{ARGON2ID}" + (self.identity / "hash").read_text()
         clear = "{PLAIN}" + PASSWORD
-        variants = ((DOMAIN, hashed, ""), (CLEAR, clear, ""), (SYNCED, hashed, "userdb_mail_fsync=always"),
-                    (HIBERNATING, hashed, "userdb_imap_hibernate_timeout=1s"))
+        variants = ((DOMAIN, hashed, ""), (CLEAR, clear, ""), (SYNCED, hashed, "userdb_mail_fsync=always"))
         with open(self.users, "a") as file:
             for number in range(1, count + 1):
                 for domain, stored, setting in variants:
