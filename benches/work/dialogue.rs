@@ -16,14 +16,14 @@ use std::time::Instant;
 
 use ringpost::config::Config;
 use ringpost::delivery::Delivery;
-use ringpost::directory::{Cost, Directory, Settings};
+use ringpost::directory::{Addresses, Cost, Directory, Settings};
 use ringpost::hop::{self, Doorbell, Post};
 use ringpost::io::{self, Ring};
 use ringpost::metrics::Meter;
 use ringpost::net::{Arenas, Connection};
 use ringpost::service::Pool;
 use ringpost::session::login::Identity;
-use ringpost::session::{Context, Endpoint, Peer, Protocol, Session};
+use ringpost::session::{Context, Endpoint, Protocol, Session};
 use ringpost::store::{AccountId, Store};
 
 use super::house::House;
@@ -52,12 +52,14 @@ fn context(house: &House, store: &Store) -> Rc<Context> {
     let settings = Settings { cost: Cost { memory_kib: 8, passes: 1 }, ..Settings::of(&config) };
     let directory = Directory::open(data, settings).expect("a directory");
     let (address, _) = hop::address(post.bell());
+    let directory = directory.start(pool.clone(), 1).expect("the directory's thread");
     Rc::new(Context {
         ring: house.ring.clone(),
-        pool: pool.clone(),
+        pool,
         arenas: Arenas::default(),
         store: store.clone(),
-        directory: directory.start(pool, 1).expect("the directory's thread"),
+        addresses: Addresses::new(directory.clone()),
+        directory,
         delivery: Delivery::new(0, store.clone(), post.clone(), vec![address]),
         config: Arc::new(config),
         shard: 0,
@@ -79,13 +81,12 @@ impl Client {
         let context = context(house, store);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let socket = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
-        let (accepted, client) = listener.accept().expect("the other end of it");
+        let (accepted, _) = listener.accept().expect("the other end of it");
         for end in [&accepted, &socket] {
             // As `net::bind` does: a short answer behind a long one does not wait for the client's ACK.
             end.set_nodelay(true).expect("small writes go out");
         }
         socket.set_nonblocking(true).expect("reads don't wait");
-        let peer = Peer { client, server: socket.peer_addr().expect("the address that it came to") };
         let endpoint = Endpoint {
             protocol: Protocol::Imap,
             listener: context.config.imap.listeners[0].clone(),
@@ -93,10 +94,10 @@ impl Client {
             tls: None,
             sessions: Arc::default(),
         };
-        let connection = Connection::new(&house.ring, accepted.into());
+        let connection = Connection::new(&house.ring, accepted.into()).expect("the client is there");
         let (ring, post) = (house.ring.clone(), context.post.clone());
         let identity = Identity { account: AccountId(account), name: "bench@localhost".into(), quota: None };
-        let session = Session::new(connection, context, Arc::new(endpoint), peer);
+        let session = Session::new(connection, context, Arc::new(endpoint));
         let mut session = session.resume(identity);
         let session = Box::pin(async move {
             session.run().await;
