@@ -37,6 +37,8 @@ pub struct Stage {
     pub run: u64,
     /// The seed of all chance.
     pub seed: u64,
+    /// True: users think; false: each of their operations follows when the one before it was answered.
+    pub thinks: bool,
     /// Where promises are written down.
     pub ledger: Option<Rc<RefCell<Ledger>>>,
 }
@@ -132,6 +134,7 @@ fn readers(scenario: &Scenario, group: &Group, (stage, connections): (&Stage, u3
         mail: mail(scenario, group, stage),
         ledger: stage.ledger.clone(),
         owns: group.owns,
+        waits: stage.thinks,
         seed: stage.seed ^ number(group),
     };
     let settings = Rc::new(imap::Settings {

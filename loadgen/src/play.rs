@@ -106,6 +106,7 @@ fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String
         scale: options.scale,
         run: run_number(),
         seed: options.seed,
+        thinks: !options.saturate,
         ledger: ledger.map(|ledger| Rc::new(RefCell::new(ledger))),
     })
 }

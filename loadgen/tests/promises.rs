@@ -75,6 +75,16 @@ fn each_broken_promise_is_found() {
 }
 
 #[test]
+fn users_who_do_not_think_do_all_that_others_do() {
+    let output = loadgen(&World::new(None, 0), "chaos", &["--seconds", "1", "--saturate"]);
+    let (table, errors) = texts(&output);
+    assert_eq!(ended(&output), 0, "{table}{errors}");
+    // Who goes into IDLE comes out of it, though nobody waits for the next action.
+    let done = table.lines().find_map(|line| line.trim().strip_prefix("done")?.trim().split(' ').next()?.parse().ok());
+    assert!(done.is_some_and(|count: u32| count > 0) && table.contains("arrivals closed"), "{table}");
+}
+
+#[test]
 fn a_journal_is_verified_afterwards() {
     for fault in [None, Some(Fault::LosesDelivery)] {
         let world = World::new(fault, 3);

@@ -76,6 +76,8 @@ pub struct Part {
     pub ledger: Option<Rc<RefCell<Ledger>>>,
     /// True: each session owns the messages whose UID, divided by the sessions of the group, leaves its number.
     pub owns: bool,
+    /// False: an IDLE ends as soon as it has begun, since the next action is always due.
+    pub waits: bool,
     /// The seed of their chance.
     pub seed: u64,
 }
@@ -179,7 +181,10 @@ impl Client {
                 self.issue_line(Kind::Search { found: None }, &format!("SEARCH {criterion}"), turn);
             }
             Action::Append(name) => self.append_new(part, &name, turn)?,
-            Action::Idle if self.capabilities.idle => self.issue_line(Kind::Act(Act::Idle), "IDLE", turn),
+            Action::Idle if self.capabilities.idle => {
+                actor.hurried = !part.waits;
+                self.issue_line(Kind::Act(Act::Idle), "IDLE", turn);
+            }
             Action::Logout => self.send_simple(Kind::Logout, "LOGOUT", turn),
             Action::Seen | Action::Flag | Action::Copy(_) | Action::Move(_) | Action::Delete => {
                 match self.own_message(part) {
