@@ -11,7 +11,7 @@ fn baseline(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// The number of that name in a flat JSON object.
 fn figure(json: &str, name: &str) -> f64 {
-    let (_, after) = json.split_once(&format!("\"{name}\": ")).unwrap_or_else(|| panic!("{name} is not in {json}"));
+    let (_, after) = json.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is not in {json}"));
     let value = after.split([',', '}']).next().unwrap_or_default();
     value.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
 }
@@ -66,7 +66,7 @@ fn named_limits_alone_are_measured() {
     let (code, json, errors) =
         baseline(&["seal", "flags", "seal", "--rounds", "1", "--seconds", "0.01", "--json", "-"]);
     assert!(code == Some(0) && errors.is_empty(), "{errors}");
-    assert!(json.starts_with("{\"loadgen\"") && json.ends_with("}\n"), "{json}");
+    assert!(json.starts_with('{') && json.contains("\"loadgen\":\"") && json.ends_with("}\n"), "{json}");
     assert_eq!(json.matches("\"seal_aes_128_gcm_megabytes_per_second\":").count(), 1, "{json}");
     for absent in ["noop", "send_", "commit", "fetch_body", "fetch_flags", "socket"] {
         assert!(!json.contains(&format!("\"{absent}")), "{absent} in {json}");

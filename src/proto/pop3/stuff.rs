@@ -91,7 +91,7 @@ impl Stuffer {
         let end = message.len().min(start.saturating_add(max));
         if self.lines.is_none() {
             return match odd_line_end(message, start..end) {
-                Some(lf) if is_bare(message, lf) => self.stop_at_bare(message, lf, max),
+                Some(lf) if is_bare(message, lf) => self.stop_at_bare(message, start..lf, max),
                 Some(lf) => {
                     (self.sent, self.at) = (lf + 1, At::LineStart);
                     Piece::Octets(start..lf + 1)
@@ -104,7 +104,7 @@ impl Stuffer {
         }
         for lf in memchr_iter(b'\n', &message[start..end]).map(|at| start + at) {
             if is_bare(message, lf) {
-                return self.stop_at_bare(message, lf, max);
+                return self.stop_at_bare(message, start..lf, max);
             }
             self.sent = lf + 1;
             self.end_line(message);
@@ -116,10 +116,10 @@ impl Stuffer {
         Piece::Octets(start..end)
     }
 
-    fn stop_at_bare(&mut self, message: &[u8], lf: usize, max: usize) -> Piece {
-        let start = std::mem::replace(&mut self.sent, lf);
-        self.at = At::BareLf;
-        if lf > start { Piece::Octets(start..lf) } else { self.next(message, max) }
+    /// A bare LF ends `run`.
+    fn stop_at_bare(&mut self, message: &[u8], run: Range<usize>, max: usize) -> Piece {
+        (self.sent, self.at) = (run.end, At::BareLf);
+        if run.is_empty() { self.next(message, max) } else { Piece::Octets(run) }
     }
 
     /// A line ended before `self.sent`.
