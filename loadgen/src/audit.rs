@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
 
@@ -15,7 +15,7 @@ use crate::imap::fetch::FetchItem;
 use crate::imap::frame::Frame;
 use crate::imap::parse::{Code, Response, Status, parse};
 use crate::ledger::{Found, Ledger};
-use crate::limits::{AUDIT_SECONDS_MAX, FINDINGS_MAX, READ_BYTES};
+use crate::limits::{AUDIT_MESSAGES_MAX, AUDIT_SECONDS_MAX, FINDINGS_MAX, READ_BYTES};
 use crate::link::Tls;
 use crate::message::{identity, verify};
 
@@ -76,6 +76,8 @@ struct Session {
 }
 
 type Told<'a> = dyn FnMut(&Response<'_>) + 'a;
+/// OK, or what the server said instead.
+type Answer = Result<(), String>;
 
 enum Given {
     Untagged,
@@ -99,7 +101,7 @@ impl Session {
         }
         if let Some(tls) = &access.tls {
             if plain {
-                session.command(|builder| builder.word("STARTTLS"), &mut |_| {})?;
+                session.command(|builder| builder.word("STARTTLS"), &mut |_| {})??;
             }
             let connection = ClientConnection::new(tls.config.clone(), tls.name.clone());
             let connection = connection.map_err(|error| format!("TLS: {error}"))?;
@@ -109,7 +111,8 @@ impl Session {
             }
         }
         let login = |builder: Builder| builder.word("LOGIN").string(account).string(&access.password);
-        session.command(login, &mut |_| {}).map_err(|what| format!("LOGIN as {account}: {what}"))?;
+        let answer = session.command(login, &mut |_| {})?;
+        answer.map_err(|what| format!("LOGIN as {account}: {what}"))?;
         Ok(session)
     }
 
@@ -122,7 +125,11 @@ impl Session {
 
     /// One whole response; untagged data is told.
     fn response(&mut self, told: &mut Told<'_>) -> Result<Given, String> {
+        let began = Instant::now();
         let bytes = loop {
+            if began.elapsed() > Duration::from_secs(AUDIT_SECONDS_MAX) {
+                return Err(format!("a response took longer than {AUDIT_SECONDS_MAX} s"));
+            }
             if let Some(bytes) = self.frame.whole(&self.input)? {
                 break bytes;
             }
@@ -154,7 +161,7 @@ impl Session {
         Ok(given)
     }
 
-    fn command(&mut self, build: impl FnOnce(Builder) -> Builder, told: &mut Told<'_>) -> Result<(), String> {
+    fn command(&mut self, build: impl FnOnce(Builder) -> Builder, told: &mut Told<'_>) -> Result<Answer, String> {
         self.next_tag += 1;
         let tag = tag(self.next_tag);
         let mut pieces: Pieces = build(Builder::new(&tag)).end();
@@ -165,7 +172,7 @@ impl Session {
         send(&mut self.stream)?;
         loop {
             match self.response(told)? {
-                Given::Tagged(told, refusal) if told == tag => return refusal.map_or(Ok(()), Err),
+                Given::Tagged(told, refusal) if told == tag => return Ok(refusal.map_or(Ok(()), Err)),
                 Given::Tagged(..) => return Err("a reply to a command that was not sent".into()),
                 Given::Continuation => send(&mut self.stream)?,
                 Given::Untagged => {}
@@ -185,21 +192,28 @@ impl Session {
                     }
                 }
                 _ => {}
-            });
+            })?;
         let mut found = Vec::new();
-        if examined.is_ok() && exists > 0 {
+        if let Err(refusal) = examined {
+            let mut is_there = false;
+            let list = |builder: Builder| builder.word("LIST").string("").string(mailbox);
+            self.command(list, &mut |response| is_there |= matches!(response, Response::Other(b"LIST")))??;
+            return if is_there { Err(format!("EXAMINE: {refusal}")) } else { Ok((validity, found)) };
+        }
+        if exists as usize > AUDIT_MESSAGES_MAX {
+            return Err(format!("{exists} messages, and an audit looks at {AUDIT_MESSAGES_MAX} at most"));
+        }
+        if exists > 0 {
             let mut partial = 0;
-            self.command(
-                |builder| builder.word("FETCH").word("1:*").word("(UID FLAGS BODY.PEEK[])"),
-                &mut |response| {
-                    if let Response::Fetch(_, items) = response {
-                        match found_of(items) {
-                            Some(one) => found.push(one),
-                            None => partial += 1,
-                        }
+            let fetch = |builder: Builder| builder.word("FETCH").word("1:*").word("(UID FLAGS BODY.PEEK[])");
+            self.command(fetch, &mut |response| {
+                if let Response::Fetch(_, items) = response {
+                    match found_of(items).filter(|_| found.len() <= exists as usize) {
+                        Some(one) => found.push(one),
+                        None => partial += 1,
                     }
-                },
-            )?;
+                }
+            })??;
             if found.len() != exists as usize {
                 return Err(format!(
                     "{exists} messages exist, and FETCH brought {} ({partial} not whole)",

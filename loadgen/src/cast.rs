@@ -164,7 +164,7 @@ fn collectors(group: &Group, (stage, connections): (&Stage, u32)) -> Result<Dial
         password: stage.password.clone(),
         connections,
         retrieve: group.count.unwrap_or(5),
-        may_be_empty: true,
+        shared: true,
         stls: group.tls == Security::Starttls,
         think: think(group),
     });

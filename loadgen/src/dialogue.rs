@@ -30,8 +30,10 @@ pub enum Wish {
     Nothing,
     /// The server agreed to STARTTLS: begin the handshake now.
     StartTls,
-    /// The dialogue is over: close. The next operation opens a new connection.
+    /// The dialogue was refused: close. There is a pause before the next connection.
     Close,
+    /// The dialogue is over: close. The next operation opens a new connection.
+    Over,
     /// There is news for a client that only waits: its next operation is due now.
     Awake,
 }
@@ -41,6 +43,8 @@ pub enum Wish {
 pub struct Turn<'a> {
     /// The time, read once a call.
     pub now: Instant,
+    /// True where a refusal is to end the run: before anybody got in.
+    pub may_end: bool,
     /// What is to be sent.
     pub out: &'a mut Vec<u8>,
     /// Where to count.

@@ -166,10 +166,12 @@ struct Connection {
     handshaking: bool,
     was_ready: bool,
     opened_at: Instant,
-    /// When its user wants the next operation.
-    due: Option<Instant>,
+    /// When its user wants the next operation, and since when that was known.
+    due: Option<(Instant, Instant)>,
     /// Since when its user has waited for an operation to be started.
     late: Option<Instant>,
+    /// When it goes on, where it was throttled: one timer at a time.
+    pumped_at: Option<Instant>,
     /// True until the first operation of this connection.
     is_fresh: bool,
     /// True while it is among those that can take an arrival.
@@ -180,8 +182,10 @@ struct Connection {
 enum Loss {
     Lost(String),
     Fault(Fault),
-    /// The dialogue is over.
+    /// The dialogue was refused.
     Closed,
+    /// The dialogue is over.
+    Over,
 }
 
 impl From<Fault> for Loss {
@@ -210,6 +214,9 @@ struct Loop<'a> {
     scratch: Vec<u8>,
     schedule: Schedule,
     never_opened: usize,
+    /// Connections that are opened before the start.
+    standing: usize,
+    got_in: bool,
     opening: u32,
     ready: usize,
     now: Instant,
@@ -240,6 +247,7 @@ pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -
         opened_at: now,
         due: None,
         late: None,
+        pumped_at: None,
         is_fresh: true,
         is_offered: false,
     });
@@ -251,10 +259,13 @@ pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -
         scratch: vec![0; READ_BYTES],
         schedule: Schedule::new(plan.seed),
         never_opened: 0,
+        standing: 0,
+        got_in: false,
         opening: 0,
         ready: 0,
         now,
     };
+    state.standing = state.connections.iter().filter(|connection| connection.dialogue.is_standing()).count();
     let mut clock = Clock::new(plan, now, watchers)?;
     loop {
         state.now = Instant::now();
@@ -283,8 +294,7 @@ pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -
 impl Loop<'_> {
     /// True where connections are opened before the start; users who think come in their own time.
     fn sets_up(&self) -> bool {
-        !matches!(self.plan.pace, Pace::Think { .. })
-            && self.connections.first().is_none_or(|connection| connection.dialogue.is_standing())
+        !matches!(self.plan.pace, Pace::Think { .. }) && self.standing > 0
     }
 
     /// While setting up: opens the next connections, a few at once.
@@ -294,9 +304,12 @@ impl Loop<'_> {
             && self.never_opened < self.connections.len()
             && self.opening < OPENING_MAX
         {
+            let index = self.never_opened;
             self.never_opened += 1;
-            self.opening += 1;
-            self.open(self.never_opened - 1, self.now, registry)?;
+            if self.connections[index].dialogue.is_standing() {
+                self.opening += 1;
+                self.open(index, self.now, registry)?;
+            }
         }
         Ok(())
     }
@@ -364,6 +377,8 @@ impl Loop<'_> {
         let mut turn = Turn {
             now: self.now,
             out: link.out(),
+            // Nobody got in yet: there is no run to go on with.
+            may_end: self.phase != Phase::Drain && (self.phase == Phase::SetUp || !self.got_in),
             tally: &mut self.tally,
             transcript: &mut connection.transcript,
             wish: Wish::Nothing,
@@ -373,6 +388,7 @@ impl Loop<'_> {
         if self.tally.recording {
             self.tally.bytes_sent += (link.out().len() - before) as u64;
         }
+        self.got_in |= connection.dialogue.is_ready();
         if !connection.was_ready && connection.dialogue.is_ready() {
             connection.was_ready = true;
             self.ready += 1;
@@ -381,6 +397,7 @@ impl Loop<'_> {
         match wish {
             Wish::Nothing => {}
             Wish::Close => return Err(Loss::Closed),
+            Wish::Over => return Err(Loss::Over),
             Wish::Awake => {
                 if matches!(self.plan.pace, Pace::Think { .. }) && connection.late.is_none() {
                     self.falls_due(index, self.now);
@@ -401,7 +418,10 @@ impl Loop<'_> {
         match &mut self.connections[index].link {
             Some(link) => {
                 link.flush(self.now)?;
-                if let Some(time) = link.wakes_at() {
+                let connection = &mut self.connections[index];
+                let wakes_at = connection.link.as_mut().and_then(Link::wakes_at);
+                if let Some(time) = wakes_at.filter(|_| connection.pumped_at.is_none_or(|then| then <= self.now)) {
+                    connection.pumped_at = Some(time);
                     self.schedule.at(time, index, Timer::Pump);
                 }
                 Ok(())
@@ -535,9 +555,7 @@ impl Loop<'_> {
                 )));
             }
             Loss::Lost(why) => self.tally.error(&why),
-            Loss::Closed if !connection.dialogue.is_standing() => {
-                return self.after_end(index, Duration::ZERO, registry);
-            }
+            Loss::Over => return self.after_end(index, Duration::ZERO, registry),
             Loss::Closed => {}
         }
         self.after_end(index, Duration::from_millis(REOPEN_MILLISECONDS), registry)

@@ -75,9 +75,23 @@ pub enum Change {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    Begin { op: u64, account: String, mailbox: String, change: Change },
-    Done { op: u64, place: Option<Place> },
-    Refused { op: u64 },
+    Begin {
+        op: u64,
+        account: String,
+        mailbox: String,
+        change: Change,
+    },
+    Done {
+        op: u64,
+        place: Option<Place>,
+    },
+    Refused {
+        op: u64,
+    },
+    /// Answered, but by nobody who changes the message alone: nothing follows.
+    Left {
+        op: u64,
+    },
 }
 
 /// Whether something is so.
@@ -98,6 +112,15 @@ struct Known {
     flags: BTreeMap<String, Certainty>,
 }
 
+/// How often a message is there without a UID that anybody was told.
+#[derive(Debug, Default)]
+struct Loose {
+    /// Acknowledged.
+    certain: usize,
+    /// Begun.
+    possible: usize,
+}
+
 /// What is known of one mailbox.
 #[derive(Debug, Default)]
 struct Shelf {
@@ -105,9 +128,9 @@ struct Shelf {
     /// By UID.
     known: BTreeMap<u32, Known>,
     /// Messages whose UID nobody told.
-    loose: BTreeMap<Id, Certainty>,
+    loose: BTreeMap<Id, Loose>,
     /// Messages that were seen before they were acknowledged, and where; nowhere, if they were to be removed since.
-    early: BTreeMap<Id, Option<u32>>,
+    early: BTreeMap<Id, Vec<Option<u32>>>,
     /// The UIDs under which each message was put there.
     homes: BTreeMap<Id, BTreeSet<u32>>,
 }
@@ -165,6 +188,9 @@ impl Ledger {
     }
 
     fn note(&mut self, line: Line) -> Result<(), Fault> {
+        if self.messages >= LEDGER_MESSAGES_MAX {
+            return Err(Fault::Fatal(format!("a run has {LEDGER_MESSAGES_MAX} changes at most")));
+        }
         if let Some(journal) = &mut self.journal {
             let failed = |error: io::Error| Fault::Fatal(format!("the journal can't be written: {error}"));
             let mut text = serde_json::to_vec(&line).map_err(|error| failed(error.into()))?;
@@ -189,6 +215,11 @@ impl Ledger {
     /// The server refused it.
     pub fn refused(&mut self, op: u64) -> Result<(), Fault> {
         self.note(Line::Refused { op })
+    }
+
+    /// The server answered a change that nothing follows from: others may have changed the same message.
+    pub fn left(&mut self, op: u64) -> Result<(), Fault> {
+        self.note(Line::Left { op })
     }
 
     /// The message at this place is known to be there; which one it is.
@@ -237,17 +268,19 @@ impl Ledger {
                 let (account, mailbox, change) = self.open.remove(&op).ok_or("a change that was not begun")?;
                 if let Change::Append { id } = change {
                     // RFC 9051 §6.3.12: an unsuccessful APPEND leaves nothing behind. The others may have done a part.
-                    self.shelf(&account, &mailbox).loose.insert(id, No);
+                    let loose = self.shelf(&account, &mailbox).loose.entry(id).or_default();
+                    loose.possible = loose.possible.saturating_sub(1);
                 }
                 Ok(())
             }
+            Line::Left { op } => self.open.remove(&op).map(drop).ok_or("a change that was not begun".into()),
         }
     }
 
     fn begun(&mut self, account: &str, mailbox: &str, change: &Change) -> Result<(), String> {
         match change {
             Change::Append { id } | Change::Deliver { id } => {
-                self.shelf(account, mailbox).loose.insert(*id, Maybe);
+                self.shelf(account, mailbox).loose.entry(*id).or_default().possible += 1;
             }
             Change::Copy { from, to, moves } => {
                 let source = self.shelf(account, mailbox).at(*from)?;
@@ -256,7 +289,7 @@ impl Ledger {
                     self.shelf(account, mailbox).may_go(*from)?;
                 }
                 if let Some(id) = id {
-                    self.shelf(account, to).loose.entry(id).or_insert(Maybe);
+                    self.shelf(account, to).loose.entry(id).or_default().possible += 1;
                 }
             }
             Change::Flag { at, flag, .. } => {
@@ -303,7 +336,7 @@ impl Ledger {
     pub fn promised(&self) -> usize {
         let of = |shelf: &Shelf| {
             let known = shelf.known.values().filter(|known| known.present == Yes && known.id.is_some()).count();
-            known + shelf.loose.values().filter(|certainty| **certainty == Yes).count()
+            known + shelf.loose.values().map(|loose| loose.certain).sum::<usize>()
         };
         self.shelves.values().map(of).sum()
     }
@@ -351,32 +384,35 @@ impl Shelf {
     fn may_go(&mut self, at: Place) -> Result<(), String> {
         let known = self.at(at)?;
         known.present = Maybe;
-        if let Some(place) = known.id.and_then(|id| self.early.get_mut(&id)) {
+        if let Some(places) = known.id.and_then(|id| self.early.get_mut(&id)) {
             // That it was put there will say nothing any more.
-            *place = None;
+            places.iter_mut().filter(|place| **place == Some(at.uid)).for_each(|place| *place = None);
         }
         Ok(())
     }
 
     /// A message was acknowledged.
     fn arrived(&mut self, id: Option<Id>, place: Option<Place>) -> Result<(), String> {
-        let Some(place) = place else {
-            if let Some(id) = id {
-                match self.early.remove(&id) {
-                    Some(place) => {
-                        let known = place.and_then(|uid| self.known.get_mut(&uid));
-                        known.into_iter().for_each(|known| known.present = Yes);
-                    }
-                    None => {
-                        self.loose.insert(id, Yes);
-                    }
-                }
+        let early = id.and_then(|id| self.early.get_mut(&id)).filter(|places| !places.is_empty());
+        let seen = early.map(|places| {
+            let told = place.map(|place| Some(place.uid));
+            let at = told.and_then(|uid| places.iter().position(|place| *place == uid)).unwrap_or(places.len() - 1);
+            places.remove(at)
+        });
+        match (id, seen) {
+            // It was seen there while it was only begun.
+            (_, Some(uid)) => {
+                let known = uid.and_then(|uid| self.known.get_mut(&uid));
+                known.into_iter().for_each(|known| known.present = Yes);
             }
-            return Ok(());
-        };
-        if let Some(id) = id {
-            self.loose.remove(&id);
+            (Some(id), None) => {
+                let loose = self.loose.entry(id).or_default();
+                loose.possible = loose.possible.saturating_sub(1);
+                loose.certain += usize::from(place.is_none());
+            }
+            (None, None) => {}
         }
+        let Some(place) = place else { return Ok(()) };
         let known = self.at(place)?;
         if known.id.is_some() && known.id != id {
             return Err(format!("UID {} was given twice", place.uid));
@@ -390,31 +426,29 @@ impl Shelf {
 
     /// A message was seen at its place.
     fn seen(&mut self, at: Place, id: Id) -> Result<(), String> {
-        let certainty = self.loose.remove(&id);
-        match self.homes.get_mut(&id) {
-            Some(homes) if certainty.is_none() && !homes.contains(&at.uid) => {
-                return Err(format!("message {id} is at UID {} as well, and was not put there", at.uid));
-            }
-            _ => {}
+        self.of_validity(at.validity)?;
+        if self.known.get(&at.uid).and_then(|known| known.id).is_some_and(|other| other != id) {
+            return Err(format!("the message with UID {} is another one now", at.uid));
         }
-        if certainty.is_some() {
-            self.homes.entry(id).or_default().insert(at.uid);
+        let is_home = self.homes.get(&id).is_some_and(|homes| homes.contains(&at.uid));
+        let is_ours = self.homes.contains_key(&id) || self.loose.contains_key(&id);
+        if is_home || !is_ours {
+            self.at(at)?.id = Some(id);
+            return Ok(());
         }
+        let loose = self.loose.entry(id).or_default();
+        let certain = loose.certain > 0;
+        match (certain, loose.possible) {
+            (true, _) => loose.certain -= 1,
+            (false, 1..) => loose.possible -= 1,
+            (false, 0) => return Err(format!("message {id} is at UID {} as well, and was not put there", at.uid)),
+        }
+        self.homes.entry(id).or_default().insert(at.uid);
         let known = self.at(at)?;
-        match known.id {
-            Some(other) if other != id => return Err(format!("the message with UID {} is another one now", at.uid)),
-            Some(_) => {}
-            None => {
-                known.id = Some(id);
-                if let Some(certainty) = certainty
-                    && known.present == Yes
-                {
-                    known.present = certainty;
-                    if certainty == Maybe {
-                        self.early.insert(id, Some(at.uid));
-                    }
-                }
-            }
+        known.id = Some(id);
+        if !certain && known.present == Yes {
+            known.present = Maybe;
+            self.early.entry(id).or_default().push(Some(at.uid));
         }
         Ok(())
     }
@@ -458,14 +492,13 @@ impl Shelf {
         for id in ids {
             let is_home = |uid: &u32| self.homes.get(id).is_some_and(|homes| homes.contains(uid));
             let others = by_id.get(id).map_or(0, |uids| uids.iter().filter(|uid| !is_home(uid)).count());
-            match (self.loose.get(id), others) {
-                (Some(Yes), 0) => wrong.push(format!("message {id} was acknowledged and is lost")),
-                (Some(No), 1..) => wrong.push(format!("message {id} was refused and is there")),
-                (Some(_), 2..) | (None, 1..) => {
-                    let more = others - usize::from(self.loose.contains_key(id));
-                    wrong.push(format!("message {id} is there {more} times more than it was put there"));
-                }
-                _ => {}
+            let loose = self.loose.get(id).map_or((0, 0), |loose| (loose.certain, loose.possible));
+            let allowed = loose.0 + loose.1;
+            if others < loose.0 {
+                wrong.push(format!("message {id} was acknowledged and is lost"));
+            } else if others > allowed {
+                let more = others - allowed;
+                wrong.push(format!("message {id} is there {more} times more than it was put there"));
             }
         }
     }

@@ -93,7 +93,10 @@ fn moves_and_refusals() {
     let op = ledger.begin(A, "INBOX", Change::Append { id: id(6) }).expect("begun");
     ledger.refused(op).expect("refused");
     let mailbox = [found(2, 2, &[]), found(9, 4, &[]), found(11, 6, &[])];
-    assert_eq!(ledger.check(A, "INBOX", 3, &mailbox), ["INBOX of a@localhost: message 6.7 was refused and is there"]);
+    assert_eq!(
+        ledger.check(A, "INBOX", 3, &mailbox),
+        ["INBOX of a@localhost: message 6.7 is there 1 times more than it was put there"]
+    );
 }
 
 #[test]
@@ -127,6 +130,34 @@ fn a_delivery_may_be_seen_before_it_is_acknowledged() {
         let (empty, full) = (ledger.check(A, "INBOX", 3, &[]), ledger.check(A, "INBOX", 3, &[found(5, 1, &[])]));
         assert_eq!((empty.len(), full.len()), if removed { (0, 1) } else { (1, 0) }, "{empty:?} {full:?}");
     }
+}
+
+#[test]
+fn a_copy_whose_answer_was_lost_may_be_there_beside_another() {
+    let mut ledger = example(None);
+    let copy = |ledger: &mut Ledger| {
+        ledger.begin(A, "INBOX", Change::Copy { from: at(1), to: "Old".into(), moves: false }).expect("begun")
+    };
+    copy(&mut ledger);
+    let op = copy(&mut ledger);
+    ledger.done(op, Some(Place { validity: 8, uid: 9 })).expect("done");
+    for uids in [&[9][..], &[8, 9]] {
+        let found: Vec<Found> = uids.iter().map(|uid| found(*uid, 1, &[])).collect();
+        assert_eq!(ledger.check(A, "Old", 8, &found), [""; 0], "{uids:?}");
+    }
+    let three: Vec<Found> = [7, 8, 9].iter().map(|uid| found(*uid, 1, &[])).collect();
+    assert_eq!(ledger.check(A, "Old", 8, &three).len(), 1);
+    assert_eq!(ledger.in_doubt(), 2);
+}
+
+#[test]
+fn a_message_that_was_seen_before_its_place_was_told_is_promised_all_the_same() {
+    let mut ledger = Ledger::new(None);
+    let op = ledger.begin(A, "INBOX", Change::Append { id: id(1) }).expect("begun");
+    ledger.begin(A, "INBOX", Change::Seen { at: at(5), id: id(1) }).expect("seen");
+    ledger.done(op, Some(at(5))).expect("done");
+    assert_eq!(ledger.check(A, "INBOX", 3, &[found(5, 1, &[])]), [""; 0]);
+    assert!(ledger.check(A, "INBOX", 3, &[])[0].contains("UID 5 was acknowledged and is lost"));
 }
 
 #[test]

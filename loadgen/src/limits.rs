@@ -88,7 +88,11 @@ pub const SCENARIO_BYTES_MAX: u64 = 1 << 20;
 pub const FIND_TRIALS_MAX: usize = 32;
 /// How near the highest load that held and the lowest that did not must be.
 pub const FIND_PRECISION: f64 = 1.05;
-/// What an audit waits for a server's next octet. Seconds.
+/// Messages of a mailbox that an audit looks at: as many as a ledger remembers.
+pub const AUDIT_MESSAGES_MAX: usize = LEDGER_MESSAGES_MAX;
+/// A server that queues what it took in has so long to bring it to its mailbox. Seconds.
+pub const AUDIT_SETTLE_SECONDS: u64 = 5;
+/// What an audit waits for a response. Seconds.
 pub const AUDIT_SECONDS_MAX: u64 = 60;
 /// Broken promises that an audit lists; a server that lost its data has no end of them.
 pub const FINDINGS_MAX: usize = 1000;

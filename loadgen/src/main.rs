@@ -109,7 +109,7 @@ fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
     let (work, name) = imap_work(options).map_err(fatal)?;
     let (users, password) = match work {
         imap::Work::Handshake => (Names::one(""), String::new()),
-        _ => user.credentials().map_err(fatal)?,
+        _ => user.credentials(1).map_err(fatal)?,
     };
     let settings = imap::Settings {
         work,
@@ -135,7 +135,7 @@ fn run_imap(options: &ImapOptions) -> Result<(), RunError> {
 fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     let ClientOptions { run, tls, user } = &options.client;
-    let (users, password) = user.credentials().map_err(fatal)?;
+    let (users, password) = user.credentials(1).map_err(fatal)?;
     let connections = run.connections;
     if run.depth != 1 {
         return Err(fatal("POP3 sessions have a command at a time: --depth must be 1".into()));
@@ -152,7 +152,7 @@ fn run_pop3(options: &Pop3Options) -> Result<(), RunError> {
         password,
         connections,
         retrieve: options.retrieve,
-        may_be_empty: false,
+        shared: false,
         stls,
         think: Think::NONE,
     });
@@ -164,11 +164,11 @@ fn run_smtp(options: &SmtpOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     let ClientOptions { run, tls, user } = &options.client;
     let credentials = match options.work {
-        SmtpWork::Submit => Some(user.credentials().map_err(fatal)?),
+        SmtpWork::Submit => Some(user.credentials(1).map_err(fatal)?),
         SmtpWork::Deliver => None,
     };
     let from = options.from.as_deref().or(user.user.as_deref()).unwrap_or("load@loadgen.invalid").to_owned();
-    let users = if options.to.contains("%d") { user.users } else { 1 };
+    let users = if options.to.contains("%d") { user.users.unwrap_or(1) } else { 1 };
     let to = Names::numbered(&options.to, users).map_err(fatal)?;
     let work = if credentials.is_some() { "submit" } else { "deliver" };
     let subject = Subject { message_bytes: Some(options.bytes), ..subject("smtp", work.into(), run, Some(tls)) };

@@ -2,7 +2,7 @@
 //!
 //! Figures go to standard output, everything else to standard error. A run that is void is reported, and fails all the same.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -113,20 +113,25 @@ fn highest(
     let poisson = !matches!(asked.plan.pace, Pace::Rate { poisson: false, .. });
     let (mut best, mut void) = (None, None);
     let unit = if thinks { "times the speed" } else { "a second asked for" };
+    let warm_up = asked.plan.warm_up;
     let found = find(p99_max, first, |load| {
         asked.plan.pace = if thinks { Pace::Think { speed: load } } else { Pace::Rate { per_second: load, poisson } };
+        if thinks {
+            // Users come by their own time, too.
+            asked.plan.warm_up = warm_up.mul_f64(first / load);
+        }
         let outcome = once(asked, members())?;
         let trial = Trial::of(load, &outcome);
         let holds = trial.holds(p99_max);
         tell(&trial, unit, holds).map_err(RunError::Fatal)?;
         if holds {
-            best = Some((load, outcome));
+            best = Some(outcome);
         } else {
             void = trial.void.clone();
         }
         Ok(trial)
     })?;
-    let (Some(found), Some((load, outcome))) = (found, best) else {
+    let (Some(found), Some(outcome)) = (found, best) else {
         return Err(RunError::Fatal(format!(
             "no load that was tried has a p99 of {p99_max:?} and less than one error in a thousand"
         )));
@@ -134,9 +139,18 @@ fn highest(
     if let Some(why) = void {
         eprintln!("loadgen: the next load was void, so that the limit may be the client's: {why}");
     }
-    asked.subject.rate_asked = (!thinks).then_some(found.load);
-    asked.plan.pace = if thinks { Pace::Think { speed: load } } else { Pace::Rate { per_second: load, poisson } };
+    if thinks {
+        asked.subject.arrivals = Some(think_times(found.load));
+    } else {
+        asked.subject.rate_asked = Some(found.load);
+        asked.subject.arrivals = Some(if poisson { "poisson" } else { "constant" }.into());
+    }
     Ok(outcome)
+}
+
+/// How a report calls it that users think.
+pub fn think_times(speed: f64) -> String {
+    format!("think times at {speed:.3} times the speed")
 }
 
 fn tell(trial: &Trial, unit: &str, holds: bool) -> Result<(), String> {
@@ -151,11 +165,7 @@ fn tell(trial: &Trial, unit: &str, holds: bool) -> Result<(), String> {
         "{load:>12.2} {unit}: {rate:>10.0}/s   p99 {p99:>9.2} ms   failed {:.2} %   {verdict}\n",
         failed_share * 100.0
     );
-    // Trials are for people, the report is for scripts.
-    if std::io::stderr().is_terminal() || std::io::stdout().is_terminal() {
-        return std::io::stderr().write_all(line.as_bytes()).map_err(|error| format!("standard error: {error}"));
-    }
-    Ok(())
+    std::io::stderr().write_all(line.as_bytes()).map_err(|error| format!("standard error: {error}"))
 }
 
 fn publish(asked: &Measurement<'_>, outcome: &Outcome) -> Result<(), String> {

@@ -50,6 +50,8 @@ pub struct Template {
     sum_at: usize,
     body_at: usize,
     run: u64,
+    /// Messages that were made of it.
+    count: u64,
 }
 
 impl Template {
@@ -71,7 +73,7 @@ impl Template {
         text.extend_from_slice(format!("{zeros}\r\n").as_bytes());
         fill(&mut text, bytes);
         let id_at = memchr::memmem::find(&text, ID_FIELD).expect("the header has it") + ID_FIELD.len();
-        Template { text, number_at: [id_at, body_at], sum_at, body_at, run }
+        Template { text, number_at: [id_at, body_at], sum_at, body_at, run, count: 0 }
     }
 
     /// The next message.
@@ -83,6 +85,12 @@ impl Template {
         let sum = checksum(&self.text[self.body_at..]);
         let _ = write!(&mut self.text[self.sum_at..self.sum_at + SUM_DIGITS], "{sum:016x}");
         &self.text
+    }
+
+    /// The next message, with a number of its own.
+    pub fn stamp_next(&mut self) -> &[u8] {
+        self.count += 1;
+        self.stamp(self.count)
     }
 
     /// The identity of the message that [`Template::stamp`] makes of `number`.
@@ -98,27 +106,36 @@ impl Template {
 
 /// Messages of several sizes.
 #[derive(Debug, Clone)]
-pub struct Assortment(Vec<Template>);
+pub struct Assortment {
+    templates: Vec<Template>,
+    count: u64,
+}
 
 impl Assortment {
     /// One of each of these sizes.
     pub fn new(sizes: &[usize], from: &str, to: &str, run: u64) -> Assortment {
-        Assortment(sizes.iter().map(|bytes| Template::new(*bytes, from, to, run)).collect())
+        Assortment { templates: sizes.iter().map(|bytes| Template::new(*bytes, from, to, run)).collect(), count: 0 }
+    }
+
+    /// A number that no message of theirs has.
+    pub fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
     }
 
     /// The number of one of them, each as often.
     pub fn choose(&self, random: &mut Random) -> usize {
-        random.below(self.0.len() as u64) as usize
+        random.below(self.templates.len() as u64) as usize
     }
 
     /// The template of this number.
     pub fn of(&mut self, number: usize) -> &mut Template {
-        &mut self.0[number]
+        &mut self.templates[number]
     }
 
     /// Octets of the largest.
     pub fn bytes_max(&self) -> usize {
-        self.0.iter().map(Template::bytes).max().unwrap_or(0)
+        self.templates.iter().map(Template::bytes).max().unwrap_or(0)
     }
 }
 

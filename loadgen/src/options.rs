@@ -215,7 +215,7 @@ pub struct OutputOptions {
     #[arg(long)]
     pub json: Option<PathBuf>,
     /// Write a latency histogram of each second to this file: HdrHistogram's interval log
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "find_max")]
     pub hlog: Option<PathBuf>,
     /// Write latency by percentile to this file: HdrHistogram's text, in milliseconds
     #[arg(long, value_name = "FILE")]
@@ -269,9 +269,9 @@ pub struct UserOptions {
     /// User names in place of one: %d is a number from 1 to --users
     #[arg(long, conflicts_with = "user", value_name = "PATTERN")]
     pub user_pattern: Option<String>,
-    /// How many names a pattern with %d stands for
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub users: u32,
+    /// How many names a pattern with %d stands for (default: 1, or what a scenario says)
+    #[arg(long, value_name = "N")]
+    pub users: Option<u32>,
     /// File whose first line is the password
     #[arg(long, conflicts_with = "password_env")]
     pub password_file: Option<PathBuf>,
@@ -499,6 +499,9 @@ impl RunOptions {
                 return Err(format!("{name} {value}: from {least} to {SECONDS_MAX}"));
             }
         }
+        if let Some(limit) = self.find_max.filter(|limit| !(0.001..=1e6).contains(limit)) {
+            return Err(format!("--find-max {limit}: from 0.001 to 1000000 milliseconds"));
+        }
         match self.rate {
             Some(rate) if !(0.001..=RATE_MAX).contains(&rate) => {
                 Err(format!("--rate {rate}: from 0.001 to {RATE_MAX:.0} a second"))
@@ -557,11 +560,11 @@ pub fn password(file: Option<&Path>, variable: Option<&str>) -> Result<String, S
 }
 
 impl UserOptions {
-    /// Users and their password.
-    pub fn credentials(&self) -> Result<(Names, String), String> {
+    /// Users and their password; `count`: how many names a pattern stands for where nobody says so.
+    pub fn credentials(&self, count: u32) -> Result<(Names, String), String> {
         let users = match (&self.user, &self.user_pattern) {
             (Some(user), _) => Names::one(user),
-            (None, Some(pattern)) => Names::numbered(pattern, self.users)?,
+            (None, Some(pattern)) => Names::numbered(pattern, self.users.unwrap_or(count))?,
             (None, None) => return Err("give --user and --password-file or --password-env".into()),
         };
         let odd = |text: &str| text.contains(['\0', '\r', '\n']);

@@ -7,17 +7,19 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, LineWriter};
 use std::rc::Rc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::audit::{Access, Findings, audit};
-use crate::cast::{Stage, cast};
+use crate::cast::{Stage, cast, port};
 use crate::engine::{Pace, Plan, RunError};
 use crate::ledger::Ledger;
-use crate::measure::{Measurement, measure, prepare, run_number, show, tls, unless_void};
+use crate::limits::AUDIT_SETTLE_SECONDS;
+use crate::measure::{Measurement, measure, prepare, run_number, show, think_times, tls, unless_void};
 use crate::options::{ScenarioOptions, ScenariosOptions, TlsMode, VerifyOptions, password, resolve};
 use crate::progress::Progress;
 use crate::report::Subject;
-use crate::scenario::{READY, Scenario, Security, load, parse};
+use crate::scenario::{Protocol, READY, Scenario, Security, load, parse};
 
 /// Plays a scenario.
 pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
@@ -49,11 +51,7 @@ pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
         connections: first.members.len() as u32,
         depth: 1,
         server_version: options.output.server_version.clone(),
-        arrivals: Some(if options.saturate {
-            "closed".into()
-        } else {
-            format!("think times at {speed} times the speed")
-        }),
+        arrivals: Some(if options.saturate { "closed".into() } else { think_times(speed) }),
         scenario: Some(scenario.name.clone()),
         scenario_text: Some(text),
         ..Subject::default()
@@ -71,13 +69,7 @@ pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
     })?;
     match ledger {
         Some(ledger) if options.journal.is_none() => {
-            let port = if stage.tls.is_some() { "imaps" } else { "imap" };
-            let access = Access {
-                address: stage.ports[port],
-                tls: stage.tls.clone(),
-                implicit_tls: true,
-                password: stage.password.clone(),
-            };
+            let access = access(&scenario, &stage);
             checked(&ledger.borrow(), &access)?;
         }
         _ => {}
@@ -85,8 +77,20 @@ pub fn play(options: &ScenarioOptions) -> Result<(), RunError> {
     unless_void(void)
 }
 
+/// The way in that the users of the scenario's first IMAP group have.
+fn access(scenario: &Scenario, stage: &Stage) -> Access {
+    let group = scenario.groups.iter().find(|group| group.protocol == Protocol::Imap);
+    let security = group.map_or(Security::None, |group| group.tls);
+    Access {
+        address: stage.ports[group.map_or("imap", port)],
+        tls: stage.tls.clone().filter(|_| security != Security::None),
+        implicit_tls: security == Security::Implicit,
+        password: stage.password.clone(),
+    }
+}
+
 fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String> {
-    let (users, password) = options.user.credentials()?;
+    let (users, password) = options.user.credentials(scenario.accounts.count)?;
     let spoken = scenario.groups.iter().any(|group| group.tls != Security::None);
     let name = options.server_name.as_deref().unwrap_or(&options.host);
     let tls = spoken.then(|| tls(name, options.ca.as_deref(), options.insecure, options.tls_resume)).transpose()?;
@@ -128,7 +132,17 @@ pub fn verify(options: &VerifyOptions) -> Result<(), RunError> {
 
 fn checked(ledger: &Ledger, access: &Access) -> Result<(), RunError> {
     let progress = Progress::new();
-    let findings = audit(ledger, access, |what| progress.show(&format!("verifying {what}")));
+    let began = Instant::now();
+    let findings = loop {
+        let findings = audit(ledger, access, |what| progress.show(&format!("verifying {what}")));
+        // A server with a queue says 250 before the message is in the mailbox.
+        let is_missing = |what: &String| what.contains(": message ") && what.ends_with("is lost");
+        let waits = findings.as_ref().is_ok_and(|findings| findings.broken.iter().any(is_missing));
+        if !waits || began.elapsed() > Duration::from_secs(AUDIT_SETTLE_SECONDS) {
+            break findings;
+        }
+        thread::sleep(Duration::from_millis(500));
+    };
     progress.clear();
     let Findings { mailboxes, messages, broken } = findings.map_err(RunError::Fatal)?;
     let (promised, in_doubt) = (ledger.promised(), ledger.in_doubt());

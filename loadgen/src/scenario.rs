@@ -264,7 +264,11 @@ pub fn parse(text: &str) -> Result<Scenario, String> {
     if scenario.groups.is_empty() {
         return Err("there is no [[group]]".into());
     }
-    for group in &scenario.groups {
+    for (at, group) in scenario.groups.iter().enumerate() {
+        // Messages and chance of a group are told apart by its name.
+        if scenario.groups[..at].iter().any(|other| other.name == group.name) {
+            return Err(format!("two groups are called \"{}\"", group.name));
+        }
         check(group).map_err(|what| format!("group \"{}\": {what}", group.name))?;
     }
     Ok(scenario)

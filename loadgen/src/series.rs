@@ -81,11 +81,6 @@ impl Series {
         tally.interval_over();
     }
 
-    /// The measured time begins: errors before it are not of its seconds.
-    pub fn begin(&mut self, tally: &Tally) {
-        self.errors = tally.errors_total();
-    }
-
     /// All seconds.
     pub fn into_seconds(self) -> Vec<Second> {
         self.seconds
@@ -113,7 +108,6 @@ mod tests {
         let mut watchers: Vec<Box<dyn Watcher>> = vec![Box::new(Told(Rc::clone(&told)))];
         let start = Instant::now();
         tally.error("before");
-        series.begin(&tally);
         tally.recording = true;
         for (at, count) in [(1.0, 3), (2.0, 1), (2.5, 0)] {
             for _ in 0..count {

@@ -84,12 +84,13 @@ fn through(
 ) -> io::Result<usize> {
     let Some(bucket) = bucket else { return pass(wanted) };
     let allowed = bucket.allowed(now).min(wanted);
-    // Who gets less than wanted may believe that there is no more.
-    *starved |= allowed < wanted;
     if allowed == 0 && wanted > 0 {
+        *starved = true;
         return Err(ErrorKind::WouldBlock.into());
     }
     let passed = pass(allowed)?;
+    // Who gets all that is allowed, and less than wanted, may believe that there is no more.
+    *starved |= allowed < wanted && passed == allowed;
     bucket.level -= passed as f64;
     Ok(passed)
 }
@@ -136,5 +137,10 @@ mod tests {
         assert!(matches!(five, Ok(5)) && !starved);
         let none = through(&mut bucket, &mut starved, (1, now), Ok);
         assert!(starved && none.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+        let (later, mut starved) = (now + BURST, false);
+        assert!(
+            matches!(through(&mut bucket, &mut starved, (100, later), |_| Ok(1)), Ok(1)) && !starved,
+            "it had no more"
+        );
     }
 }

@@ -846,7 +846,7 @@ fn pop3_run(address: SocketAddr) -> Result<Outcome, RunError> {
         password: "pass word".into(),
         connections: 4,
         retrieve: 2,
-        may_be_empty: false,
+        shared: false,
         stls: false,
         think: Think::NONE,
     });

@@ -107,10 +107,9 @@ impl Echoes {
 
 /// Asks `echoes` at the same time; gives the processor time of all of them for 10,000 operations, and the rate of all together.
 fn ask(echoes: &[&Echo], depth: usize, time: Duration) -> Result<(f64, f64), String> {
-    let connections = CONNECTIONS / echoes.len() as u32;
     let outcomes: Vec<Result<Outcome, String>> = thread::scope(|scope| {
         let asking: Vec<_> =
-            echoes.iter().map(|echo| scope.spawn(move || echo.ask(connections, depth, time))).collect();
+            echoes.iter().map(|echo| scope.spawn(move || echo.ask(CONNECTIONS, depth, time))).collect();
         asking.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("the client panicked".into()))).collect()
     });
     let (mut cpu, mut operations, mut rate) = (0.0, 0.0, 0.0);

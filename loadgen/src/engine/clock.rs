@@ -61,7 +61,7 @@ impl<'a> Clock<'a> {
     pub(super) fn turn(&mut self, state: &mut Loop<'_>, registry: &Registry) -> Result<bool, RunError> {
         let over = match state.phase {
             Phase::SetUp => {
-                if state.ready == state.connections.len() || !state.sets_up() {
+                if state.ready == state.standing || !state.sets_up() {
                     self.setup_seconds = (state.now - self.began).as_secs_f64();
                     if self.plan.announce {
                         let told = writeln!(io::stdout(), "holding {}", state.ready);
@@ -70,7 +70,7 @@ impl<'a> Clock<'a> {
                     self.phase_ends = state.now + self.plan.warm_up;
                     state.begin(registry)?;
                 } else if state.now >= self.phase_ends {
-                    let (ready, all) = (state.ready, state.connections.len());
+                    let (ready, all) = (state.ready, state.standing);
                     return Err(RunError::Fatal(format!(
                         "after {SETUP_SECONDS_MAX} s only {ready} of {all} connections were ready"
                     )));
@@ -84,7 +84,6 @@ impl<'a> Clock<'a> {
                 self.started = state.now;
                 self.phase_ends = state.now + self.plan.measured;
                 state.phase = Phase::Measured;
-                self.series.begin(&state.tally);
                 self.next_second = state.now + SECOND;
                 state.tally.recording = true;
                 false
@@ -115,9 +114,7 @@ impl<'a> Clock<'a> {
             }
             let left = self.phase_ends.saturating_duration_since(state.now).as_secs_f64();
             match state.phase {
-                Phase::SetUp => {
-                    self.progress.show(&format!("{} of {} connections ready", state.ready, state.connections.len()))
-                }
+                Phase::SetUp => self.progress.show(&format!("{} of {} connections ready", state.ready, state.standing)),
                 Phase::WarmUp => self.progress.show(&format!("warming up, {left:.0} s left")),
                 Phase::Measured | Phase::Drain => {}
             }

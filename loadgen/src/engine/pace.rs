@@ -115,7 +115,7 @@ impl Loop<'_> {
 
     /// The user of connection `index` wants the next operation at `time`.
     pub(super) fn falls_due(&mut self, index: usize, time: Instant) {
-        self.connections[index].due = Some(time);
+        self.connections[index].due = Some((time, self.now));
         self.schedule.at(time, index, Timer::Due);
     }
 
@@ -129,7 +129,11 @@ impl Loop<'_> {
                 Timer::Due => self.user_due(index, time, registry)?,
                 Timer::Open if !self.is_issuing() => {}
                 Timer::Open => self.open_again(index, registry)?,
-                Timer::Pump => self.ready(index, false, registry)?,
+                Timer::Pump if self.connections[index].pumped_at != Some(time) => {}
+                Timer::Pump => {
+                    self.connections[index].pumped_at = None;
+                    self.ready(index, false, registry)?;
+                }
                 Timer::Storm => self.storm(index, registry)?,
             }
         }
@@ -146,10 +150,11 @@ impl Loop<'_> {
     }
 
     fn user_due(&mut self, index: usize, time: Instant, registry: &Registry) -> Result<(), RunError> {
-        if self.connections[index].due != Some(time) || !self.is_issuing() {
+        let Some((_, known)) = self.connections[index].due.filter(|(due, _)| *due == time && self.is_issuing()) else {
             return Ok(()); // it was moved
-        }
-        self.tally.looked(self.now - time);
+        };
+        // What is due in the past, since the answer before it came late, is not the client's delay.
+        self.tally.looked(self.now - time.max(known));
         let connection = &mut self.connections[index];
         connection.due = None;
         let late = *connection.late.get_or_insert(time);
@@ -183,7 +188,7 @@ impl Loop<'_> {
             self.tally.looked(self.now - due);
             if self.schedule.backlog.len() < BACKLOG_MAX {
                 self.schedule.backlog.push_back(due);
-            } else {
+            } else if self.tally.recording {
                 self.tally.unsent += 1;
             }
             let gap = if poisson { self.schedule.random.exponential(gap) } else { gap };
@@ -257,7 +262,7 @@ impl Loop<'_> {
                     self.falls_due(index, self.now + pause);
                 }
             }
-            Pace::Saturate if !standing && pause.is_zero() && self.is_issuing() => {
+            Pace::Saturate if pause.is_zero() && self.is_issuing() => {
                 return self.open(index, self.now, registry);
             }
             Pace::Rate { .. } if !standing && pause.is_zero() => self.offer(index),

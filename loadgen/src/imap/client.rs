@@ -544,7 +544,7 @@ impl Client {
                     if self.actor.is_some() { ("logout", pending.times) } else { ("session", self.opened) };
                 turn.tally.done(name, times, turn.now);
                 self.stage = Stage::Over;
-                turn.wish = Wish::Close;
+                turn.wish = Wish::Over;
                 return Ok(());
             }
             _ => {}
@@ -559,7 +559,7 @@ impl Client {
             Kind::StartTls => "STARTTLS".into(),
             other => format!("{other:?}").to_uppercase(),
         };
-        if !self.settings.work.is_standing() || turn.tally.recording {
+        if !self.settings.work.is_standing() || !turn.may_end {
             turn.tally.error(&format!("{} to {}", kind_of(status), what.split(' ').next().unwrap_or_default()));
             self.stage = Stage::Over;
             turn.wish = Wish::Close;
@@ -625,7 +625,7 @@ impl Dialogue for Client {
                 Wish::StartTls if at < input.len() => {
                     return violation("bytes behind the OK of STARTTLS, before the handshake");
                 }
-                Wish::StartTls | Wish::Close => return Ok(at),
+                Wish::StartTls | Wish::Close | Wish::Over => return Ok(at),
             }
         }
         Ok(at)

@@ -25,8 +25,8 @@ pub struct Settings {
     pub connections: u32,
     /// Messages to retrieve in a session.
     pub retrieve: u32,
-    /// True: a maildrop without messages is one like others; else it must be filled first.
-    pub may_be_empty: bool,
+    /// True: others use the maildrops, too, so that they may be empty or change between two sessions.
+    pub shared: bool,
     /// True: STLS before USER.
     pub stls: bool,
     /// The time between two sessions of a user, in a scenario.
@@ -152,7 +152,7 @@ impl Client {
             Command::Quit => {
                 turn.tally.done("session", self.opened, turn.now);
                 self.awaited = None;
-                turn.wish = Wish::Close;
+                turn.wish = Wish::Over;
             }
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Client {
             let (stat, list) = (self.stat, told);
             return violation(format!("STAT says {} {}, and LIST {} {}", stat.0, stat.1, list.0, list.1));
         }
-        if self.sizes.is_empty() && self.settings.retrieve > 0 && !self.settings.may_be_empty {
+        if self.sizes.is_empty() && self.settings.retrieve > 0 && !self.settings.shared {
             let name = self.settings.users.of(self.account());
             return Err(Fault::Fatal(format!("the maildrop of {name} is empty: fill it first")));
         }
@@ -197,6 +197,8 @@ impl Client {
                 let text = format!("message {number} does not have the checksum that its header states");
                 return violation(text);
             }
+            // Other sessions may have removed messages since: the numbers are others then.
+            Verdict::Unmarked if self.settings.shared => {}
             Verdict::Unmarked => {
                 let account = self.settings.users.place(self.account());
                 if !turn.tally.body_seen((account.into(), number), checksum(&self.message)) {

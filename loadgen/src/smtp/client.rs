@@ -322,7 +322,7 @@ impl Client {
                 (Command::Auth, Some((user, _))) => format!("AUTH as {}", user.of(u64::from(self.index))),
                 _ => command.name().to_owned(),
             };
-            if turn.tally.recording {
+            if !turn.may_end {
                 turn.tally.error(&format!("{} to {}", reply.code, command.name()));
                 turn.wish = Wish::Close;
                 return Ok(());
@@ -371,9 +371,9 @@ impl Client {
             return Ok(());
         }
         if !self.taken.is_empty() {
-            let number = u64::from(self.index) * 1_000_000_000 + self.issued;
             let settings = self.settings.clone();
             let mut mail = settings.mail.borrow_mut();
+            let number = mail.number();
             let template = mail.of(self.size);
             if let Some(ledger) = &settings.ledger {
                 let id = template.id(number);
@@ -476,7 +476,7 @@ impl Dialogue for Client {
                 Wish::StartTls if at < input.len() => {
                     return Err(Fault::Violation("bytes behind the reply to STARTTLS, before the handshake".into()));
                 }
-                Wish::StartTls | Wish::Close => return Ok(at),
+                Wish::StartTls | Wish::Close | Wish::Over => return Ok(at),
             }
         }
         Ok(at)

@@ -133,6 +133,16 @@ impl Act {
 const LISTED: u32 = 25;
 const FIELDS: &str = "BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT MESSAGE-ID)]";
 
+/// Whether FETCH data has what the range of this name asks for.
+fn brings(items: &[FetchItem<'_>], name: &str) -> bool {
+    items.iter().any(|item| match item {
+        FetchItem::Flags(_) => name == "flags",
+        FetchItem::Envelope => name == "headers",
+        FetchItem::Section { section: b"TEXT", .. } => name == "preview",
+        _ => false,
+    })
+}
+
 impl Actor {
     pub(super) fn new(part: &Part, index: u32) -> Actor {
         let walk = Walk::new(part.script.clone(), part.seed ^ (u64::from(index) << 20));
@@ -313,10 +323,10 @@ impl Client {
     }
 
     fn append_new(&mut self, part: &Part, to: &str, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let number = u64::from(self.index) * 1_000_000_000 + self.issued;
         self.issued += 1;
         let mut mail = part.mail.borrow_mut();
         let size = self.actor.as_mut().map_or(0, |actor| mail.choose(&mut actor.walk.random));
+        let number = mail.number();
         let template = mail.of(size);
         if let Some(ledger) = &part.ledger {
             let op = ledger.borrow_mut().begin(&self.user(), to, Change::Append { id: template.id(number) })?;
@@ -342,6 +352,10 @@ impl Client {
             Act::Change(_) => self.actor.as_mut().and_then(|actor| actor.change.take()),
             _ => None,
         };
+        if status.status != Status::Ok && act == Act::Mark {
+            // What is not marked is not expunged: whatever comes of the second half, nothing is known.
+            self.left(part)?;
+        }
         if status.status != Status::Ok {
             if let (Some(op), Some(ledger)) = (change, &part.ledger) {
                 ledger.borrow_mut().refused(op)?;
@@ -353,10 +367,10 @@ impl Client {
             Some(Code::AppendUid { validity, uid } | Code::CopyUid { validity, uid }) => Some(Place { validity, uid }),
             _ => self.copied.take(),
         };
-        if let (Some(op), Some(ledger)) = (change, &part.ledger)
-            && (part.owns || act == Act::Change("append"))
-        {
-            ledger.borrow_mut().done(op, place)?;
+        if let (Some(op), Some(ledger)) = (change, &part.ledger) {
+            // Others may have been at the message of one who does not own it.
+            let alone = part.owns || act == Act::Change("append");
+            if alone { ledger.borrow_mut().done(op, place)? } else { ledger.borrow_mut().left(op)? }
         }
         match act {
             Act::Mark => return Ok(()),
@@ -370,6 +384,14 @@ impl Client {
         }
         turn.tally.done(act.name(), pending.times, turn.now);
         Ok(())
+    }
+
+    /// The change under way is answered, and nothing follows from that.
+    fn left(&mut self, part: &Part) -> Result<(), Fault> {
+        match (self.actor.as_mut().and_then(|actor| actor.change.take()), &part.ledger) {
+            (Some(op), Some(ledger)) => ledger.borrow_mut().left(op),
+            _ => Ok(()),
+        }
     }
 
     fn synchronised(&mut self) {
@@ -395,7 +417,8 @@ impl Client {
     pub(super) fn told_in_scenario(&mut self, number: u32, items: &[FetchItem<'_>]) -> Result<(), Fault> {
         let settings = self.settings.clone();
         let Some(part) = &settings.part else { return Ok(()) };
-        if self.flight.iter().any(|pending| matches!(pending.kind, Kind::Act(Act::Range(_)))) {
+        if self.flight.iter().any(|pending| matches!(pending.kind, Kind::Act(Act::Range(name)) if brings(items, name)))
+        {
             self.answered.note(number);
         }
         let (Some(ledger), Some(uid)) = (&part.ledger, self.mailbox.as_ref().and_then(|mailbox| mailbox.uid(number)))

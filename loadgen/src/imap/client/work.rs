@@ -173,10 +173,9 @@ impl Client {
     }
 
     fn issue_append(&mut self, turn: &mut Turn<'_>) {
-        let number = u64::from(self.index) * 1_000_000_000 + self.issued;
         let settings = self.settings.clone();
         let mut template = settings.template.borrow_mut();
-        self.send_append((&settings.mailbox, "(\\Seen)"), (Kind::Append, template.stamp(number)), turn);
+        self.send_append((&settings.mailbox, "(\\Seen)"), (Kind::Append, template.stamp_next()), turn);
     }
 
     /// APPEND of `message` to a mailbox, with flags.
