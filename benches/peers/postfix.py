@@ -21,6 +21,8 @@ inet_protocols = ipv4
 alias_maps =
 virtual_mailbox_domains = {domain}
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = inet:127.0.0.1:{auth}
 smtpd_peername_lookup = no
 queue_directory = {folder}/queue
 data_directory = {folder}/postfix-data
@@ -46,6 +48,25 @@ wait; wait
 """
 
 
+# Submission: whoever logs in may send, and nobody else.
+SUBMISSION = """
+127.0.0.1:{port} inet n - y - - smtpd
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_client_restrictions=permit_sasl_authenticated,reject
+"""
+
+# Where Dovecot checks passwords for it.
+AUTH = """
+service auth {{
+  inet_listener postfix {{
+    address = 127.0.0.1
+    port = {auth}
+  }}
+}}
+"""
+
+
 class Postfix(Dovecot):
     """Postfix, and behind it a Dovecot of the same kind."""
 
@@ -60,13 +81,18 @@ class Postfix(Dovecot):
             folder.mkdir()
         shutil.chown(data, "postfix")
         main = (SYSTEM / "main.cf.debian").read_text()
-        ours = NEEDED.format(domain=DOMAIN, folder=self.folder, lmtp=self.port_base + LMTP) + (TUNED if self.tuned else "")
+        # The port of TLS submission is nobody's here.
+        auth = self.port_base + 465
+        ours = NEEDED.format(domain=DOMAIN, folder=self.folder, lmtp=self.port_base + LMTP, auth=auth)
+        ours += TUNED if self.tuned else ""
+        with open(self.configuration / "local.conf", "a") as file:
+            file.write(AUTH.format(auth=auth))
         (self.postfix / "main.cf").write_text(main + ours)
         services = (SYSTEM / "master.cf.dist").read_text()
         listener = f"\n127.0.0.1:{self.port_base + SMTP} inet "
         if "\nsmtp      inet " not in services:
             raise Failure(f"{SYSTEM}/master.cf.dist has no smtpd")
-        (self.postfix / "master.cf").write_text(services.replace("\nsmtp      inet ", listener))
+        (self.postfix / "master.cf").write_text(services.replace("\nsmtp      inet ", listener) + SUBMISSION.format(port=self.port_base + 587))
 
     def command(self):
         dovecot, _, _, configuration = super().command()

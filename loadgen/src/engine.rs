@@ -265,6 +265,7 @@ pub fn run(plan: &Plan, members: Vec<Member>, watchers: Vec<Box<dyn Watcher>>) -
         ready: 0,
         now,
     };
+    state.tally.open_loop = !matches!(plan.pace, Pace::Saturate);
     state.standing = state.connections.iter().filter(|connection| connection.dialogue.is_standing()).count();
     let mut clock = Clock::new(plan, now, watchers)?;
     loop {
