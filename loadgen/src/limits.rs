@@ -86,6 +86,8 @@ pub const SIZES: usize = 32;
 pub const SCENARIO_BYTES_MAX: u64 = 1 << 20;
 /// Runs of a search for the highest load: from 1 to a million a second and back in steps of two, and then to the precision.
 pub const FIND_TRIALS_MAX: usize = 32;
+/// How often a void run of such a search is made again.
+pub const VOID_REPEATS_MAX: u32 = 2;
 /// How near the highest load that held and the lowest that did not must be.
 pub const FIND_PRECISION: f64 = 1.05;
 /// Messages of a mailbox that an audit looks at: as many as a ledger remembers.
