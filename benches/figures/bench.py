@@ -64,13 +64,14 @@ class Bench:
         return report
 
     def loadgen_to_rest(self, arguments):
-        """One run whose processor time is that until the server is at rest: what was put off, a queue or a checkpoint, is part
-        of the work."""
-        report = self.loadgen(arguments, warm_up=0)
+        """One run whose processor time is all from before it until the server is at rest: logins are few, and what was put off, a
+        queue or a checkpoint, is part of the work."""
         before = cpu_seconds(self.server.pid)
+        with Foreign() as foreign:
+            report = self.loadgen(arguments, warm_up=0)
+        report["foreign_share"] = foreign.share
         self.server.settle()
-        seconds = report["server_cpu_seconds"] + cpu_seconds(self.server.pid) - before
-        report["server_cpu_seconds_per_10k"] = seconds / report["operations"] * 1e4
+        report["server_cpu_seconds_per_10k"] = (cpu_seconds(self.server.pid) - before) / report["operations"] * 1e4
         return report
 
     @contextlib.contextmanager
@@ -122,19 +123,21 @@ class Bench:
         """The value of each row of a group, by one undisturbed run."""
         while self.turns_left:
             self.turns_left -= 1
-            busy = ""
+            busy, of_load = "", 0.0
             with Foreign() as foreign:
                 if type(group[0]) is Row:
                     work = group[0].work(self)
                     report = self.loadgen_to_rest(work) if group[0].fresh else self.loadgen(work)
                     values = [row.value(report, self) for row in group]
+                    # Where the server was waited for: others during the load weigh more than those behind it.
+                    of_load = report.get("foreign_share", 0.0)
                     of_core = [report[name] / report["seconds"] for name in ("server_cpu_seconds", "own_cpu_seconds")]
                     busy = "   server {:.0%}, loadgen {:.0%} of a core".format(*of_core)
                 else:
                     values = [group[0].measure(self)]
             self.server.settle()
             shown = ", ".join(f"{value:.{row.digits}f} {row.unit}" for row, value in zip(group, values))
-            void = foreign.share > FOREIGN_MAX and not self.options.disturbed
+            void = max(foreign.share, of_load) > FOREIGN_MAX and not self.options.disturbed
             self.say(f"    {self.name}: {shown}{busy}   foreign {foreign.share:.1%}{'   void' if void else ''}")
             if not void:
                 return values
