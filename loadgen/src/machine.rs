@@ -44,47 +44,6 @@ pub fn thread_cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Processor time that the whole machine spent, what the hypervisor took included. Seconds.
-pub fn busy_seconds() -> Result<f64, String> {
-    let text = fs::read_to_string("/proc/stat").map_err(|error| format!("/proc/stat: {error}"))?;
-    let ticks = busy_ticks(&text).ok_or("/proc/stat: not as proc(5) has it")?;
-    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
-/// `cpu user nice system idle iowait irq softirq steal …`
-fn busy_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().map(str::parse::<u64>);
-    let mut sum = 0;
-    for at in 0..8 {
-        let ticks = fields.next()?.ok()?;
-        sum += if matches!(at, 3 | 4) { 0 } else { ticks };
-    }
-    Some(sum)
-}
-
-/// Processors of the machine, whichever we may use.
-pub fn processors() -> usize {
-    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let is_one =
-        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
-    text.lines().filter(is_one).count().max(1)
-}
-
-/// What the kernel calls processor `cpu`; not every architecture has a name.
-pub fn processor(cpu: usize) -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let mut of = None;
-    for line in text.lines() {
-        let Some((name, value)) = line.split_once(':') else { continue };
-        match name.trim_end() {
-            "processor" => of = value.trim().parse::<usize>().ok(),
-            "model name" if of == Some(cpu) => return Some(value.trim().to_owned()),
-            _ => {}
-        }
-    }
-    None
-}
-
 /// A server's use of the machine at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Usage {
@@ -182,13 +141,6 @@ mod tests {
         let stat = parse_stat(line).expect("a stat line");
         assert_eq!((stat.parent, stat.own_ticks, stat.ended_ticks, stat.resident_pages), (5, 120, 10, 321));
         assert!(parse_stat("77 (x) S 5").is_none());
-    }
-
-    #[test]
-    fn the_machine_is_busy_but_for_idle_and_waiting() {
-        assert_eq!(busy_ticks("cpu  1 2 4 8 16 32 64 128 256 512\ncpu0 1\n"), Some(1 + 2 + 4 + 32 + 64 + 128));
-        assert_eq!(busy_ticks("cpu  1 2 4\n"), None);
-        assert!(busy_seconds().is_ok_and(|seconds| seconds > 0.0) && processors() >= 1);
     }
 
     #[test]

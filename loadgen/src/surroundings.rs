@@ -38,6 +38,13 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// The share, in per cent of the machine, that others used from then until `later`, while `own` seconds were ours. The kernel counts
+    /// the machine's time by ticks and ours exactly, so that it may come out below 0.
+    pub fn foreign_percent(&self, later: &Moment, own: f64) -> f64 {
+        let busy = later.busy + later.steal - self.busy - self.steal;
+        ((busy - own) / (later.total - self.total).max(f64::MIN_POSITIVE) * 100.0).max(0.0)
+    }
+
     /// Reads the moment; `None` where there is no /proc.
     pub fn now() -> Option<Moment> {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
@@ -61,10 +68,23 @@ fn parse_load(text: &str) -> Option<[f64; 3]> {
     Some([fields.next()?, fields.next()?, fields.next()?])
 }
 
-/// The model in /proc/cpuinfo; some architectures name none.
-fn parse_processor(text: &str) -> Option<String> {
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+/// What the kernel calls processor `cpu`; not every architecture has a name.
+pub fn processor(cpu: usize) -> Option<String> {
+    parse_processor(&fs::read_to_string("/proc/cpuinfo").ok()?, cpu)
+}
+
+/// The model of processor `cpu` in /proc/cpuinfo.
+fn parse_processor(text: &str, cpu: usize) -> Option<String> {
+    let mut of = None;
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.trim_end() {
+            "processor" => of = value.trim().parse::<usize>().ok(),
+            "model name" if of == Some(cpu) => return Some(value.trim().to_owned()),
+            _ => {}
+        }
+    }
+    None
 }
 
 impl Machine {
@@ -73,7 +93,7 @@ impl Machine {
         let governor = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let mut machine = Machine {
-            processor: parse_processor(&cpuinfo),
+            processor: parse_processor(&cpuinfo, 0),
             processors: cpuinfo.lines().filter(|line| line.starts_with("processor")).count() as u32,
             frequency_governor: governor.ok().map(|text| text.trim().to_owned()),
             ..Machine::default()
@@ -121,6 +141,9 @@ mod tests {
         let moment = Moment::now().expect("/proc/stat");
         assert!(moment.total > moment.busy && moment.busy > 0.0 && moment.load_average.is_some(), "{moment:?}");
         assert!(Machine::between(None, 0.0, None).processors > 0 && kernel().contains('.'));
-        assert_eq!(parse_processor("x\t: 1\nmodel name\t: A B @ 2 GHz\n").as_deref(), Some("A B @ 2 GHz"));
+        assert_eq!(
+            parse_processor("processor\t: 0\nmodel name\t: A\nprocessor : 1\nmodel name\t: B @ 2 GHz\n", 1).as_deref(),
+            Some("B @ 2 GHz")
+        );
     }
 }

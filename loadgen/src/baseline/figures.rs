@@ -8,8 +8,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::options::BaselineOptions;
-use crate::machine::processor;
-use crate::surroundings::kernel;
+use crate::surroundings::{kernel, processor};
 
 /// The ends of names, and the units as the table has them; an end that is the end of another stands behind it.
 const UNITS: [(&str, &str); 10] = [

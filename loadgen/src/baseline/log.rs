@@ -11,12 +11,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
 use rustix::fs::statfs;
 
 use super::deliver::MESSAGE_BYTES;
 use super::{Measure, Place, Round};
-use crate::limits::LATENCY_NANOSECONDS_MAX;
+use crate::tally::histogram;
 
 /// Messages of a batch.
 pub(super) const BATCHES: [usize; 4] = [1, 4, 16, 64];
@@ -51,8 +50,7 @@ impl Measure for Commit {
     fn measure(&mut self, place: &Place, round: &mut Round) -> Result<(), String> {
         for batch in BATCHES {
             let bytes = vec![b'm'; batch * MESSAGE_BYTES];
-            let mut taken =
-                Histogram::<u64>::new_with_bounds(1, LATENCY_NANOSECONDS_MAX, 3).map_err(|error| error.to_string())?;
+            let mut taken = histogram();
             let from = Instant::now();
             let (mut before, mut at) = (from, 0);
             while taken.is_empty() || before - from < place.time {

@@ -30,8 +30,9 @@ use figures::Round;
 pub use options::{BaselineOptions, EXAMPLES, Limit};
 
 use crate::corpus;
-use crate::machine::{self, busy_seconds, pin, processors, thread_cpu_seconds, usage};
+use crate::machine::{self, pin, thread_cpu_seconds, usage};
 use crate::progress::Progress;
+use crate::surroundings::Moment;
 
 /// Octets of the text that is searched and sent: the corpus of `loadgen corpus` as it is by default. It is larger than caches.
 const CORPUS_BYTES: usize = 95_200_000;
@@ -125,23 +126,19 @@ pub fn run(options: &BaselineOptions) -> Result<Report, String> {
 
 /// What others take of the machine's processors meanwhile.
 struct Foreign {
-    began: Instant,
-    before: f64,
+    began: Moment,
+    own: f64,
 }
 
 impl Foreign {
-    fn used_by_others() -> Result<f64, String> {
-        Ok(busy_seconds()? - usage(std::process::id(), false)?.cpu_seconds)
-    }
-
     fn begin() -> Result<Foreign, String> {
-        Ok(Foreign { before: Foreign::used_by_others()?, began: Instant::now() })
+        let began = Moment::now().ok_or("/proc/stat: not as proc(5) has it")?;
+        Ok(Foreign { began, own: usage(std::process::id(), false)?.cpu_seconds })
     }
 
-    /// The kernel counts the machine's time by ticks and ours exactly, so that the difference may be below 0.
     fn percent(&self) -> Result<f64, String> {
-        let foreign = Foreign::used_by_others()? - self.before;
-        Ok((foreign / (self.began.elapsed().as_secs_f64() * processors() as f64) * 100.0).max(0.0))
+        let now = Moment::now().ok_or("/proc/stat: not as proc(5) has it")?;
+        Ok(self.began.foreign_percent(&now, usage(std::process::id(), false)?.cpu_seconds - self.own))
     }
 }
 
