@@ -240,7 +240,10 @@ pub(super) async fn replace<D: Disk>(disk: &D, folder: &str, name: &str, bytes: 
         _ => {}
     }
     let file = disk.open(&temporary, Open::Create).await?;
-    disk.write_sync(&file, 0, bytes).await.0?;
+    if let Err(error) = disk.write_sync(&file, 0, bytes).await.0 {
+        let _ = disk.remove(&temporary).await;
+        return Err(error);
+    }
     drop(file);
     disk.rename(&temporary, &path).await?;
     disk.sync_folder(folder).await

@@ -67,6 +67,8 @@ struct State {
     reads: u64,
     /// No file can be made or grow.
     full: bool,
+    /// What all files may take together.
+    capacity: Option<usize>,
     /// No file can be opened: the system's error number.
     short: Option<i32>,
     /// No write works, for that reason.
@@ -106,6 +108,12 @@ impl MemoryDisk {
     /// Lets the disk be full: no file is made and none grows; what is there can be written.
     pub(crate) fn fill(&self, full: bool) {
         self.0.borrow_mut().full = full;
+    }
+
+    /// Lets the disk be full as soon as its files take `room` octets more than now; `None`: it is as large as it needs to be.
+    pub(super) fn limit(&self, room: Option<usize>) {
+        let taken = self.stored("").1;
+        self.0.borrow_mut().capacity = room.map(|room| taken + room);
     }
 
     /// Lets every open fail with that error number: there are no descriptors.
@@ -308,9 +316,14 @@ impl Disk for MemoryDisk {
         if let Err(error) = self.operation().await {
             return (Err(error), bytes);
         }
+        let taken = self.stored("").1;
         let state = &mut *self.0.borrow_mut();
         if let Some(errno) = state.unwritable {
             return (Err(io::Error::from_raw_os_error(errno)), bytes);
+        }
+        let grows = (offset as usize + bytes.len()).saturating_sub(state.inodes[*file].now.len());
+        if grows > 0 && state.capacity.is_some_and(|capacity| taken + grows > capacity) {
+            return (Err(io::ErrorKind::StorageFull.into()), bytes);
         }
         let inode = &mut state.inodes[*file];
         if state.full && offset as usize + bytes.len() > inode.now.len() {

@@ -5,7 +5,8 @@
 //! changes and expunges are looked at a few at a time, and the state moves on meanwhile, so mailboxes are pinned ([`Pin`]).
 //! Files that are merged ([`super::tiers`] says which) are removed after the manifest stopped naming them. What several messages
 //! of a new file read from one place is written once. A damaged file is not merged away; a message that is read from a damaged
-//! one and is new here is lost, and says so ([`LOST`]): it is no reason to keep everybody's log.
+//! one and is new here is lost, and says so ([`LOST`]): it is no reason to keep everybody's log. Nor is a merge that the disk
+//! has no room for: what is new is sealed alone then.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -16,6 +17,7 @@ use super::account::{AccountInner, AccountState};
 use super::change::UidRanges;
 use super::columns::Row;
 use super::disk::replace;
+use super::load::read_manifest;
 use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
 use super::manifest::{self, Manifest};
 use super::map::Sealed;
@@ -26,7 +28,7 @@ use super::sealed::{
 use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::tiers::{Size, due};
-use super::types::{Error, Hash};
+use super::types::{AccountId, Error, Hash};
 use crate::limits::{BREATH_BYTES, BREATH_MESSAGES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
 
 /// What a new file will hold.
@@ -82,13 +84,19 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         free_bodies(core, state, left, breathe).await;
         return Ok(());
     }
+    let mut merges = true;
     let (mut plan, file) = loop {
-        let mut plan = begin(state);
+        let mut plan = begin(state, merges);
         fill(&mut plan, breathe).await;
         match write(core, state, &mut plan, breathe).await {
             Ok(file) => break (plan, file),
             Err(error) => {
-                let again = leave_out(state, &plan, &error);
+                let no_room = error == Error::Full && !plan.merged.is_empty();
+                if no_room {
+                    tracing::warn!(account = state.id().0, "no room to merge files; what is new is sealed alone");
+                    merges = false;
+                }
+                let again = no_room || leave_out(state, &plan, &error);
                 give_back(state, plan);
                 if !again {
                     return Err(error);
@@ -185,8 +193,8 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
     }
 }
 
-/// Takes what is unsealed, in one moment, and the older files that are due.
-fn begin(state: &AccountState) -> Plan {
+/// Takes what is unsealed, in one moment, and where it `merges` the older files that are due.
+fn begin(state: &AccountState, merges: bool) -> Plan {
     let mut inner = state.inner.borrow_mut();
     let left_bodies = take_left_bodies(&mut inner);
     let unsealed = inner.mailboxes.values().filter(|mailbox| mailbox.data.borrow().unsealed.meta);
@@ -194,7 +202,7 @@ fn begin(state: &AccountState) -> Plan {
     let new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
     let sizes: Vec<Size> = kept[inner.unmerged..].iter().map(|file| file.size()).collect();
-    let merged = kept.split_off(kept.len() - due(&sizes, new_bytes));
+    let merged = if merges { kept.split_off(kept.len() - due(&sizes, new_bytes)) } else { Vec::new() };
     let stays = |mailbox: &MailboxState| !mailbox.is_forgettable() || mailbox.in_files.get() && !kept.is_empty();
     let mut mailboxes = BTreeMap::new();
     for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
@@ -369,20 +377,45 @@ async fn write<B: AsyncFn()>(
     core.ensure_folder(state).await?;
     let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.seq };
     let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
-    let places = write_messages(core, &mut writer, plan, breathe).await?;
+    let places = match write_messages(core, &mut writer, plan, breathe).await {
+        Ok(places) => places,
+        Err(error) => {
+            writer.give_up().await;
+            return Err(error);
+        }
+    };
     let index = index_of(plan, places);
     breathe().await;
     let (name, bytes) = writer.finish(&index, &account_folder(account)).await?;
-    let map = core.segments.map(account, name).await?;
-    let file = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
+    let named = name_file(core, account, plan, (name, bytes)).await;
+    if named.is_err() && !is_named(core, account, plan, name).await {
+        delete(core, state, name).await;
+    }
+    named
+}
 
+/// Opens a file that was written, and has the manifest name it.
+async fn name_file(core: &Core, account: AccountId, plan: &Plan, file: (Hash, u64)) -> Result<Rc<Sealed>, Error> {
+    let name = file.0;
+    let map = core.segments.map(account, name).await?;
+    let sealed = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
     let kept = plan.kept.iter().map(|file| (file.name(), file.len()));
-    let files = kept.chain([(name, bytes)]).collect();
+    let files = kept.chain([file]).collect();
     let manifest = Manifest { seq: plan.seq, uid_validity: plan.uid_validity, mailbox_id: plan.mailbox_id, files };
     let folder = account_folder(account);
     let replaced = replace(&core.disk, &folder, manifest::NAME, manifest.encode(account)).await;
     replaced.map_err(|error| Error::io(&folder, &error))?;
-    Ok(file)
+    Ok(sealed)
+}
+
+/// Whether anything may need the file after its naming failed: the manifest may be there, and only the sync have failed.
+async fn is_named(core: &Core, account: AccountId, plan: &Plan, name: Hash) -> bool {
+    let manifest = match read_manifest(&core.disk, account).await {
+        Ok(manifest) => manifest.unwrap_or_default(),
+        Err(_) => return true,
+    };
+    let before = plan.kept.iter().chain(&plan.merged).map(|file| file.name());
+    manifest.files.iter().map(|file| file.0).chain(before).any(|other| other == name)
 }
 
 /// Writes records, details, texts, names of body files and raw messages, each kind together: a list of envelopes touches no

@@ -297,6 +297,11 @@ impl<P: SegmentPut> SealedWriter<P> {
         self.pass(bytes).await
     }
 
+    /// Removes what is written so far.
+    pub(super) async fn give_up(self) {
+        self.put.give_up().await;
+    }
+
     /// Zeros up to the next multiple of [`ALIGNMENT`].
     pub(super) async fn align(&mut self) -> Result<(), Error> {
         let padding = (self.position.next_multiple_of(ALIGNMENT) - self.position) as usize;
@@ -307,8 +312,10 @@ impl<P: SegmentPut> SealedWriter<P> {
     pub(super) async fn finish(mut self, index: &Index, file: &str) -> Result<(Hash, u64), Error> {
         self.align().await?;
         let index_start = self.position;
-        let archive =
-            rkyv::to_bytes::<RkyvError>(index).map_err(|_| Error::corrupt(file, index_start, "index too large"))?;
+        let Ok(archive) = rkyv::to_bytes::<RkyvError>(index) else {
+            self.give_up().await;
+            return Err(Error::corrupt(file, index_start, "index too large"));
+        };
         self.write(&archive).await?;
         let table_start = self.position;
         if !table_start.is_multiple_of(SEALED_BLOCK_BYTES as u64) {

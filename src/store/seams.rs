@@ -139,10 +139,12 @@ pub trait SegmentStore {
     async fn quarantine(&self, account: AccountId, name: Hash) -> Result<(), Error>;
 }
 
-/// A segment that is being written; dropped unfinished, it never was.
+/// A segment that is being written; dropped unfinished, it never was, but takes room until the account is loaded.
 pub trait SegmentPut {
     /// Appends bytes.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    /// Removes what is written so far.
+    async fn give_up(self);
     /// Makes the segment durable under the hash of its bytes. The same bytes twice are one segment.
     async fn finish(self) -> Result<Hash, Error>;
 }

@@ -168,12 +168,15 @@ impl<D: Disk> SegmentPut for FilePut<D> {
         if let Err(error) = self.disk.sync(&self.file).await {
             return Err(self.abandon(&error).await);
         }
-        let renamed = async {
-            self.disk.rename(&self.temporary, &path).await?;
-            self.disk.sync_folder(&self.folder).await
-        };
-        renamed.await.map_err(|error| Error::io(&path, &error))?;
+        if let Err(error) = self.disk.rename(&self.temporary, &path).await {
+            return Err(self.abandon(&error).await);
+        }
+        self.disk.sync_folder(&self.folder).await.map_err(|error| Error::io(&path, &error))?;
         Ok(name)
+    }
+
+    async fn give_up(self) {
+        let _ = self.disk.remove(&self.temporary).await;
     }
 }
 

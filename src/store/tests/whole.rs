@@ -574,6 +574,44 @@ fn what_is_expunged_makes_room() {
     });
 }
 
+/// What is new is sealed all the same, and what should have been merged is as soon as there is room.
+#[test]
+fn a_disk_without_room_for_a_merge_seals() {
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..10 {
+            inbox.append(message(number, 100_000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        inbox.append(message(10, 1000)).await.unwrap();
+        inbox.view(false).expunge(&[1..=6], false).await.unwrap();
+        let files = || inbox.account().state().inner.borrow().files.clone();
+        let first = files()[0].name();
+        // A write of a merge fits, or none does.
+        for room in [300_000, 30_000] {
+            disk.limit(Some(room));
+            for number in 0..3 {
+                store.seal_all().await.unwrap();
+                assert!(files().len() > 1 && files()[0].name() == first);
+                let stored = disk.paths().iter().filter(|path| path.starts_with("accounts/")).count();
+                assert_eq!(stored, files().len() + 1, "{:?}", disk.paths());
+                assert_eq!(store.0.commits.published().1, 0, "the log is trimmed");
+                inbox.append(message(11 + number, 1000)).await.unwrap();
+            }
+            inbox.view(false).expunge(&[12..=14], false).await.unwrap();
+        }
+    });
+    let size = |number| if number < 10 { 100_000 } else { 1000 };
+    disk.limit(None);
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        store.seal_all().await.unwrap();
+        assert_eq!(inbox.account().state().inner.borrow().files.len(), 1);
+        assert_eq!(numbers(&inbox, size), [6, 7, 8, 9, 10, 11, 12, 13]);
+    });
+}
+
 #[test]
 fn merging_keeps_everything_and_costs_a_logarithm() {
     let disk = MemoryDisk::default();
