@@ -110,6 +110,8 @@ pub(super) struct MailboxData {
     notices_after: u64,
     /// What is not sealed.
     pub unsealed: Unsealed,
+    /// Messages from this UID on have no place of their own in a file: they are in memory, or copies that read their originals'.
+    pub placed_upto: u32,
     /// Body files of messages that are gone; others may still be made of them.
     pub left_bodies: Vec<Hash>,
 }
@@ -355,6 +357,7 @@ impl MailboxData {
             }
             self.add_row(row, Location::Sealed(file.clone(), group.first.to_native() + index as u32));
         }
+        self.placed_upto = self.uid_next;
         true
     }
 
@@ -401,7 +404,7 @@ impl MailboxData {
             let row = row as usize;
             self.count(self.columns.row(row), false);
             // A copy that is not sealed yet is its original's in a file that goes on having it.
-            if self.columns.uid[row] < self.unsealed.from_uid {
+            if self.columns.uid[row] < self.placed_upto {
                 self.columns.location[row].leave();
             }
         }

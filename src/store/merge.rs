@@ -568,9 +568,12 @@ async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Seal
                         None => file.leave(index),
                     }
                     index += 1;
+                    data.placed_upto = data.placed_upto.max(row.uid.saturating_add(1));
                 }
             }
             breathe().await;
         }
+        let mut data = mailbox.state.data.borrow_mut();
+        data.placed_upto = data.placed_upto.max(mailbox.meta.uid_next);
     }
 }

@@ -431,3 +431,66 @@ fn a_full_disk_copies_all_or_none() {
         assert_eq!([contents(&inbox, 400), contents(&inbox.account().mailbox("other").unwrap(), 400)], expected);
     });
 }
+
+/// Copies that are gone before they have a place of their own in a file leave their originals' file as it is.
+#[test]
+fn copies_that_go_cost_the_originals_nothing() {
+    let disk = MemoryDisk::default();
+    let file_of = |inbox: &Mailbox| inbox.account().state().inner.borrow().files[0].clone();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let store = &stores[0];
+        let inbox = inbox(store, 1).await;
+        for number in 0..10 {
+            inbox.append(message(number, 100_000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        let file = file_of(&inbox);
+        // Deleted with their mailbox.
+        let other = inbox.account().create("other").await.unwrap();
+        inbox.view(true).copy(&[1..=10], &other).await.unwrap();
+        inbox.account().delete("other").await.unwrap();
+        assert_eq!(file.size().gone, 0);
+        store.seal_all().await.unwrap();
+        assert!(Rc::ptr_eq(&file_of(&inbox), &file));
+        // Expunged while a checkpoint gives them their place; then they are gone from there.
+        let other = inbox.account().create("other").await.unwrap();
+        inbox.view(true).copy(&[1..=10], &other).await.unwrap();
+        let breaths = Cell::new(0);
+        let expunging = async || {
+            breaths.set(breaths.get() + 1);
+            if breaths.get() == 6 {
+                other.view(true).expunge(&[1..=5], false).await.unwrap();
+                other.view(true).move_to(&[6..=7], &inbox).await.unwrap();
+                inbox.account().delete("other").await.unwrap();
+            }
+        };
+        super::super::checkpoint::checkpoint(&store.0, &expunging).await.unwrap();
+        assert!(breaths.get() > 6, "{breaths:?}");
+        let files = inbox.account().state().inner.borrow().files.clone();
+        assert_eq!((files.len(), file.size().gone), (2, 0));
+        assert!(files[1].size().gone > 10 * 100_000, "{:?}", files[1].size());
+        store.seal_all().await.unwrap();
+        assert!(Rc::ptr_eq(&file_of(&inbox), &file) && file.size().gone == 0);
+        // The copies that were moved are the originals' content, on their own.
+        inbox.view(false).expunge(&[1..=4], false).await.unwrap();
+        assert!(file.size().gone > 4 * 100_000);
+    })
+    .unwrap();
+    // Deleted with what a file has of them: they count, also after a start.
+    let gone = with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let inbox = inbox(&stores[0], 1).await;
+        let other = inbox.account().create("large").await.unwrap();
+        inbox.view(true).copy(&[5..=6], &other).await.unwrap();
+        stores[0].seal_all().await.unwrap();
+        inbox.account().delete("large").await.unwrap();
+        stores[0].seal_all().await.unwrap();
+        let files = inbox.account().state().inner.borrow().files.clone();
+        files.iter().map(|file| (file.name(), file.size().gone)).collect::<Vec<_>>()
+    })
+    .unwrap();
+    with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
+        let files = inbox(&stores[0], 1).await.account().state().inner.borrow().files.clone();
+        assert_eq!(files.iter().map(|file| (file.name(), file.size().gone)).collect::<Vec<_>>(), gone.0);
+    })
+    .unwrap();
+}
