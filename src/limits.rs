@@ -243,13 +243,14 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 2 * LOG_SEGMENT_BYTES;
 /// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
 pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
 /// A sealed file this large is not merged with younger ones as long as half of it is there. [`FILES_MERGED_MIN`] that are nearly so
-/// large are as long a merge as there is but for that: 256 MiB, about what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]).
+/// large are as long a merge as there is but for that: 128 MiB, half of what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]).
 pub const FILE_BYTES_FINAL: u64 = 2 * LOG_SEGMENT_BYTES;
 /// A sealed file smaller than this is merged when what is new is half of it: what is copied costs less than the sync.
 pub const FILE_BYTES_SMALL: u64 = 64 * 1024;
-/// So many sealed files of about one size, what is new among them, become one: a message is written again at 512 KiB, 4 MiB and
-/// [`FILE_BYTES_FINAL`], and an account has some twenty smaller files.
-pub const FILES_MERGED_MIN: usize = 8;
+/// So many sealed files of about one size, what is new among them, become one: a message is written again at 256 KiB, 1, 4 and
+/// 16 MiB and [`FILE_BYTES_FINAL`], and an account has some twenty smaller files, three a tier and those below it. Each is a map, of
+/// the 65,530 that Linux gives a process (vm.max_map_count): 2,500 accounts in memory with twenty and some large ones each.
+pub const FILES_MERGED_MIN: usize = 4;
 /// The unit of checksums in a sealed file: small enough to verify in the time of a page fault.
 pub const SEALED_BLOCK_BYTES: usize = 64 * 1024;
 /// One write of a sealed file, a spool file or a new log segment.
@@ -267,10 +268,12 @@ pub const FLAG_NOTICES_MAX: usize = 1024;
 /// Messages whose flags a view may have to tell of that are gathered in one go, from the notices: some 100 µs; with more it goes
 /// over its rows, [`BREATH_ROWS`] at a time.
 pub const TOLD_ROWS_MAX: usize = 2048;
-/// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB.
+/// The expunged UIDs that one sealed file remembers a mailbox, the newest ones: 12 bytes each, 12 MiB. Those whose message an
+/// older file still has come on top.
 pub const VANISHED_MAX: usize = 1024 * 1024;
 /// Accounts that a shard keeps in memory when nobody has them open, so that RCPT, the final dot and the delivery load an
-/// account once. Their sealed files stay mapped, a few each.
+/// account once. Their sealed files stay mapped, some twenty each ([`FILES_MERGED_MIN`]), 1,280 a shard: 16 shards take 20,480 of
+/// the 65,530 maps that Linux gives a process; each GiB of mail in them is up to 32 more ([`FILE_BYTES_FINAL`]).
 pub const ACCOUNTS_IDLE_MAX: usize = 64;
 /// Messages of those accounts together, and [`ACCOUNTS_IDLE_MAILBOX`] for each mailbox: 60 to 100 bytes each, 100 MB.
 pub const ACCOUNTS_IDLE_WEIGHT_MAX: usize = 1_000_000;

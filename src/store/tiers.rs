@@ -1,6 +1,6 @@
 //! Which sealed files a checkpoint merges with what is new: as many of the youngest as [`due`] says.
 //!
-//! Invariants: a message is written anew as its file is merged into one of a higher tier, each eight times the size of the one
+//! Invariants: a message is written anew as its file is merged into one of a higher tier, each four times the size of the one
 //! below, and no more once that one has [`FILE_BYTES_FINAL`], until much of it is gone; an account has a handful of files a tier,
 //! and at most one for each [`FILE_BYTES_FINAL`]; what is gone takes about half of all files, not more. Files are merged from some
 //! one on to the youngest, since UIDs ascend from file to file (FORMAT.md).
@@ -24,7 +24,9 @@ pub(super) fn due(files: &[Size], new: u64) -> usize {
         let alike = older.iter().rev().take_while(low).count();
         // Few files for an account of little mail: there it costs nothing.
         let half = older.last().is_some_and(|last| last.octets < FILE_BYTES_SMALL && octets >= last.octets / 2);
-        let taken = if alike + 1 >= FILES_MERGED_MIN { alike } else { usize::from(half) };
+        // Those that are small themselves are doubled.
+        let many = octets >= FILE_BYTES_SMALL && alike + 1 >= FILES_MERGED_MIN;
+        let taken = if many { alike } else { usize::from(half) };
         if taken == 0 {
             break;
         }
@@ -73,12 +75,12 @@ mod tests {
         for (new, times) in [(1_000, 10_000), (100_000, 5000), (1 << 20, 2000), (8 << 20, 400)] {
             let mut files = Vec::new();
             let (written, most) = sealed(&mut files, new, times);
-            let tiers = u64::from(tier(FILE_BYTES_FINAL) - tier(new));
+            let tiers = u64::from(tier(FILE_BYTES_FINAL - 1) + 1 - tier(new));
             // Below a small file it is doublings, each written once and a half.
             let small = if new < FILE_BYTES_SMALL { (FILE_BYTES_SMALL / new).ilog2() as u64 * 3 / 2 } else { 0 };
             let all = new * times as u64;
             assert!(written <= all * (1 + tiers + small), "{new}: {written} of {all}");
-            let few = (tiers as usize + 1) * FILES_MERGED_MIN + (all / FILE_BYTES_FINAL) as usize;
+            let few = (tiers as usize + 1) * FILES_MERGED_MIN + 6 + (all / FILE_BYTES_FINAL) as usize;
             assert!(most <= few, "{new}: {most} files");
         }
     }

@@ -215,12 +215,12 @@ fn shared_content_is_sealed_once() {
         store.seal_all().await.unwrap();
         few(large, 100_000);
         inbox.view(true).expunge(&[1..=1], false).await.unwrap();
-        for number in 3..10 {
+        for number in 3..6 {
             inbox.append(message(number, 100_000)).await.unwrap();
             store.seal_all().await.unwrap();
         }
         assert_eq!(account.state().inner.borrow().files.len(), 1, "merged");
-        few(large, 800_000);
+        few(large, 400_000);
     })
     .unwrap();
     let size = |number: u64| if number == 1 { large } else { 100_000 };
@@ -230,9 +230,9 @@ fn shared_content_is_sealed_once() {
         assert_eq!(numbers(&other, size), (0..20).flat_map(|_| [1, 2]).collect::<Vec<_>>());
         other.view(false).expunge(&[1..=39], false).await.unwrap();
         stores[0].seal_all().await.unwrap();
-        few(0, 800_000);
+        few(0, 400_000);
         let inbox = account.mailbox("INBOX").unwrap();
-        assert_eq!((numbers(&other, size), numbers(&inbox, size)), (vec![2], (2..10).collect()));
+        assert_eq!((numbers(&other, size), numbers(&inbox, size)), (vec![2], (2..6).collect()));
     })
     .unwrap();
 }
@@ -249,11 +249,11 @@ fn copies_amid_a_merge() {
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let inbox = inbox(&stores[0], 1).await;
         inbox.account().create("other").await.unwrap();
-        for number in 0..7 {
+        for number in 0..3 {
             inbox.append(message(number, 150_000)).await.unwrap();
             stores[0].seal_all().await.unwrap();
         }
-        inbox.append(message(7, 150_000)).await.unwrap();
+        inbox.append(message(3, 150_000)).await.unwrap();
     })
     .unwrap();
     let size = |_| 150_000;
@@ -288,7 +288,7 @@ fn copies_amid_a_merge() {
     with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let (inbox, other) = two(&stores[0]).await;
         assert_eq!(numbers(&other, size), (0..24).map(|number| number % 4).collect::<Vec<_>>());
-        assert_eq!(numbers(&inbox, size), (0..8).collect::<Vec<_>>());
+        assert_eq!(numbers(&inbox, size), (0..4).collect::<Vec<_>>());
     })
     .unwrap();
 }
