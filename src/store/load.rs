@@ -164,7 +164,6 @@ fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
         *mailbox.name.borrow_mut() = meta.name.as_str().into();
         mailbox.subscribed.set(meta.subscribed);
         mailbox.deleted.set(meta.deleted);
-        mailbox.in_files.set(true);
         mailbox.data.borrow_mut().load_meta(meta);
     }
     for group in index.groups.iter() {

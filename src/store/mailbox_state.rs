@@ -75,8 +75,6 @@ pub(super) struct MailboxState {
     pub deleted: Cell<bool>,
     /// Its deletion is with the log: nothing more is submitted for it.
     pub closing: Cell<bool>,
-    /// Whether a sealed file names it.
-    pub in_files: Cell<bool>,
     pub data: RefCell<MailboxData>,
     /// Views that wait for something to tell.
     pub listeners: RefCell<Vec<(usize, Waker)>>,
@@ -159,7 +157,6 @@ impl MailboxState {
             subscribed: Cell::new(false),
             deleted: Cell::new(false),
             closing: Cell::new(false),
-            in_files: Cell::new(false),
             data: RefCell::new(data),
             listeners: RefCell::default(),
         }

@@ -41,7 +41,7 @@ struct Plan {
     merged: Vec<Rc<Sealed>>,
     mailboxes: BTreeMap<u32, MailboxPlan>,
     /// Deleted mailboxes that no file names any more.
-    forgotten: Vec<u32>,
+    forgotten: HashSet<u32>,
     /// Body files that messages left which will not be in the new file.
     left_bodies: Vec<Hash>,
     uid_validity: u32,
@@ -203,7 +203,15 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     let mut kept = inner.files.clone();
     let sizes: Vec<Size> = kept[inner.unmerged..].iter().map(|file| file.size()).collect();
     let merged = if merges { kept.split_off(kept.len() - due(&sizes, new_bytes)) } else { Vec::new() };
-    let stays = |mailbox: &MailboxState| !mailbox.is_forgettable() || mailbox.in_files.get() && !kept.is_empty();
+    let forgettable = inner.mailboxes.values().filter(|mailbox| mailbox.is_forgettable());
+    let mut forgotten: HashSet<u32> = forgettable.map(|mailbox| mailbox.id.0).collect();
+    for file in if forgotten.is_empty() { &[][..] } else { &kept[..] } {
+        // Where a file that stays names it, the deletion has to be said.
+        for meta in file.index().mailboxes.iter() {
+            forgotten.remove(&meta.id.to_native());
+        }
+    }
+    let stays = |mailbox: &MailboxState| !forgotten.contains(&mailbox.id.0);
     let mut mailboxes = BTreeMap::new();
     for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
         mailboxes.insert(mailbox.id.0, MailboxPlan::of(mailbox));
@@ -217,7 +225,6 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
             }
         }
     }
-    let forgotten = inner.mailboxes.values().filter(|mailbox| !stays(mailbox)).map(|mailbox| mailbox.id.0).collect();
     Plan {
         seq: inner.seq,
         from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
@@ -292,14 +299,45 @@ async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
         mailbox.vanished.extend_from_slice(&mailbox.unsealed.vanished);
         mailbox.vanished.sort_unstable();
         mailbox.vanished.dedup_by_key(|gone| gone.uid);
-        if plan.kept.is_empty() && mailbox.vanished.len() > VANISHED_MAX {
-            // No older file has these messages any more: the list is for clients that were away, and they can be too long.
-            mailbox.vanished.sort_unstable_by_key(|gone| std::cmp::Reverse(gone.modseq));
-            mailbox.vanished.truncate(VANISHED_MAX);
-            mailbox.vanished.sort_unstable();
-        }
+        trim_vanished(&mut mailbox.vanished, &plan.kept, id, VANISHED_MAX, breathe).await;
         mailbox.pin = None;
     }
+}
+
+/// Leaves the newest `max` of those that no file of `kept` has any more, for clients that were away; without the others the
+/// message would come back.
+pub(super) async fn trim_vanished<B: AsyncFn()>(
+    vanished: &mut Vec<Vanished>,
+    kept: &[Rc<Sealed>],
+    mailbox: u32,
+    max: usize,
+    breathe: &B,
+) {
+    if vanished.len() <= max {
+        return;
+    }
+    let mut stays = vec![false; vanished.len()];
+    for group in kept.iter().flat_map(|file| file.index().groups.iter()).filter(|group| group.mailbox == mailbox) {
+        let (Some(first), Some(last)) = (group.uid.first(), group.uid.last()) else { continue };
+        let start = vanished.partition_point(|gone| gone.uid < first.to_native());
+        let end = vanished.partition_point(|gone| gone.uid <= last.to_native());
+        for piece in pieces(start..end) {
+            for index in piece {
+                stays[index] |= group.uid.binary_search_by_key(&vanished[index].uid, |uid| uid.to_native()).is_ok();
+            }
+            breathe().await;
+        }
+    }
+    let mut free: Vec<(u64, usize)> = vanished
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !stays[*index])
+        .map(|(index, gone)| (gone.modseq, index))
+        .collect();
+    free.sort_unstable_by_key(|&newest| std::cmp::Reverse(newest));
+    free.iter().take(max).for_each(|&(_, index)| stays[index] = true);
+    let mut stays = stays.into_iter();
+    vanished.retain(|_| stays.next().unwrap_or(true));
 }
 
 fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
@@ -557,7 +595,6 @@ async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Seal
     }
     let mut index = 0u32;
     for mailbox in plan.mailboxes.values() {
-        mailbox.state.in_files.set(true);
         for piece in pieces(0..mailbox.rows.len()) {
             {
                 let mut data = mailbox.state.data.borrow_mut();

@@ -612,6 +612,72 @@ fn a_disk_without_room_for_a_merge_seals() {
     });
 }
 
+/// Beside a file that is never merged again as well.
+#[test]
+fn deleted_mailboxes_are_forgotten() {
+    let disk = MemoryDisk::default();
+    let known = async |store: &Store| {
+        let inbox = inbox(store, 1).await;
+        assert!(["old", "early", "late"].iter().all(|name| inbox.account().mailbox(name).is_none()));
+        inbox.account().state().inner.borrow().mailboxes.len()
+    };
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let old = inbox.account().create("old").await.unwrap();
+        old.append(message(50, 1000)).await.unwrap();
+        for number in 0..10 {
+            inbox.append(message(number, 100_000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        let file = inbox.account().state().inner.borrow().files[0].clone();
+        // One that this file names stays, one that no file names goes, one that merged files name does too.
+        inbox.account().delete("old").await.unwrap();
+        for number in 0..12 {
+            inbox.account().create("early").await.unwrap().append(message(number, 1000)).await.unwrap();
+            store.seal_all().await.unwrap();
+            inbox.account().delete("early").await.unwrap();
+            inbox.account().create("late").await.unwrap();
+            inbox.account().delete("late").await.unwrap();
+            store.seal_all().await.unwrap();
+            // Until the small file that names it is merged, a few of them.
+            assert!((7..12).contains(&known(&store).await));
+        }
+        assert!(Rc::ptr_eq(&inbox.account().state().inner.borrow().files[0], &file));
+    });
+    with_large(&disk, async |store| {
+        assert!((7..12).contains(&known(&store).await));
+        let inbox = inbox(&store, 1).await;
+        inbox.view(false).expunge(&[1..=9], false).await.unwrap();
+        store.seal_all().await.unwrap();
+        assert_eq!(known(&store).await, 6, "merged");
+    });
+    with_large(&disk, async |store| assert_eq!(known(&store).await, 6));
+}
+
+#[test]
+fn old_expunges_are_forgotten_but_of_messages_that_a_file_has() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..10 {
+            inbox.append(message(number, 1000)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        let files = inbox.account().state().inner.borrow().files.clone();
+        // UIDs 11 to 20 are in no file, of which the lower ones went last.
+        let all: Vec<sealed::Vanished> =
+            (5..=20).map(|uid| sealed::Vanished { uid, modseq: 100 - u64::from(uid) }).collect();
+        let uids = async |max| {
+            let mut vanished = all.clone();
+            super::super::merge::trim_vanished(&mut vanished, &files, inbox.id().0, max, &async || {}).await;
+            vanished.iter().map(|gone| gone.uid).collect::<Vec<_>>()
+        };
+        assert_eq!(uids(4).await, (5..=14).collect::<Vec<_>>());
+        assert_eq!(uids(10).await, (5..=20).collect::<Vec<_>>());
+        assert_eq!(uids(0).await, (5..=10).collect::<Vec<_>>());
+    });
+}
+
 #[test]
 fn merging_keeps_everything_and_costs_a_logarithm() {
     let disk = MemoryDisk::default();
