@@ -243,8 +243,13 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 2 * LOG_SEGMENT_BYTES;
 /// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
 pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
 /// A sealed file this large is not merged with younger ones as long as half of it is there. [`FILES_MERGED_MIN`] that are nearly so
-/// large are as long a merge as there is but for that: 128 MiB, half of what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]).
+/// large are as long a merge as there is but for that: 128 MiB, half of what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]); for that see
+/// [`WASTED_MERGED_BYTES_MAX`].
 pub const FILE_BYTES_FINAL: u64 = 2 * LOG_SEGMENT_BYTES;
+/// What one checkpoint writes again of an account because as much beside it is gone: 256 MiB, about what the log takes meanwhile
+/// ([`LOG_UNSEALED_BYTES_MAX`]); one file that is half gone beyond it, which is at most as long as a merge (128 MiB) and what came
+/// with it.
+pub const WASTED_MERGED_BYTES_MAX: u64 = 8 * FILE_BYTES_FINAL;
 /// A sealed file smaller than this is merged when what is new is half of it: what is copied costs less than the sync.
 pub const FILE_BYTES_SMALL: u64 = 64 * 1024;
 /// So many sealed files of about one size, what is new among them, become one: a message is written again at 256 KiB, 1, 4 and

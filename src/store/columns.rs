@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::message::Location;
 use super::record::Date;
+use super::sealed::ArchivedGroup;
 
 /// One row's plain values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,23 @@ pub(super) struct Row {
     pub keywords: u64,
     pub size: u32,
     pub date: Date,
+}
+
+impl Row {
+    /// A row of a sealed file.
+    pub(super) fn of_group(group: &ArchivedGroup, index: usize) -> Row {
+        Row {
+            uid: group.uid[index].to_native(),
+            modseq: group.modseq[index].to_native(),
+            flags: group.flags[index].to_native(),
+            keywords: group.keywords[index].to_native(),
+            size: group.size[index].to_native(),
+            date: Date {
+                seconds: group.date_seconds[index].to_native(),
+                offset_minutes: group.date_offset[index].to_native(),
+            },
+        }
+    }
 }
 
 #[derive(Default, Debug)]

@@ -15,7 +15,6 @@ use super::change::{SpecialUse, UidRanges};
 use super::columns::{Columns, Hidden, Row};
 use super::map::Sealed;
 use super::message::Location;
-use super::record::Date;
 use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
 use super::types::{FlagOp, Flags, Hash, MailboxId};
 use crate::limits::{FLAG_NOTICES_MAX, KEYWORDS_MAX, TOMBSTONES_MAX};
@@ -338,17 +337,7 @@ impl MailboxData {
             }
         }
         for index in 0..group.uid.len() {
-            let row = Row {
-                uid: group.uid[index].to_native(),
-                modseq: group.modseq[index].to_native(),
-                flags: group.flags[index].to_native(),
-                keywords: group.keywords[index].to_native(),
-                size: group.size[index].to_native(),
-                date: Date {
-                    seconds: group.date_seconds[index].to_native(),
-                    offset_minutes: group.date_offset[index].to_native(),
-                },
-            };
+            let row = Row::of_group(group, index);
             if self.columns.uid.last().is_some_and(|&last| last >= row.uid) {
                 return false;
             }

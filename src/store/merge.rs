@@ -22,6 +22,7 @@ use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
 use super::manifest::{self, Manifest};
 use super::map::Sealed;
 use super::message::Location;
+use super::rewrite::rewrite_hollow;
 use super::sealed::{
     APART, Changed, FileHeader, FileKind, Group, Index, LOST, MailboxMeta, Piece, Place, SealedWriter, Vanished,
 };
@@ -32,36 +33,40 @@ use super::types::{AccountId, Error, Hash};
 use crate::limits::{BREATH_BYTES, BREATH_MESSAGES, BREATH_ROWS, STORE_WRITE_BYTES, VANISHED_MAX};
 
 /// What a new file will hold.
-struct Plan {
+pub(super) struct Plan {
     /// The account's last change that is in it.
-    seq: u64,
-    from_seq: u64,
+    pub seq: u64,
+    pub from_seq: u64,
+    /// The last change that the new file has: `seq`, but where it takes the place of one that is not the youngest.
+    pub to_seq: u64,
     /// Files before these stay, these are merged.
-    kept: Vec<Rc<Sealed>>,
-    merged: Vec<Rc<Sealed>>,
-    mailboxes: BTreeMap<u32, MailboxPlan>,
+    pub kept: Vec<Rc<Sealed>>,
+    pub merged: Vec<Rc<Sealed>>,
+    /// Those after them stay as well.
+    pub after: Vec<Rc<Sealed>>,
+    pub mailboxes: BTreeMap<u32, MailboxPlan>,
     /// Deleted mailboxes that no file names any more.
-    forgotten: HashSet<u32>,
+    pub forgotten: HashSet<u32>,
     /// Body files that messages left which will not be in the new file.
-    left_bodies: Vec<Hash>,
-    uid_validity: u32,
-    mailbox_id: u32,
+    pub left_bodies: Vec<Hash>,
+    pub uid_validity: u32,
+    pub mailbox_id: u32,
 }
 
-struct MailboxPlan {
-    state: Rc<MailboxState>,
-    meta: MailboxMeta,
+pub(super) struct MailboxPlan {
+    pub state: Rc<MailboxState>,
+    pub meta: MailboxMeta,
     /// What was unsealed, to be put back if this fails.
-    unsealed: Unsealed,
-    rows: Vec<(Row, Location)>,
-    changed: Vec<Changed>,
-    vanished: Vec<Vanished>,
+    pub unsealed: Unsealed,
+    pub rows: Vec<(Row, Location)>,
+    pub changed: Vec<Changed>,
+    pub vanished: Vec<Vanished>,
     /// Held until all of that is taken.
-    pin: Option<Pin>,
+    pub pin: Option<Pin>,
 }
 
 /// Keeps a mailbox readable as it is, for as long as it lives.
-struct Pin(Rc<MailboxState>);
+pub(super) struct Pin(Rc<MailboxState>);
 
 impl Pin {
     fn new(mailbox: &Rc<MailboxState>) -> Pin {
@@ -111,11 +116,12 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         delete(core, state, file.name()).await;
     }
     free_bodies(core, state, plan.left_bodies, breathe).await;
+    rewrite_hollow(core, state, breathe).await;
     Ok(())
 }
 
 /// Takes the damaged file that `error` tells of out of the merges to come; false: it tells of none that was to be merged.
-fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
+pub(super) fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
     let Error::Corrupt { file: path, .. } = error else { return false };
     let Some(damaged) = plan.merged.iter().position(|file| file.path() == path) else { return false };
     tracing::error!(account = state.id().0, "{error}; the file is not merged");
@@ -124,7 +130,7 @@ fn leave_out(state: &AccountState, plan: &Plan, error: &Error) -> bool {
 }
 
 /// Lets go of the messages that were in memory, some at a time: nobody else has them any more.
-async fn release<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
+pub(super) async fn release<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
     for mailbox in plan.mailboxes.values_mut() {
         while !mailbox.rows.is_empty() {
             mailbox.rows.truncate(mailbox.rows.len().saturating_sub(BREATH_MESSAGES));
@@ -133,7 +139,7 @@ async fn release<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
     }
 }
 
-async fn delete(core: &Core, state: &AccountState, name: Hash) {
+pub(super) async fn delete(core: &Core, state: &AccountState, name: Hash) {
     // What stays behind is swept when the account is loaded the next time.
     if let Err(error) = core.segments.delete(state.id(), name).await {
         tracing::warn!(account = state.id().0, "a file that is no longer used stays: {error}");
@@ -227,9 +233,11 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     }
     Plan {
         seq: inner.seq,
+        to_seq: inner.seq,
         from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
         kept,
         merged,
+        after: Vec::new(),
         mailboxes,
         forgotten,
         left_bodies,
@@ -340,7 +348,7 @@ pub(super) async fn trim_vanished<B: AsyncFn()>(
     vanished.retain(|_| stays.next().unwrap_or(true));
 }
 
-fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn pieces(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
     range.step_by(BREATH_ROWS).map(move |start| start..(start + BREATH_ROWS).min(end))
 }
@@ -405,7 +413,7 @@ impl MailboxPlan {
 }
 
 /// Writes the new file and the manifest that names it.
-async fn write<B: AsyncFn()>(
+pub(super) async fn write<B: AsyncFn()>(
     core: &Core,
     state: &AccountState,
     plan: &mut Plan,
@@ -413,7 +421,7 @@ async fn write<B: AsyncFn()>(
 ) -> Result<Rc<Sealed>, Error> {
     let account = state.id();
     core.ensure_folder(state).await?;
-    let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.seq };
+    let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.to_seq };
     let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
     let places = match write_messages(core, &mut writer, plan, breathe).await {
         Ok(places) => places,
@@ -438,7 +446,8 @@ async fn name_file(core: &Core, account: AccountId, plan: &Plan, file: (Hash, u6
     let map = core.segments.map(account, name).await?;
     let sealed = Rc::new(Sealed::open(map, segment_path(account, name), name, account)?);
     let kept = plan.kept.iter().map(|file| (file.name(), file.len()));
-    let files = kept.chain([file]).collect();
+    let after = plan.after.iter().map(|file| (file.name(), file.len()));
+    let files = kept.chain([file]).chain(after).collect();
     let manifest = Manifest { seq: plan.seq, uid_validity: plan.uid_validity, mailbox_id: plan.mailbox_id, files };
     let folder = account_folder(account);
     let replaced = replace(&core.disk, &folder, manifest::NAME, manifest.encode(account)).await;
@@ -452,7 +461,7 @@ async fn is_named(core: &Core, account: AccountId, plan: &Plan, name: Hash) -> b
         Ok(manifest) => manifest.unwrap_or_default(),
         Err(_) => return true,
     };
-    let before = plan.kept.iter().chain(&plan.merged).map(|file| file.name());
+    let before = plan.kept.iter().chain(&plan.merged).chain(&plan.after).map(|file| file.name());
     manifest.files.iter().map(|file| file.0).chain(before).any(|other| other == name)
 }
 
@@ -583,12 +592,12 @@ fn index_of(plan: &mut Plan, places: Vec<Place>) -> Index {
 }
 
 /// Rows that were in the log or in merged files are in the new one from now on.
-async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Sealed>, breathe: &B) {
+pub(super) async fn install<B: AsyncFn()>(state: &AccountState, plan: &Plan, file: &Rc<Sealed>, breathe: &B) {
     {
         let mut inner = state.inner.borrow_mut();
         inner.sealed_seq = plan.seq;
         inner.has_manifest = true;
-        inner.files = plan.kept.iter().chain([file]).cloned().collect();
+        inner.files = plan.kept.iter().chain([file]).chain(&plan.after).cloned().collect();
         for id in &plan.forgotten {
             inner.mailboxes.remove(id);
         }

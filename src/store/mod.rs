@@ -36,6 +36,7 @@ mod merge;
 mod message;
 mod record;
 mod recovery;
+mod rewrite;
 mod ring_disk;
 mod sealed;
 mod seams;

@@ -612,6 +612,90 @@ fn a_disk_without_room_for_a_merge_seals() {
     });
 }
 
+/// Where merging all from there on is too much at once, file by file; what goes on meanwhile and what the log has is as it was.
+#[test]
+fn the_older_half_is_made_room_of_file_by_file() {
+    tiers::SCALE.set(512);
+    let disk = MemoryDisk::default();
+    let size = |number| [70_000, 300, 5000][number as usize / 100];
+    let files = |inbox: &Mailbox| inbox.account().state().inner.borrow().files.clone();
+    let counts = with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        let old = inbox.account().create("old").await.unwrap();
+        for number in 0..30 {
+            inbox.append(message(number, 70_000)).await.unwrap();
+            inbox.append(message(200 + number, 5000)).await.unwrap();
+            if number == 2 {
+                old.append(message(100, 300)).await.unwrap();
+            }
+            inbox.view(false).change_flags(&[1..=2], FlagOp::Add, Flags(1 << (number % 5)), &[]).await.unwrap();
+            store.seal_all().await.unwrap();
+        }
+        let (before, stored) = (files(&inbox), disk.stored("accounts/").1);
+        assert_eq!(before.len(), 30);
+        inbox.account().delete("old").await.unwrap();
+        let all: Vec<_> = (1..20).map(|number| 2 * number + 1..=2 * number + 1).collect();
+        inbox.view(false).expunge(&all, false).await.unwrap();
+        let mut left = stored;
+        for round in 0..24 {
+            let other = inbox.account().create(&format!("other{round}")).await.unwrap();
+            inbox.append(message(100 + round, 300)).await.unwrap();
+            let breaths = Cell::new(0);
+            let amid = async || {
+                breaths.set(breaths.get() + 1);
+                let view = inbox.view(true);
+                if breaths.get() == [0, 0, 5, 9, 13, 17].get(round as usize).copied().unwrap_or(0) {
+                    view.copy(&[1..=1, 4..=40], &other).await.unwrap();
+                }
+                if breaths.get() == 5 + round % 7 {
+                    view.change_flags(&[20..=45], FlagOp::Replace, Flags(round as u16), &[]).await.unwrap();
+                }
+                if breaths.get() == 5 && round == 5 {
+                    inbox.view(false).expunge(&[6..=6], false).await.unwrap();
+                }
+            };
+            super::super::checkpoint::checkpoint(&store.0, &amid).await.unwrap();
+            let now = disk.stored("accounts/").1;
+            assert!(now < left + 300_000, "{now} after {left}");
+            left = now;
+            let paths = disk.paths().iter().filter(|path| path.starts_with("accounts/")).count();
+            assert_eq!(paths, files(&inbox).len() + 1);
+        }
+        assert!(before[20..].iter().all(|file| files(&inbox).iter().any(|now| Rc::ptr_eq(now, file))));
+        let gone = before[1..20].iter().filter(|file| !files(&inbox).iter().any(|now| Rc::ptr_eq(now, file)));
+        assert!(gone.count() > 3);
+        pictures(&inbox)
+    });
+    let again = with_large(&disk, async |store| {
+        let picture = pictures(&inbox(&store, 1).await);
+        store.seal_all().await.unwrap();
+        assert!(inbox(&store, 1).await.account().mailbox("old").is_none());
+        picture
+    });
+    assert_eq!(again, counts);
+    with_large(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        assert_eq!(pictures(&inbox), counts);
+        let pairs = (0..30u64).flat_map(|number| [number, 200 + number]);
+        let left = pairs.filter(|&number| !(1..20).contains(&number) && number != 202);
+        assert_eq!(numbers(&inbox, size), left.chain(100..124).collect::<Vec<_>>());
+    });
+}
+
+/// UIDs, numbers and flags of all mailboxes.
+fn pictures(inbox: &Mailbox) -> Vec<(u32, u64, Flags)> {
+    let mut rows = Vec::new();
+    for mailbox in inbox.account().mailboxes() {
+        let view = mailbox.view(true);
+        for seq in 1..=view.exists() {
+            let (entry, message) = (view.entry(seq).unwrap(), view.message(seq).unwrap().unwrap());
+            assert!(message.raw().is_ok());
+            rows.push((entry.uid.0, message.saved_at() as u64, entry.flags));
+        }
+    }
+    rows
+}
+
 /// Beside a file that is never merged again as well.
 #[test]
 fn deleted_mailboxes_are_forgotten() {
