@@ -300,7 +300,7 @@ fn faults_of_fetch_are_violations() {
     let changing = move |tag: &str, rest: &str| {
         let nth = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 10;
         let number: u32 = rest.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let whole = format!("* {number} FETCH (UID {number} BODY[] {{5}}\r\nx\r\n{nth}\n)\r\n{tag} OK x\r\n");
+        let whole = format!("* {number} FETCH (UID {} BODY[] {{5}}\r\nx\r\n{nth}\n)\r\n{tag} OK x\r\n", number + 5);
         rest.contains("BODY").then_some(whole)
     };
     let what = violation(imap_run(imap_double(GREETING, Box::new(changing)), FETCH, 1, false));
