@@ -149,6 +149,8 @@ class Dovecot(Server):
             for number in range(1, count + 1):
                 for domain, stored, setting in variants:
                     file.write(f"{pattern.replace('%d', str(number))}@{domain}:{stored}::::::{setting}\n")
+        # A running one looks for changes of the file once a second.
+        time.sleep(1.1)
 
     def forget(self):
         """What was asked for of messages is remembered here; flags and UIDs are not."""
