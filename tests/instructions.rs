@@ -4,13 +4,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test at a time: a program can't be run while a child that another test begins has it open for writing still (ETXTBSY).
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A folder with the script, and programs that it calls.
-struct Desk(PathBuf);
+struct Desk(PathBuf, #[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
 
 impl Desk {
     fn new(name: &str) -> Desk {
-        let desk = Desk(std::env::temp_dir().join(format!("ringpost-instructions-{name}-{}", std::process::id())));
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = std::env::temp_dir().join(format!("ringpost-instructions-{name}-{}", std::process::id()));
+        let desk = Desk(folder, turn);
         fs::create_dir_all(desk.0.join("benches")).unwrap();
         fs::create_dir_all(desk.0.join("bin")).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions");
