@@ -39,21 +39,22 @@ pub(super) enum Kind {
     Timeout = 4,
 }
 
-/// Names an operation: kind, 24 bits of generation, index.
+/// Names an operation: kind, generation, index. What comes back from the kernel has 24 bits of the generation, which tell an
+/// operation from those before and after it; a tag that is kept, as that of a send, has all of it, and never fits another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tag {
     pub(super) kind: Kind,
-    pub(super) generation: u32,
+    pub(super) generation: u64,
     pub(super) index: u32,
 }
 
-pub(super) const GENERATION_MASK: u32 = 0x00ff_ffff;
+pub(super) const GENERATION_MASK: u64 = 0x00ff_ffff;
 
 impl Tag {
     pub(super) const FORGOTTEN: u64 = 0;
 
     pub(super) fn user_data(self) -> u64 {
-        (self.kind as u64) << 56 | u64::from(self.generation & GENERATION_MASK) << 32 | u64::from(self.index)
+        (self.kind as u64) << 56 | (self.generation & GENERATION_MASK) << 32 | u64::from(self.index)
     }
 
     fn of(user_data: u64) -> Tag {
@@ -64,7 +65,7 @@ impl Tag {
             4 => Kind::Timeout,
             _ => Kind::Forgotten,
         };
-        Tag { kind, generation: (user_data >> 32) as u32 & GENERATION_MASK, index: user_data as u32 }
+        Tag { kind, generation: user_data >> 32 & GENERATION_MASK, index: user_data as u32 }
     }
 }
 
@@ -88,7 +89,7 @@ enum State {
 }
 
 struct Slot {
-    generation: u32,
+    generation: u64,
     state: State,
     hold: Hold,
 }
@@ -449,7 +450,7 @@ impl Ring {
     }
 
     fn free_slot(&self, slot: &mut Slot, index: u32) -> Hold {
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation += 1;
         slot.state = State::Free;
         self.0.free.borrow_mut().push(index);
         std::mem::replace(&mut slot.hold, Hold::Nothing)

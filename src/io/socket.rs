@@ -33,7 +33,7 @@ enum Receive {
 }
 
 struct State {
-    generation: u32,
+    generation: u64,
     /// -1: the slot is free.
     descriptor: i32,
     receive: Receive,
@@ -49,7 +49,7 @@ struct State {
 pub(super) struct Sockets {
     states: RefCell<Vec<State>>,
     free: RefCell<Vec<u32>>,
-    starved: RefCell<VecDeque<(u32, u32)>>,
+    starved: RefCell<VecDeque<(u32, u64)>>,
     /// Times that one was.
     starvations: Cell<u64>,
 }
@@ -313,7 +313,7 @@ impl Drop for Socket {
         let tag = Tag { kind: Kind::Receive, generation: state.generation, index: self.index };
         let armed = matches!(state.receive, Receive::Armed | Receive::Ending);
         let descriptor = std::mem::replace(&mut state.descriptor, -1);
-        state.generation = state.generation.wrapping_add(1);
+        state.generation += 1;
         state.receive = Receive::Idle;
         state.copied = None;
         state.waker = None;
