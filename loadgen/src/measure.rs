@@ -111,7 +111,7 @@ fn highest(
         Pace::Saturate => (false, 1000.0),
     };
     let poisson = !matches!(asked.plan.pace, Pace::Rate { poisson: false, .. });
-    let (mut best, mut void) = (None, None);
+    let (mut best, mut void): (Option<Outcome>, Option<(f64, String)>) = (None, None);
     let unit = if thinks { "times the speed" } else { "a second asked for" };
     let warm_up = asked.plan.warm_up;
     let found = find(p99_max, first, |load| {
@@ -127,7 +127,7 @@ fn highest(
         if holds {
             best = Some(outcome);
         } else {
-            void = trial.void.clone();
+            void = trial.void.clone().map(|why| (load, why));
         }
         Ok(trial)
     })?;
@@ -136,7 +136,7 @@ fn highest(
             "no load that was tried has a p99 of {p99_max:?} and less than one error in a thousand"
         )));
     };
-    if let Some(why) = void {
+    if let Some((_, why)) = void.filter(|(load, _)| *load > found.load) {
         eprintln!("loadgen: the next load was void, so that the limit may be the client's: {why}");
     }
     if thinks {

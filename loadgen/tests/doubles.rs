@@ -516,6 +516,37 @@ fn what_the_client_checks_is_not_the_latency_of_the_server() {
 }
 
 #[test]
+fn a_slow_client_keeps_its_rate() {
+    let long = |tag: &str, rest: &str| {
+        let message = String::from_utf8(Template::new(20_000, "a@x", "b@x", 1).stamp(5).to_vec()).unwrap_or_default();
+        let number: u32 = rest.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let whole = format!("* {number} FETCH (UID {number} BODY[] {{20000}}\r\n{message})\r\n{tag} OK x\r\n");
+        rest.contains("BODY").then_some(whole)
+    };
+    let slow_reader = Throttle { read: Some(100_000), write: None };
+    let slow_writer = Throttle { read: None, write: Some(20_000) };
+    for (throttle, work, rate) in [
+        (slow_reader, imap::Work::Fetch { body: true, flags: false }, 100_000.0),
+        (slow_writer, imap::Work::Append, 20_000.0),
+    ] {
+        let answer: Answer = if throttle.read.is_some() { Box::new(long) } else { unchanged() };
+        let mut plan = Plan { measured: Duration::from_secs(2), ..plan(imap_double(GREETING, answer)) };
+        plan.targets[0].throttle = throttle;
+        let connections = 2;
+        let settings = imap::Settings { connections, ..imap_settings(work, 1, false) };
+        let outcome = imap_run_as(&plan, settings).expect("a good server");
+        let tally = outcome.tally;
+        let octets = if throttle.read.is_some() { tally.bytes_received } else { tally.bytes_sent };
+        let each = octets as f64 / outcome.seconds / f64::from(connections);
+        assert!(
+            tally.count() > 0 && (0.5 * rate..1.2 * rate).contains(&each),
+            "{each} octets a second, {}",
+            tally.count()
+        );
+    }
+}
+
+#[test]
 fn what_could_not_be_sent_by_the_end_is_told() {
     let slow = |_: &str, rest: &str| {
         if rest == "NOOP" {

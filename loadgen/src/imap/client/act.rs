@@ -94,7 +94,7 @@ pub(super) struct Actor {
     pub(super) created: usize,
     /// True: IDLE is to end as soon as it has begun.
     hurried: bool,
-    /// UIDs below this one were synchronised.
+    /// UIDs up to this one were synchronised.
     synced: u32,
 }
 
@@ -198,7 +198,7 @@ impl Client {
             Action::Logout => self.send_simple(Kind::Logout, "LOGOUT", turn),
             Action::Seen | Action::Flag | Action::Copy(_) | Action::Move(_) | Action::Delete => {
                 match self.own_message(part) {
-                    Some((uid, is_flagged)) => self.change(part, &action, (uid, is_flagged), turn)?,
+                    Some(uid) => self.change(part, &action, uid, turn)?,
                     None => self.sync(turn),
                 }
             }
@@ -250,8 +250,8 @@ impl Client {
         self.range("preview", (number, number), "(UID BODY.PEEK[TEXT]<0.256>)", turn);
     }
 
-    /// A message whose UID is known, that may be changed, and whether it has the flag; with a ledger one whose identity is known.
-    fn own_message(&mut self, part: &Part) -> Option<(u32, bool)> {
+    /// A message whose UID is known, and that may be changed; with a ledger one whose identity is known, too.
+    fn own_message(&mut self, part: &Part) -> Option<u32> {
         let exists = self.mailbox.as_ref().map_or(0, Mailbox::exists);
         if exists == 0 {
             return None;
@@ -266,7 +266,7 @@ impl Client {
                 None => true,
             };
             if known && (!part.owns || self.owns(part, uid)) {
-                return Some((uid, self.issued.is_multiple_of(2)));
+                return Some(uid);
             }
         }
         None
@@ -281,29 +281,26 @@ impl Client {
         Ok(())
     }
 
-    fn change(
-        &mut self,
-        part: &Part,
-        action: &Action,
-        (uid, takes_away): (u32, bool),
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Fault> {
+    fn change(&mut self, part: &Part, action: &Action, uid: u32, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let at = self.place(uid);
         self.issued += 1;
-        let (name, change, line) = match action {
+        let tag = self.tag();
+        let command = Builder::new(&tag).word("UID");
+        let (name, change, command) = match action {
             Action::Seen | Action::Flag => {
                 let seen = *action == Action::Seen;
                 let (name, flag) = if seen { ("seen", "\\Seen") } else { ("flag", "\\Flagged") };
-                let set = seen || !takes_away;
+                // \Flagged comes and goes.
+                let set = seen || self.issued.is_multiple_of(2);
                 let sign = if set { '+' } else { '-' };
-                let line = format!("UID STORE {uid} {sign}FLAGS ({flag})");
-                (name, Change::Flag { at, flag: flag.into(), set }, line)
+                let command = command.word("STORE").word(&uid.to_string()).word(&format!("{sign}FLAGS ({flag})"));
+                (name, Change::Flag { at, flag: flag.into(), set }, command)
             }
             Action::Copy(to) | Action::Move(to) => {
                 let moves = matches!(action, Action::Move(_)) && self.capabilities.moves;
                 let (name, word) = if moves { ("move", "MOVE") } else { ("copy", "COPY") };
-                let line = format!("UID {word} {uid} \"{to}\"");
-                (name, Change::Copy { from: at, to: to.to_string(), moves }, line)
+                let command = command.word(word).word(&uid.to_string()).string(to);
+                (name, Change::Copy { from: at, to: to.to_string(), moves }, command)
             }
             _ => {
                 if !self.capabilities.uidplus {
@@ -318,7 +315,7 @@ impl Client {
             }
         };
         self.begin(part, change)?;
-        self.issue_line(Kind::Act(Act::Change(name)), &line, turn);
+        self.send_pieces(Kind::Act(Act::Change(name)), tag, command.end(), turn);
         Ok(())
     }
 
