@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 use io_uring::{opcode, squeue, types};
 
+use crate::limits;
+
 /// Memory that can be lent to the kernel.
 ///
 /// # Safety
@@ -82,6 +84,11 @@ impl Parcel {
     /// Octets to send, lent ones included.
     pub fn length(&self) -> usize {
         self.bytes.len() + self.lent
+    }
+
+    /// There is much of its own to send, or some that is lent.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= limits::OUTPUT_BYTES_FULL || self.lent >= limits::LENT_BYTES_FULL
     }
 
     /// Nothing to send.

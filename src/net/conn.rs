@@ -332,7 +332,7 @@ impl Wire {
 
     /// There is enough output to flush.
     pub fn is_full(&self) -> bool {
-        self.pending_bytes() >= limits::OUTPUT_BYTES_FULL
+        self.output.as_ref().is_some_and(|parcel| parcel.is_full())
     }
 
     /// Lets others run where this session has had the shard for long; called between pieces of work.

@@ -260,7 +260,7 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
     if stop.is_none() {
         wire.output().extend_from_slice(b")\r\n");
         cursor.next();
-        return is_full(wire).then_some(Stop::Full);
+        return wire.is_full().then_some(Stop::Full);
     }
     stop
 }
@@ -286,7 +286,7 @@ fn fill_items(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor:
             _ => write_entry(wire.output(), view, entry, item),
         }
         cursor.item += 1;
-        if is_full(wire) {
+        if wire.is_full() {
             return Some(Stop::Full);
         }
         if reads_headers(item) {
@@ -294,10 +294,6 @@ fn fill_items(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, cursor:
         }
     }
     None
-}
-
-fn is_full(wire: &Wire) -> bool {
-    wire.pending_bytes() >= limits::OUTPUT_BYTES_FULL
 }
 
 /// Items that go through headers field by field, which may be many.
