@@ -68,6 +68,7 @@ fn imap_work(options: &ImapOptions) -> Result<(imap::Work, &'static str), String
         ImapWork::Noop => (imap::Work::Noop, "noop"),
         ImapWork::Fetch => match options.fetch {
             FetchWhat::AllFlags => (imap::Work::FetchAll(imap::What::Flags), "fetch 1:* FLAGS"),
+            FetchWhat::AllColumns => (imap::Work::FetchAll(imap::What::Columns), "fetch 1:* (UID FLAGS RFC822.SIZE)"),
             FetchWhat::AllEnvelopes => (imap::Work::FetchAll(imap::What::Envelope), "fetch 1:* (RFC822.SIZE ENVELOPE)"),
             FetchWhat::AllBodies => (imap::Work::FetchAll(imap::What::Body), "fetch 1:* BODY.PEEK[]"),
             FetchWhat::Body => (imap::Work::Fetch { body: true, flags: false }, "fetch"),

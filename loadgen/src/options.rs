@@ -359,6 +359,8 @@ pub enum FetchWhat {
     Both,
     /// FETCH 1:* FLAGS
     AllFlags,
+    /// FETCH 1:* (UID FLAGS RFC822.SIZE)
+    AllColumns,
     /// FETCH 1:* (RFC822.SIZE ENVELOPE)
     AllEnvelopes,
     /// FETCH 1:* BODY.PEEK[]

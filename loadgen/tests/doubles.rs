@@ -134,9 +134,11 @@ fn imap_answer(tag: &str, rest: &str) -> String {
             let message = String::from_utf8(message()).unwrap_or_default();
             let body = format!("BODY[] {{{}}}\r\n{message}", message.len());
             let envelope = "ENVELOPE (NIL {1}\r\nx NIL NIL NIL NIL NIL NIL NIL NIL) RFC822.SIZE 700";
-            let item = [("FLAGS", "FLAGS ()"), ("(RFC", envelope), ("BODY", body.as_str())];
+            let columns = "UID 1%d FLAGS () RFC822.SIZE 700";
+            let item = [("(UID", columns), ("FLAGS", "FLAGS ()"), ("(RFC", envelope), ("BODY", body.as_str())];
             let item = item.iter().find(|(asked, _)| rest.contains(asked)).map_or("", |(_, item)| item);
-            let all: String = (1..=3).map(|number| format!("* {number} FETCH ({item})\r\n")).collect();
+            let of = |number: u32| item.replace("%d", &number.to_string());
+            let all: String = (1..=3).map(|number| format!("* {number} FETCH ({})\r\n", of(number))).collect();
             format!("{all}{tag} OK ok\r\n")
         }
         "STORE" => {
@@ -231,6 +233,7 @@ fn a_good_imap_server_passes_every_work() {
         (imap::Work::Append, 3),
         (imap::Work::Session, 1),
         (imap::Work::FetchAll(imap::What::Flags), 1),
+        (imap::Work::FetchAll(imap::What::Columns), 1),
         (imap::Work::FetchAll(imap::What::Envelope), 1),
         (imap::Work::FetchAll(imap::What::Body), 1),
         (imap::Work::Store { all: true }, 1),
@@ -321,6 +324,7 @@ fn faults_of_fetch_are_violations() {
 #[test]
 fn faults_of_commands_about_all_messages_are_violations() {
     let flags = imap::Work::FetchAll(imap::What::Flags);
+    let columns = imap::Work::FetchAll(imap::What::Columns);
     let envelope = imap::Work::FetchAll(imap::What::Envelope);
     let body = imap::Work::FetchAll(imap::What::Body);
     let (all, one) = (imap::Work::Store { all: true }, imap::Work::Store { all: false });
@@ -331,6 +335,11 @@ fn faults_of_commands_about_all_messages_are_violations() {
         (flags, "* 4 FETCH (FLAGS ())\r\n{} OK x\r\n", "FETCH of message 4"),
         (flags, "* 1 FETCH (FLAGS \\Seen)\r\n{} OK x\r\n", "expected"),
         (flags, "* 1 FETCH (FLAGS ())\r\n* 1 EXPUNGE\r\n{} OK x\r\n", "EXPUNGE 1 during FETCH"),
+        (
+            columns,
+            "* 1 FETCH (UID 1 FLAGS () RFC822.SIZE 1)\r\n* 2 FETCH (FLAGS () RFC822.SIZE 1)\r\n{} OK x\r\n",
+            "without message 2",
+        ),
         (envelope, "* 1 FETCH (RFC822.SIZE 1)\r\n* 2 FETCH (RFC822.SIZE 1)\r\n{} OK x\r\n", "without message 1"),
         (body, "* 1 FETCH (BODY[] \"x\")\r\n* 2 FETCH (BODY[] \"x\")\r\n{} OK x\r\n", "without message 3"),
         (all, two, "without message 2"),
@@ -381,6 +390,35 @@ fn a_long_answer_counts_until_its_end_came() {
     assert!(outcome.tally.count() >= 4 && outcome.tally.errors_total() == 0);
     let (least, most) = (outcome.tally.latency().min(), outcome.tally.latency().value_at_quantile(0.5));
     assert!(least >= 29_000_000 && most < 120_000_000, "{least} {most}");
+}
+
+/// Two connections to a server that takes 50 ms for a NOOP do 40 a second: from there on they queue.
+#[test]
+fn the_highest_rate_that_holds_is_found() {
+    let slow: Answer = Box::new(|_, rest| {
+        if rest == "NOOP" {
+            thread::sleep(Duration::from_millis(50));
+        }
+        None
+    });
+    let address = imap_double(GREETING, slow).to_string();
+    // Nobody holds what takes 10 ms at most, at whatever rate.
+    for (limit, code) in [("150", 0), ("10", 2)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+        command.args(["run", "imap", "--address", &address, "--user", "a@localhost", "--password-env", "PW"]);
+        command.args(["--connections", "2", "--seconds", "0.5", "--rate", "20", "--arrivals", "constant"]);
+        let output = command.args(["--find-max", limit]).env("PW", "pass word").output().expect("it runs");
+        let [table, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        // A neighbour that takes the client's processor makes trials void: less is found then, or nothing.
+        let least = if errors.contains("void") { 0.0 } else { 20.0 };
+        let found = table.split_once(" operations/s asked for").and_then(|(before, _)| before.rsplit(' ').next());
+        match found.map(|rate| rate.parse::<f64>().expect("a rate")) {
+            Some(rate) => assert!(code == 0 && (least..60.0).contains(&rate), "{table}{errors}"),
+            None => assert!(code == 2 || least == 0.0, "{table}{errors}"),
+        }
+        assert_eq!(output.status.code(), Some(if found.is_some() { 0 } else { 2 }), "{table}{errors}");
+        assert!(errors.contains(" a second asked for: "), "{errors}");
+    }
 }
 
 #[test]

@@ -85,33 +85,6 @@ fn users_who_do_not_think_do_all_that_others_do() {
 }
 
 #[test]
-fn the_highest_rate_that_holds_is_found() {
-    let world = World::new(None, 0);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
-    command.args([
-        "run",
-        "imap",
-        "--address",
-        &world.imap.to_string(),
-        "--user",
-        "a@localhost",
-        "--password-env",
-        "PW",
-    ]);
-    // Nobody holds what takes a microsecond at most, whatever the rate.
-    for (limit, code) in [("1000", 0), ("0.001", 2)] {
-        let more = ["--connections", "2", "--seconds", "0.1", "--rate", "20000", "--find-max", limit];
-        let output =
-            Command::new(command.get_program()).args(command.get_args()).args(more).env("PW", "pass word").output();
-        let output = output.expect("it runs");
-        let (table, errors) = texts(&output);
-        assert_eq!(output.status.code(), Some(code), "{table}{errors}");
-        assert_eq!(table.contains("operations/s asked for"), code == 0, "{table}{errors}");
-        assert!(errors.contains(" a second asked for: ") && errors.contains("too much"), "{errors}");
-    }
-}
-
-#[test]
 fn a_journal_is_verified_afterwards() {
     for fault in [None, Some(Fault::LosesDelivery)] {
         let world = World::new(fault, 3);

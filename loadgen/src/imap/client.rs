@@ -32,6 +32,8 @@ use crate::names::Names;
 pub enum What {
     /// `FLAGS`
     Flags,
+    /// `(UID FLAGS RFC822.SIZE)`
+    Columns,
     /// `(RFC822.SIZE ENVELOPE)`
     Envelope,
     /// `BODY.PEEK[]`
@@ -155,6 +157,7 @@ impl Kind {
             Kind::Fetch { body: true, .. } => "fetch body",
             Kind::Fetch { body: false, .. } => "fetch flags",
             Kind::FetchAll(What::Flags) => "fetch all flags",
+            Kind::FetchAll(What::Columns) => "fetch all columns",
             Kind::FetchAll(What::Envelope) => "fetch all envelopes",
             Kind::FetchAll(What::Body) => "fetch all bodies",
             Kind::Store { .. } => "store",

@@ -78,6 +78,7 @@ impl Told<'_> {
     fn has(&self, what: What) -> bool {
         match what {
             What::Flags => self.flags.is_some(),
+            What::Columns => self.uid.is_some() && self.flags.is_some() && self.sized,
             What::Envelope => self.sized && self.envelope,
             What::Body => self.body,
         }
@@ -135,6 +136,7 @@ impl Client {
         self.answered.ask(self.mailbox.as_ref().map_or(0, Mailbox::exists));
         let items = match what {
             What::Flags => "FLAGS",
+            What::Columns => "(UID FLAGS RFC822.SIZE)",
             What::Envelope => "(RFC822.SIZE ENVELOPE)",
             What::Body => "BODY.PEEK[]",
         };
