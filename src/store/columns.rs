@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use super::map::Sealed;
 use super::message::Location;
 use super::record::Date;
 use super::sealed::ArchivedGroup;
@@ -64,6 +65,19 @@ impl Columns {
         self.date_seconds.push(row.date.seconds);
         self.date_offset.push(row.date.offset_minutes);
         self.location.push(location);
+    }
+
+    /// Adds all rows of a sealed file's group, column by column.
+    pub(super) fn extend(&mut self, group: &ArchivedGroup, file: &Rc<Sealed>) {
+        self.uid.extend(group.uid.iter().map(|uid| uid.to_native()));
+        self.modseq.extend(group.modseq.iter().map(|modseq| modseq.to_native()));
+        self.flags.extend(group.flags.iter().map(|flags| flags.to_native()));
+        self.keywords.extend(group.keywords.iter().map(|keywords| keywords.to_native()));
+        self.size.extend(group.size.iter().map(|size| size.to_native()));
+        self.date_seconds.extend(group.date_seconds.iter().map(|seconds| seconds.to_native()));
+        self.date_offset.extend(group.date_offset.iter().map(|minutes| minutes.to_native()));
+        let first = group.first.to_native();
+        self.location.extend((0..group.uid.len() as u32).map(|index| Location::Sealed(file.clone(), first + index)));
     }
 
     #[inline(always)]

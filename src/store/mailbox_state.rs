@@ -336,15 +336,28 @@ impl MailboxData {
                 self.set_flags(row, changed.modseq.to_native(), |_| flags);
             }
         }
-        for index in 0..group.uid.len() {
-            let row = Row::of_group(group, index);
-            if self.columns.uid.last().is_some_and(|&last| last >= row.uid) {
-                return false;
-            }
-            self.add_row(row, Location::Sealed(file.clone(), group.first.to_native() + index as u32));
+        let added = self.columns.len();
+        self.columns.extend(group, file);
+        // The one before them, too.
+        if !self.columns.uid[added.saturating_sub(1)..].is_sorted_by(|one, next| one < next) {
+            return false;
+        }
+        self.count_all(added);
+        if let Some(&last) = self.columns.uid.last() {
+            self.skip_uids(last.saturating_add(1));
         }
         self.placed_upto = self.uid_next;
         true
+    }
+
+    /// Adds all rows from `first` on to the counts.
+    fn count_all(&mut self, first: usize) {
+        let flags = &self.columns.flags[first..];
+        self.unseen += flags.iter().map(|flags| u32::from(flags & Flags::SEEN.0 == 0)).sum::<u32>();
+        self.deleted += flags.iter().map(|flags| u32::from(flags & Flags::DELETED.0 != 0)).sum::<u32>();
+        let size: u64 = self.columns.size[first..].iter().map(|&size| u64::from(size)).sum();
+        self.size += size;
+        self.account_size.set(self.account_size.get() + size);
     }
 
     /// The files are all read: what was expunged goes, and nothing is unsealed.
