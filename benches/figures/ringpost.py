@@ -7,16 +7,16 @@ from server import DOMAIN, PASSWORD, Failure, Server
 
 
 class Ringpost(Server):
-    """Ringpost with one shard. The shard pins itself; the threads that may block share its core."""
+    """Ringpost with a shard a core. A shard pins itself; the threads that may block share the cores."""
 
     name = "Ringpost"
 
-    def __init__(self, options, port_base=None):
-        super().__init__(options, port_base)
+    def __init__(self, options, port_base=None, cpus=None):
+        super().__init__(options, port_base, cpus)
         self.program = options.ringpost
 
     def command(self):
-        return [self.program, "serve", "--data", self.folder / "data", "--port-base", self.port_base, "--cpus", self.cpu]
+        return [self.program, "serve", "--data", self.folder / "data", "--port-base", self.port_base, "--cpus", ",".join(map(str, self.cpus))]
 
     def await_ready(self):
         for line in self.process.stdout:

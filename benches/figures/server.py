@@ -1,4 +1,4 @@
-"""A server that is measured: what the rows ask of any kind of it. It is pinned to one core with all its processes, keeps its mail
+"""A server that is measured: what the rows ask of any kind of it. It is pinned to its cores, most often one, with all its processes, keeps its mail
 in a scratch folder, and goes with it."""
 
 import contextlib
@@ -56,8 +56,8 @@ class Server:
     # How many connections and deliveries its idle rows are about, and how long the slowest FETCH may take.
     held_max, deliveries_max, first_seconds = 60_000, 200, 1
 
-    def __init__(self, options, port_base=None):
-        self.cpu = options.server_cpu
+    def __init__(self, options, port_base=None, cpus=None):
+        self.cpus = cpus or {options.server_cpu}
         self.port_base, self.claims = (port_base, contextlib.ExitStack()) if port_base else claim_ports()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="figures-", dir=options.scratch))
         self.password_file = self.folder / "password"
@@ -116,7 +116,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen(
             list(map(str, self.command())), stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL, text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {self.cpu}))
+            preexec_fn=lambda: os.sched_setaffinity(0, self.cpus))
         self.await_ready()
 
     def stop(self):
