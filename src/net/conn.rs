@@ -355,15 +355,10 @@ impl Wire {
         self.output.get_or_insert_with(|| self.socket.ring().parcel())
     }
 
-    /// Octets waiting to be flushed.
-    pub fn pending_bytes(&self) -> usize {
-        self.output.as_ref().map_or(0, |parcel| parcel.length())
-    }
-
     /// Sends the output. It is on its way when this returns, and the client has it when [`Wire::sent`] does.
     pub async fn flush(&mut self) -> io::Result<()> {
         self.seal()?;
-        if self.pending_bytes() > 0 {
+        if self.output.as_ref().is_some_and(|parcel| !parcel.is_empty()) {
             // Once the output before it is through: there the client's pace is felt.
             let sent = self.sent().await;
             let Some(parcel) = self.output.take() else { return sent };

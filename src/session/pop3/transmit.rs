@@ -154,11 +154,10 @@ fn fill_message(wire: &mut Wire, message: &Message, stuffer: &mut Stuffer) -> io
     let broken = |_| io::Error::from(io::ErrorKind::InvalidData);
     let raw = message.raw().map_err(broken)?;
     loop {
-        let pending = wire.pending_bytes();
-        if pending >= limits::SEND_BYTES || wire.output().len() >= limits::OUTPUT_BYTES_FULL {
+        if wire.is_full() {
             return Ok(Stop::Full);
         }
-        match stuffer.next(raw, limits::SEND_BYTES - pending) {
+        match stuffer.next(raw, limits::SEND_BYTES) {
             Piece::Insert(octets) => wire.output().extend_from_slice(octets),
             Piece::Octets(range) if range.len() < limits::LEND_BYTES_MIN => {
                 wire.output().extend_from_slice(&raw[range]);
