@@ -94,7 +94,8 @@ fn start(config: Config) -> Result<Server, Trouble> {
     let recovered = block_on(&ring, recover(&disk, config.cpus.len()))??;
     let accounts: usize = recovered.shards.iter().map(Replay::accounts).sum();
     if accounts > 0 {
-        tracing::info!(accounts, time = ?began.elapsed(), "replayed the logs of the last run");
+        let bytes: usize = recovered.shards.iter().map(Replay::bytes).sum();
+        tracing::info!(accounts, bytes, time = ?began.elapsed(), "replayed the logs of the last run");
     }
     // Behind all that fails for a taken port or a missing ring: passwords that were made are shown by this very start.
     let first = if config.embedded { directory.first_login()? } else { None };

@@ -26,6 +26,8 @@ class Bench:
         self.options, self.name, self.make, self.domain = options, name, make, domain
         self.server, self.corpus, self.users = None, None, []
         self.turns_left = 0
+        # The largest share of others that a part of the turn told of itself.
+        self.foreign_within = 0.0
         tiny = options.tiny
         self.drops, self.sessions = (2, 2) if tiny else (DROPS, SESSIONS)
         self.seconds, self.warm_up = (0.3, 0.1) if tiny else (options.seconds, 0.5)
@@ -123,21 +125,21 @@ class Bench:
         """The value of each row of a group, by one undisturbed run."""
         while self.turns_left:
             self.turns_left -= 1
-            busy, of_load = "", 0.0
+            busy, self.foreign_within = "", 0.0
             with Foreign() as foreign:
                 if type(group[0]) is Row:
                     work = group[0].work(self)
                     report = self.loadgen_to_rest(work) if group[0].fresh else self.loadgen(work)
                     values = [row.value(report, self) for row in group]
                     # Where the server was waited for: others during the load weigh more than those behind it.
-                    of_load = report.get("foreign_share", 0.0)
+                    self.foreign_within = report.get("foreign_share", 0.0)
                     of_core = [report[name] / report["seconds"] for name in ("server_cpu_seconds", "own_cpu_seconds")]
                     busy = "   server {:.0%}, loadgen {:.0%} of a core".format(*of_core)
                 else:
                     values = [group[0].measure(self)]
             self.server.settle()
             shown = ", ".join(f"{value:.{row.digits}f} {row.unit}" for row, value in zip(group, values))
-            void = max(foreign.share, of_load) > FOREIGN_MAX and not self.options.disturbed
+            void = max(foreign.share, self.foreign_within) > FOREIGN_MAX and not self.options.disturbed
             self.say(f"    {self.name}: {shown}{busy}   foreign {foreign.share:.1%}{'   void' if void else ''}")
             if not void:
                 return values

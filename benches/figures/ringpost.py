@@ -16,7 +16,8 @@ class Ringpost(Server):
         self.program = options.ringpost
 
     def command(self):
-        return [self.program, "serve", "--data", self.folder / "data", "--port-base", self.port_base, "--cpus", ",".join(map(str, self.cpus))]
+        cpus = ",".join(map(str, self.cpus))
+        return [self.program, "serve", "--data", self.folder / "data", "--port-base", self.port_base, "--cpus", cpus]
 
     def await_ready(self):
         for line in self.process.stdout:
@@ -32,11 +33,18 @@ class Ringpost(Server):
             if ended.returncode != 0:
                 raise Failure(f"user add {name}: {ended.stderr.strip()}")
 
-    def password_hash(self, user):
-        """What FORMAT.md says of the directory: a checksum, a space and a JSON object a line."""
+    def account(self, user):
+        """What the directory has of it (FORMAT.md): a checksum, a space and a JSON object a line, of which the last counts."""
         found = None
         for line in (self.folder / "data" / "directory").read_text().splitlines():
             for account in json.loads(line.split(" ", 1)[1]).get("put", []):
                 if account["name"] == f"{user}@{DOMAIN}":
-                    found = account["password"]
+                    found = account
         return found
+
+    def shard(self, user):
+        """The index of the shard that has the account (FORMAT.md, "Accounts")."""
+        mixed = (int(self.account(user)["id"], 16) + 0x9E3779B97F4A7C15) % 2**64
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+        return (mixed ^ mixed >> 31) % 1024 * len(self.cpus) // 1024

@@ -1,5 +1,5 @@
-"""A server that is measured: what the rows ask of any kind of it. It is pinned to its cores, most often one, with all its processes, keeps its mail
-in a scratch folder, and goes with it."""
+"""A server that is measured: what the rows ask of any kind of it. It is pinned to its cores, most often one, with all its
+processes, keeps its mail in a scratch folder, and goes with it."""
 
 import contextlib
 import os
@@ -57,7 +57,7 @@ class Server:
     held_max, deliveries_max, first_seconds = 60_000, 200, 1
 
     def __init__(self, options, port_base=None, cpus=None):
-        self.cpus = cpus or {options.server_cpu}
+        self.cpus = cpus or [options.server_cpu]
         self.port_base, self.claims = (port_base, contextlib.ExitStack()) if port_base else claim_ports()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="figures-", dir=options.scratch))
         self.password_file = self.folder / "password"

@@ -86,7 +86,7 @@ impl Parcel {
         self.bytes.len() + self.lent
     }
 
-    /// There is much of its own to send, or some that is lent.
+    /// There is enough to send, of its own or lent.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= limits::OUTPUT_BYTES_FULL || self.lent >= limits::LENT_BYTES_FULL
     }

@@ -7,9 +7,12 @@
 
 use super::map::Map;
 use super::types::{AccountId, Partition};
+use crate::limits::LOG_RECORD_BYTES_MAX;
 
 /// Bytes of a record before its payload.
 pub const RECORD_HEADER_BYTES: usize = 56;
+/// Where a record says who wrote it: epoch and incarnation, eight octets each.
+pub(super) const RECORD_MARK_START: usize = 8;
 /// Records begin at multiples of this.
 pub const RECORD_ALIGNMENT: usize = 8;
 /// The version of the payload's encoding.
@@ -172,7 +175,8 @@ pub(super) fn parse(bytes: &[u8]) -> Option<RecordHeader> {
 pub(super) fn peek(bytes: &[u8]) -> Option<RecordHeader> {
     let header = bytes.get(..RECORD_HEADER_BYTES)?;
     let length = u32_at(header, 0);
-    if (length as usize) < RECORD_HEADER_BYTES {
+    // A message may look like records that are longer than any: what reads them must not read far for each.
+    if !(RECORD_HEADER_BYTES..=2 * LOG_RECORD_BYTES_MAX).contains(&(length as usize)) {
         return None;
     }
     Some(RecordHeader {

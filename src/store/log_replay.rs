@@ -7,9 +7,11 @@
 
 use std::collections::VecDeque;
 
+use memchr::memmem;
+
 use super::disk::Disk;
 use super::log::{LOG_FORMAT, LOG_HEADER_BYTES, LOG_MAGIC};
-use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader, padded, parse, peek};
+use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_MARK_START, RecordHeader, padded, parse, peek};
 use super::map::Map;
 use super::seams::{Batches, Lsn, PartSet, StreamId};
 use super::types::{Error, Partition};
@@ -153,12 +155,16 @@ fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Re
 
 /// Whether a batch lies beyond `cut` that was begun after the one that is cut.
 fn damage_after(map: &Map, name: SegmentName, cut: usize, last: Option<u64>) -> Option<Error> {
+    // The end of a segment is megabytes of zeros or of records that others wrote: epoch and incarnation are looked for, and only
+    // where they are found a record is tried.
+    let mark = [name.epoch.to_le_bytes(), u64::from(name.number).to_le_bytes()].concat();
+    let mark = memmem::Finder::new(&mark);
     let mut at = cut + RECORD_ALIGNMENT;
-    while let Some(bytes) = map.get(at..).filter(|bytes| bytes.len() >= RECORD_HEADER_BYTES) {
-        // The checksum is looked at only where the rest fits: the end of a segment is megabytes of zeros or old records.
-        let ours = peek(bytes).is_some_and(|header| name.wrote(&header));
-        let Some(header) = ours.then(|| parse(bytes)).flatten() else {
-            at += RECORD_ALIGNMENT;
+    while let Some(found) = map.get(at + RECORD_MARK_START..).and_then(|rest| mark.find(rest)) {
+        at += found;
+        let aligned = at.is_multiple_of(RECORD_ALIGNMENT);
+        let Some(header) = aligned.then(|| parse(&map[at..])).flatten() else {
+            at += 1;
             continue;
         };
         let batch_first = header.seq.saturating_sub(u64::from(header.place));

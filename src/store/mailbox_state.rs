@@ -338,7 +338,7 @@ impl MailboxData {
         }
         let added = self.columns.len();
         self.columns.extend(group, file);
-        // The one before them, too.
+        // From the row before them on: UIDs ascend from file to file, too.
         if !self.columns.uid[added.saturating_sub(1)..].is_sorted_by(|one, next| one < next) {
             return false;
         }

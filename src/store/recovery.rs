@@ -41,6 +41,11 @@ impl Replay {
     pub fn accounts(&self) -> usize {
         self.records.len()
     }
+
+    /// The octets of the changes that these accounts have not sealed.
+    pub fn bytes(&self) -> usize {
+        self.records.values().flatten().map(|record| record.payload.len()).sum()
+    }
 }
 
 /// What a start found.
