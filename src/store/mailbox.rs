@@ -288,7 +288,9 @@ impl Mailbox {
                 let deleted = data.columns.flags[row] & Flags::DELETED.0 != 0;
                 (deleted || !only_deleted) && !data.hidden.has(row)
             });
-            ranges_of(live.map(|row| data.columns.uid[row]))
+            // Where few are marked, what comes behind the last of them is not looked at.
+            let most = if only_deleted { data.counts().deleted as usize } else { usize::MAX };
+            ranges_of(live.take(most).map(|row| data.columns.uid[row]))
         };
         core.commits.check_room(8 * gone.len() + RECORD_MARGIN)?;
         let mut last = None;
