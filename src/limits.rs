@@ -76,12 +76,12 @@ pub const PARCELS_POOLED_MAX: usize = 64;
 
 /// Connections that the kernel keeps until they are accepted.
 pub const BACKLOG: i32 = 4096;
-/// One flush must be through by then: about 1 KiB/s where it is as long as it may be ([`OUTPUT_BYTES_FULL`], [`LENT_BYTES_FULL`] and
-/// [`SEND_BYTES`]).
+/// One flush must be through by then: about 1 KiB/s where it is as long as it may be ([`OUTPUT_BYTES_FULL`], [`LENT_BYTES_FULL`]
+/// and [`SEND_BYTES`]).
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(120);
-/// Octets of one message that are lent in one piece. Without TLS, the client reads one send while the kernel copies the next: bodies of 1 MiB came
-/// at 4,350 MB/s; at 3,050 with 16 KiB (more calls), 1,350 with 64 KiB and 2,430 with 256 KiB (the client sleeps between two
-/// sends and is woken for each).
+/// Octets of one message that are lent in one piece. Without TLS, the client reads one send while the kernel copies the next:
+/// bodies of 1 MiB came at 4,350 MB/s; at 3,050 with 16 KiB (more calls), 1,350 with 64 KiB and 2,430 with 256 KiB (the client
+/// sleeps between two sends and is woken for each).
 pub const SEND_BYTES: usize = 32 * 1024;
 /// How long a closing connection waits for the client's end.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -249,8 +249,8 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 2 * LOG_SEGMENT_BYTES;
 /// UID ranges in one record of the log: 8 bytes each, a quarter of a batch.
 pub const UID_RANGES_A_RECORD_MAX: usize = 32 * 1024;
 /// A sealed file this large is not merged with younger ones as long as half of it is there. [`FILES_MERGED_MIN`] that are nearly so
-/// large are as long a merge as there is but for that: 128 MiB, half of what the log takes meanwhile ([`LOG_UNSEALED_BYTES_MAX`]); for that see
-/// [`WASTED_MERGED_BYTES_MAX`].
+/// large are as long a merge as there is but for that: 128 MiB, half of what the log takes meanwhile
+/// ([`LOG_UNSEALED_BYTES_MAX`]); for that see [`WASTED_MERGED_BYTES_MAX`].
 pub const FILE_BYTES_FINAL: u64 = 2 * LOG_SEGMENT_BYTES;
 /// What one checkpoint writes again of an account because as much beside it is gone: 256 MiB, about what the log takes meanwhile
 /// ([`LOG_UNSEALED_BYTES_MAX`]); one file that is half gone beyond it, which is at most as long as a merge (128 MiB) and what came
