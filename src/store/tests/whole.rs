@@ -430,6 +430,32 @@ fn a_message_that_never_ends_leaves_no_file() {
 }
 
 #[test]
+fn files_whose_uids_do_not_ascend_are_refused() {
+    let disk = MemoryDisk::default();
+    with_large(&disk, async |store| {
+        for (number, bytes) in [(0, 200_000), (1, 300)] {
+            inbox(&store, 1).await.append(message(number, bytes)).await.unwrap();
+            store.seal_all().await.unwrap();
+        }
+    });
+    let turned = |bytes: &mut Vec<u8>| {
+        let mut files = manifest::Manifest::decode(bytes, AccountId(1)).unwrap();
+        assert_eq!(files.files.len(), 2);
+        files.files.reverse();
+        *bytes = files.encode(AccountId(1));
+    };
+    disk.damage(&manifest(AccountId(1)), turned);
+    with_large(&disk, async |store| {
+        let refused = store.account(AccountId(1)).await.unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { what: "does not fit the files before it", .. }), "{refused:?}");
+    });
+    disk.damage(&manifest(AccountId(1)), turned);
+    with_large(&disk, async |store| {
+        assert_eq!(numbers(&inbox(&store, 1).await, |number| [200_000, 300][number as usize]), [0, 1]);
+    });
+}
+
+#[test]
 fn a_damaged_file_is_put_aside_and_harms_nobody_else() {
     let disk = MemoryDisk::default();
     with_large(&disk, async |store| {
