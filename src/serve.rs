@@ -31,7 +31,7 @@ use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
 use crate::shard::watchdog::{self, Patience, Watched};
 use crate::shard::{self, Door, Event, Notice, Order, Seed};
-use crate::store::{Replay, RingDisk, recover, remove_old_logs};
+use crate::store::{Medium, Replay, RingDisk, recover};
 
 /// Why the server did not start, or ended: one line.
 struct Trouble(String);
@@ -65,7 +65,7 @@ struct Server {
     config: Arc<Config>,
     /// Held for as long as the server runs.
     _data: DataFolder,
-    disk: RingDisk,
+    medium: Medium,
     ring: Ring,
     epoch: u64,
     orders: Vec<Address<Order>>,
@@ -89,9 +89,9 @@ fn start(config: Config) -> Result<Server, Trouble> {
     let connections_max = connections_max(descriptors, config.cpus.len(), sockets)?;
     // The recovery's ring is this thread's, and small: it reads files.
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
-    let disk = RingDisk::new(&ring, data.path());
+    let medium = Medium::of_files(RingDisk::new(&ring, data.path()));
     let began = Instant::now();
-    let recovered = block_on(&ring, recover(&disk, config.cpus.len()))??;
+    let recovered = block_on(&ring, recover(&medium, config.cpus.len()))??;
     let accounts: usize = recovered.shards.iter().map(Replay::accounts).sum();
     if accounts > 0 {
         let bytes: usize = recovered.shards.iter().map(Replay::bytes).sum();
@@ -113,7 +113,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
     Ok(Server {
         config,
         _data: data,
-        disk,
+        medium,
         ring,
         epoch: recovered.epoch,
         orders: launched.orders,
@@ -430,7 +430,7 @@ impl Server {
     }
 
     fn remove_old_logs(&self) {
-        let removed = block_on(&self.ring, remove_old_logs(&self.disk, self.epoch));
+        let removed = block_on(&self.ring, self.medium.logs.forget(self.epoch));
         if let Ok(Err(error)) = removed {
             // They are read once more at the next start, and nothing in them is newer than what is sealed.
             tracing::warn!(%error, "cannot remove the logs of the last run");

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ringpost::io::{Ring, Sizes};
 use ringpost::mime;
-use ringpost::store::{AccountId, Body, Date, Flags, Mailbox, NewMessage, Replay, RingDisk, Store, recover};
+use ringpost::store::{AccountId, Body, Date, Flags, Mailbox, Medium, NewMessage, Replay, RingDisk, Store, recover};
 
 use super::message;
 
@@ -46,7 +46,7 @@ impl Drop for Scratch {
 pub struct House {
     pub ring: Ring,
     pub scratch: Scratch,
-    disk: RingDisk,
+    medium: Medium,
 }
 
 /// An open store, and its writer.
@@ -59,8 +59,8 @@ pub struct Open {
 impl House {
     pub fn new() -> House {
         let (ring, scratch) = (Ring::new(&SIZES).expect("a ring"), Scratch::new());
-        let disk = RingDisk::new(&ring, &scratch.0);
-        House { ring, scratch, disk }
+        let medium = Medium::of_files(RingDisk::new(&ring, &scratch.0));
+        House { ring, scratch, medium }
     }
 
     /// Opens the store over what earlier ones left.
@@ -70,13 +70,13 @@ impl House {
 
     /// Reads what the logs of earlier stores hold.
     pub fn replay(&self) -> Replay {
-        let recovered = drive(&self.ring, None, recover(&self.disk, 1));
+        let recovered = drive(&self.ring, None, recover(&self.medium, 1));
         recovered.expect("the logs are whole").shards.remove(0)
     }
 
     /// Opens the store over what was read; an account's part of it is applied when the account is opened.
     pub fn begin(&self, replay: Replay) -> Open {
-        let store = drive(&self.ring, None, Store::open(self.disk.clone(), replay, Box::new(|| ()), SEED));
+        let store = drive(&self.ring, None, Store::open(&self.medium, replay, Box::new(|| ()), SEED));
         let store = store.expect("the store opens");
         let writer = store.writer(|| Duration::ZERO, |_| ());
         let writer = Box::pin(async { panic!("the log is lost: {:?}", writer.await) });

@@ -25,7 +25,7 @@ use crate::metrics::{self, Ending, Meter};
 use crate::net::{Arenas, Connection, Presence, exhausted};
 use crate::session::login::Identity;
 use crate::session::{Context, Ended, Endpoint, Moving, Protocol, Session};
-use crate::store::{CommitTook, Replay, RingDisk, Store};
+use crate::store::{CommitTook, Medium, Replay, RingDisk, Store};
 
 const SIZES: Sizes = Sizes {
     submissions: 1024,
@@ -159,14 +159,14 @@ async fn open_store(
     seed: &Seed,
     replay: Replay,
 ) -> Result<Store, Failure> {
-    let disk = RingDisk::new(ring, &seed.data);
+    let medium = Medium::of_files(RingDisk::new(ring, &seed.data));
     let (number, events) = (seed.number, seed.events.clone());
     let sealed = events.clone();
     let on_sealed = Box::new(move || {
         let _ = sealed.send(Notice::Shard(number, Event::Sealed));
     });
     let seconds = unix_time().unsigned_abs();
-    let store = Store::open(disk, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
+    let store = Store::open(&medium, replay, on_sealed, seconds).await.map_err(Failure::Store)?;
     let begun = Instant::now();
     let meter = meter.clone();
     let on_commit = move |took: CommitTook| {

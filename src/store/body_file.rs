@@ -10,16 +10,17 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::disk::{AnyDisk, Disk, Mapper};
+use super::disk::Mapper;
 use super::map::{ColdFile, Extent, Map, Sealed};
 use super::sealed::{FileKind, Piece};
+use super::seams::SegmentStore;
 use super::segments::segment_path;
 use super::types::{AccountId, Error, Hash};
 use crate::limits::BODY_FILES_OPEN_MAX;
 
 /// The body files that were read lately, of all accounts of a store.
 pub(super) struct BodyFiles {
-    disk: AnyDisk,
+    segments: Rc<dyn SegmentStore>,
     /// The one that was asked for last is the last.
     open: RefCell<Vec<Rc<Sealed>>>,
 }
@@ -31,8 +32,8 @@ impl fmt::Debug for BodyFiles {
 }
 
 impl BodyFiles {
-    pub(super) fn new(disk: AnyDisk) -> Rc<BodyFiles> {
-        Rc::new(BodyFiles { disk, open: RefCell::default() })
+    pub(super) fn new(segments: Rc<dyn SegmentStore>) -> Rc<BodyFiles> {
+        Rc::new(BodyFiles { segments, open: RefCell::default() })
     }
 
     /// Whether none is kept.
@@ -73,8 +74,7 @@ impl BodyFiles {
 
     /// A file for a helper thread to open.
     fn cold(&self, account: AccountId, name: Hash) -> ColdBody {
-        let path = segment_path(account, name);
-        ColdBody { mapper: self.disk.mapper(&path), path, account, name }
+        ColdBody { mapper: self.segments.mapper(account, name), path: segment_path(account, name), account, name }
     }
 
     /// The file loses a name: it is not kept for that.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::account::AccountState;
 use super::merge::seal;
-use super::seams::CommitLog;
 use super::types::{AccountId, Error};
 use super::{Core, Slot, load};
 use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_TIME};

@@ -15,15 +15,10 @@ use std::time::Duration;
 
 use super::account::AccountState;
 use super::change::Change;
-use super::disk::AnyDisk;
-use super::log::FileLog;
 use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_HEADER_BYTES};
 use super::seams::{CommitLog, Lost, Lsn, Refusal};
 use super::types::Error;
 use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_QUEUED_BYTES_MAX, LOG_UNSEALED_BYTES_MAX};
-
-/// The log of this store.
-pub(super) type Log = FileLog<AnyDisk>;
 
 /// What a waiter waits on.
 #[derive(Default)]
@@ -79,7 +74,7 @@ struct Pending {
 
 /// Changes between submission and publication.
 pub(super) struct Commits {
-    log: Log,
+    log: Rc<dyn CommitLog>,
     queue: RefCell<Queue>,
 }
 
@@ -104,12 +99,12 @@ struct Queue {
 }
 
 impl Commits {
-    pub(super) fn new(log: Log) -> Commits {
+    pub(super) fn new(log: Rc<dyn CommitLog>) -> Commits {
         Commits { log, queue: RefCell::default() }
     }
 
-    pub(super) fn log(&self) -> &Log {
-        &self.log
+    pub(super) fn log(&self) -> &dyn CommitLog {
+        &*self.log
     }
 
     /// Whether the log holds as much as it may that is not sealed.

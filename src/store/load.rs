@@ -12,13 +12,12 @@ use std::task::Poll;
 use super::account::{Account, AccountState};
 use super::body_file;
 use super::change::Change;
-use super::disk::read_whole;
 use super::mailbox_state::MailboxState;
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::map::Sealed;
 use super::message::Fresh;
-use super::seams::{Owner, Placement, SegmentStore};
-use super::segments::{account_folder, segment_path};
+use super::seams::{Owner, SegmentStore};
+use super::segments::{manifest_path, segment_path};
 use super::types::{AccountId, Error, Hash};
 use super::{Core, Slot};
 
@@ -81,15 +80,15 @@ impl Drop for Opening<'_> {
 }
 
 /// Reads a manifest; `None` where the account has none.
-pub(super) async fn read_manifest(disk: &impl super::Disk, account: AccountId) -> Result<Option<Manifest>, Error> {
-    let path = format!("{}/{}", account_folder(account), manifest::NAME);
-    let bytes = read_whole(disk, &path).await.map_err(|error| Error::io(&path, &error))?;
-    bytes.map(|bytes| Manifest::decode(&bytes, account)).transpose().map_err(|what| Error::corrupt(&path, 0, what))
+pub(super) async fn read_manifest(segments: &dyn SegmentStore, account: AccountId) -> Result<Option<Manifest>, Error> {
+    let bytes = segments.manifest(account).await?;
+    let decoded = bytes.map(|bytes| Manifest::decode(&bytes, account)).transpose();
+    decoded.map_err(|what| Error::corrupt(&manifest_path(account), 0, what))
 }
 
 async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
     let state = AccountState::new(id);
-    let manifest = read_manifest(&core.disk, id).await?;
+    let manifest = read_manifest(&*core.segments, id).await?;
     let known = manifest.is_some();
     let manifest = manifest.unwrap_or_default();
     {

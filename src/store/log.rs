@@ -9,15 +9,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::disk::{Boxed, Disk, Open};
+use super::disk::{Disk, Open};
 use super::log_record::Batch;
 use super::log_replay::FileReplay;
 use super::sealed::RKYV_CONFIGURATION;
-use super::seams::{CommitLog, Lost, Lsn, Opened, PartSet, Permit, Refusal, StreamId};
+use super::seams::{Batches, Boxed, CommitLog, Lost, Lsn, PartSet, Permit, Refusal, StreamId};
 use super::types::Error;
 use crate::limits::{LOG_QUEUED_BYTES_MAX, LOG_SEGMENTS_FREE_MAX, STORE_WRITE_BYTES};
 
@@ -33,23 +32,15 @@ pub(super) fn segment_path(epoch: u64, stream: StreamId, number: u32) -> String 
     format!("log/{epoch:016x}-{:04x}-{number:08x}", stream.0)
 }
 
-/// [`CommitLog`] over files. Clones are the same log.
-pub struct FileLog<D: Disk>(Rc<Inner<D>>);
-
-impl<D: Disk> Clone for FileLog<D> {
-    fn clone(&self) -> Self {
-        FileLog(self.0.clone())
-    }
-}
-
 type Write = Boxed<'static, (io::Result<()>, Vec<u8>)>;
 type Preparation<F> = Boxed<'static, Result<Segment<F>, Unmade>>;
 
-struct Inner<D: Disk> {
+/// [`CommitLog`] over files.
+pub(super) struct FileLog<D: Disk> {
     disk: D,
+    stream: StreamId,
     epoch: u64,
     segment_bytes: u64,
-    closed: Vec<Lsn>,
     state: RefCell<State<D::File>>,
     /// The write in flight. Never polled while `state` is borrowed.
     write: RefCell<Option<Write>>,
@@ -89,7 +80,6 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 struct State<F> {
-    stream: StreamId,
     next_seq: u64,
     durable: u64,
     /// The last record of the write in flight.
@@ -113,10 +103,9 @@ struct State<F> {
 }
 
 impl<D: Disk> FileLog<D> {
-    /// The log of this opening; `closed`: where earlier epochs end.
-    pub fn new(disk: D, epoch: u64, closed: Vec<Lsn>, segment_bytes: u64) -> FileLog<D> {
+    /// A stream's log in an epoch.
+    pub(super) fn new(disk: D, stream: StreamId, epoch: u64, segment_bytes: u64) -> FileLog<D> {
         let state = State {
-            stream: StreamId(0),
             next_seq: 1,
             durable: 0,
             writing: 0,
@@ -135,22 +124,21 @@ impl<D: Disk> FileLog<D> {
             buffers: Vec::new(),
         };
         let (state, write, prepare) = (RefCell::new(state), RefCell::new(None), RefCell::new(None));
-        FileLog(Rc::new(Inner { disk, epoch, segment_bytes, closed, state, write, prepare }))
+        FileLog { disk, stream, epoch, segment_bytes, state, write, prepare }
     }
 
     fn lsn(&self, seq: u64) -> Lsn {
-        Lsn { epoch: self.0.epoch, seq }
+        Lsn { epoch: self.epoch, seq }
     }
 
     /// Drives the segment in the making, and begins one where there is no spare.
     fn poll_prepare(&self, context: &mut Context<'_>) {
-        let inner = &*self.0;
-        let mut prepare = inner.prepare.borrow_mut();
+        let mut prepare = self.prepare.borrow_mut();
         loop {
             if let Some(future) = prepare.as_mut() {
                 let Poll::Ready(made) = future.as_mut().poll(context) else { return };
                 *prepare = None;
-                let mut state = inner.state.borrow_mut();
+                let mut state = self.state.borrow_mut();
                 match made {
                     Ok(segment) => state.spare = Some(segment),
                     Err(Unmade { error, passing, old }) => {
@@ -160,23 +148,23 @@ impl<D: Disk> FileLog<D> {
                     }
                 }
             }
-            let mut state = inner.state.borrow_mut();
+            let mut state = self.state.borrow_mut();
             if state.spare.is_some() || state.full || state.lost || state.current.is_none() {
                 return;
             }
             let (number, old) = state.take_number();
-            let made = make_segment(inner.disk.clone(), inner.epoch, (state.stream, number), old, inner.segment_bytes);
+            let made = make_segment(self.disk.clone(), self.epoch, (self.stream, number), old, self.segment_bytes);
             *prepare = Some(Box::pin(made));
         }
     }
 
     /// Drives the write in flight; false: it is still under way, or there was none.
     fn poll_write(&self, context: &mut Context<'_>) -> bool {
-        let mut write = self.0.write.borrow_mut();
+        let mut write = self.write.borrow_mut();
         let Some(future) = write.as_mut() else { return false };
         let Poll::Ready((written, buffer)) = future.as_mut().poll(context) else { return false };
         *write = None;
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.state.borrow_mut();
         match written {
             Ok(()) => {
                 state.durable = state.writing;
@@ -194,14 +182,13 @@ impl<D: Disk> FileLog<D> {
 
     /// Begins the next write where none is in flight; false: nothing to write, or no segment to write to yet.
     fn begin_write(&self) -> bool {
-        let inner = &*self.0;
-        let mut write = inner.write.borrow_mut();
-        let state = &mut *inner.state.borrow_mut();
+        let mut write = self.write.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         if write.is_some() || state.lost {
             return false;
         }
         let Some(bytes) = state.waiting.front().map(|(batch, _)| batch.len()) else { return false };
-        if state.position + bytes as u64 > inner.segment_bytes {
+        if state.position + bytes as u64 > self.segment_bytes {
             let Some(spare) = state.spare.take() else { return false };
             if let Some(old) = state.current.replace(spare) {
                 state.filled.push_back((old.number, state.writing));
@@ -211,9 +198,9 @@ impl<D: Disk> FileLog<D> {
         let (Some(segment), Some((batch, first))) = (&state.current, state.waiting.pop_front()) else { return false };
         state.waiting_bytes -= bytes;
         state.writing = first + batch.offsets().len() as u64 - 1;
-        let (disk, file, offset) = (inner.disk.clone(), segment.file.clone(), state.position);
+        let (disk, file, offset) = (self.disk.clone(), segment.file.clone(), state.position);
         state.position += bytes as u64;
-        let bytes = batch.stamp(inner.epoch, u64::from(segment.number), first);
+        let bytes = batch.stamp(self.epoch, u64::from(segment.number), first);
         *write = Some(Box::pin(async move { disk.write_sync(&file, offset, bytes).await }));
         true
     }
@@ -228,26 +215,23 @@ impl<F> State<F> {
 }
 
 impl<D: Disk> CommitLog for FileLog<D> {
-    type Replay = FileReplay<D>;
-
-    async fn open(&self, stream: StreamId) -> Result<Opened, Error> {
-        let inner = &*self.0;
-        let (number, old) = {
-            let mut state = inner.state.borrow_mut();
-            state.stream = stream;
-            state.take_number()
-        };
-        let made = make_segment(inner.disk.clone(), inner.epoch, (stream, number), old, inner.segment_bytes).await;
-        let segment = made.map_err(|unmade| Error::io(&segment_path(inner.epoch, stream, number), &unmade.error))?;
-        inner.state.borrow_mut().current = Some(segment);
-        Ok(Opened { epoch: inner.epoch, closed: inner.closed.clone() })
+    fn open(&self) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(async {
+            let (number, old) = self.state.borrow_mut().take_number();
+            let made =
+                make_segment(self.disk.clone(), self.epoch, (self.stream, number), old, self.segment_bytes).await;
+            let path = || segment_path(self.epoch, self.stream, number);
+            let segment = made.map_err(|unmade| Error::io(&path(), &unmade.error))?;
+            self.state.borrow_mut().current = Some(segment);
+            Ok(())
+        })
     }
 
     fn reserve(&self, bytes: usize) -> Option<Permit> {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.state.borrow_mut();
         let total = (state.waiting_bytes + state.reserved + bytes) as u64;
-        let fits = state.position + total <= self.0.segment_bytes
-            || state.spare.is_some() && LOG_HEADER_BYTES as u64 + total <= self.0.segment_bytes;
+        let fits = state.position + total <= self.segment_bytes
+            || state.spare.is_some() && LOG_HEADER_BYTES as u64 + total <= self.segment_bytes;
         if !fits || total > LOG_QUEUED_BYTES_MAX as u64 {
             return None;
         }
@@ -257,11 +241,11 @@ impl<D: Disk> CommitLog for FileLog<D> {
 
     fn refusal(&self) -> Refusal {
         // Whoever asks wants room: the next turn tries again to make some.
-        if std::mem::take(&mut self.0.state.borrow_mut().full) { Refusal::Full } else { Refusal::Busy }
+        if std::mem::take(&mut self.state.borrow_mut().full) { Refusal::Full } else { Refusal::Busy }
     }
 
     fn submit(&self, permit: Permit, batch: Batch) -> Lsn {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.state.borrow_mut();
         state.reserved -= permit.0;
         let (first, records) = (state.next_seq, batch.offsets().len() as u64);
         if records == 0 {
@@ -278,7 +262,7 @@ impl<D: Disk> CommitLog for FileLog<D> {
             self.poll_prepare(context);
             let moved = self.poll_write(context);
             let begun = self.begin_write();
-            let mut state = self.0.state.borrow_mut();
+            let mut state = self.state.borrow_mut();
             if state.lost {
                 return Poll::Ready(Err(Lost::Poisoned));
             }
@@ -296,36 +280,36 @@ impl<D: Disk> CommitLog for FileLog<D> {
         None
     }
 
-    fn replay(&self, from: Lsn, parts: &PartSet) -> FileReplay<D> {
-        let stream = self.0.state.borrow().stream;
-        FileReplay::new(self.0.disk.clone(), stream, self.0.epoch, from, parts.clone())
+    fn replay(&self, from: Lsn, parts: &PartSet) -> Box<dyn Batches> {
+        Box::new(FileReplay::new(self.disk.clone(), self.stream, self.epoch, from, parts.clone()))
     }
 
-    async fn trim(&self, upto: Lsn) -> Result<(), Error> {
-        let mut remove = Vec::new();
-        let stream = {
-            let state = &mut *self.0.state.borrow_mut();
-            while let Some(&(number, last)) = state.filled.front()
-                && self.lsn(last) <= upto
+    fn trim(&self, upto: Lsn) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let mut remove = Vec::new();
             {
-                state.filled.pop_front();
-                if state.free.len() < LOG_SEGMENTS_FREE_MAX {
-                    state.free.push(number);
-                } else {
-                    remove.push(number);
+                let state = &mut *self.state.borrow_mut();
+                while let Some(&(number, last)) = state.filled.front()
+                    && self.lsn(last) <= upto
+                {
+                    state.filled.pop_front();
+                    if state.free.len() < LOG_SEGMENTS_FREE_MAX {
+                        state.free.push(number);
+                    } else {
+                        remove.push(number);
+                    }
                 }
             }
-            state.stream
-        };
-        for number in remove {
-            let path = segment_path(self.0.epoch, stream, number);
-            self.0.disk.remove(&path).await.map_err(|error| Error::io(&path, &error))?;
-        }
-        Ok(())
+            for number in remove {
+                let path = segment_path(self.epoch, self.stream, number);
+                self.disk.remove(&path).await.map_err(|error| Error::io(&path, &error))?;
+            }
+            Ok(())
+        })
     }
 
     fn batch(&self) -> Batch {
-        Batch::over(self.0.state.borrow_mut().buffers.pop().unwrap_or_default())
+        Batch::over(self.state.borrow_mut().buffers.pop().unwrap_or_default())
     }
 }
 

@@ -13,7 +13,7 @@ use super::disk::Disk;
 use super::log::{LOG_FORMAT, LOG_HEADER_BYTES, LOG_MAGIC};
 use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_MARK_START, RecordHeader, padded, parse, peek};
 use super::map::Map;
-use super::seams::{Batches, Lsn, PartSet, StreamId};
+use super::seams::{Batches, Boxed, Lsn, PartSet, StreamId};
 use super::types::{Error, Partition};
 
 /// A log segment's name.
@@ -46,7 +46,7 @@ impl SegmentName {
 }
 
 /// A cursor over a stream's batches.
-pub struct FileReplay<D: Disk> {
+pub(super) struct FileReplay<D: Disk> {
     disk: D,
     stream: StreamId,
     /// Epochs from this one on are not read: somebody may be writing them.
@@ -100,17 +100,19 @@ impl<D: Disk> FileReplay<D> {
 }
 
 impl<D: Disk> Batches for FileReplay<D> {
-    async fn next(&mut self) -> Option<Result<Batch, Error>> {
-        loop {
-            if let Some(batch) = self.batches.pop_front() {
-                return Some(Ok(batch));
+    fn next(&mut self) -> Boxed<'_, Option<Result<Batch, Error>>> {
+        Box::pin(async {
+            loop {
+                if let Some(batch) = self.batches.pop_front() {
+                    return Some(Ok(batch));
+                }
+                match self.read_segment().await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => return Some(Err(error)),
+                }
             }
-            match self.read_segment().await {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        })
     }
 }
 

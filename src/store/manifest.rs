@@ -5,8 +5,6 @@
 
 use super::types::{AccountId, Hash};
 
-/// The file's name in the account's folder.
-pub(super) const NAME: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"RPMANIFE";
 const FORMAT: u16 = 1;
 const HEADER_BYTES: usize = 48;

@@ -16,17 +16,15 @@ use super::Core;
 use super::account::{AccountInner, AccountState};
 use super::change::UidRanges;
 use super::columns::Row;
-use super::disk::replace;
 use super::load::read_manifest;
 use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::map::Sealed;
 use super::message::Location;
 use super::rewrite::rewrite_hollow;
 use super::sealed::{
     APART, Changed, FileHeader, FileKind, Group, Index, LOST, MailboxMeta, Piece, Place, SealedWriter, Vanished,
 };
-use super::seams::{SegmentPut, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::tiers::{Size, due};
 use super::types::{AccountId, Error, Hash};
@@ -420,7 +418,7 @@ pub(super) async fn write<B: AsyncFn()>(
     breathe: &B,
 ) -> Result<Rc<Sealed>, Error> {
     let account = state.id();
-    core.ensure_folder(state).await?;
+    core.ensure_room(state).await?;
     let header = FileHeader { kind: FileKind::Account, account, from_seq: plan.from_seq, to_seq: plan.to_seq };
     let mut writer = SealedWriter::begin(core.segments.put(account).await?, header).await?;
     let places = match write_messages(core, &mut writer, plan, breathe).await {
@@ -449,15 +447,13 @@ async fn name_file(core: &Core, account: AccountId, plan: &Plan, file: (Hash, u6
     let after = plan.after.iter().map(|file| (file.name(), file.len()));
     let files = kept.chain([file]).chain(after).collect();
     let manifest = Manifest { seq: plan.seq, uid_validity: plan.uid_validity, mailbox_id: plan.mailbox_id, files };
-    let folder = account_folder(account);
-    let replaced = replace(&core.disk, &folder, manifest::NAME, manifest.encode(account)).await;
-    replaced.map_err(|error| Error::io(&folder, &error))?;
+    core.segments.set_manifest(account, manifest.encode(account)).await?;
     Ok(sealed)
 }
 
 /// Whether anything may need the file after its naming failed: the manifest may be there, and only the sync have failed.
 async fn is_named(core: &Core, account: AccountId, plan: &Plan, name: Hash) -> bool {
-    let manifest = match read_manifest(&core.disk, account).await {
+    let manifest = match read_manifest(&*core.segments, account).await {
         Ok(manifest) => manifest.unwrap_or_default(),
         Err(_) => return true,
     };
@@ -467,9 +463,9 @@ async fn is_named(core: &Core, account: AccountId, plan: &Plan, name: Hash) -> b
 
 /// Writes records, details, texts, names of body files and raw messages, each kind together: a list of envelopes touches no
 /// raw message. What is in a body file stays there.
-async fn write_messages<P: SegmentPut, B: AsyncFn()>(
+async fn write_messages<B: AsyncFn()>(
     core: &Core,
-    writer: &mut SealedWriter<P>,
+    writer: &mut SealedWriter,
     plan: &Plan,
     breathe: &B,
 ) -> Result<Vec<Place>, Error> {

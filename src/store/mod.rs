@@ -9,7 +9,7 @@
 //! 4. Sealed files are written once, named by their content, checksummed, and named by a manifest before anything that
 //!    they replace is forgotten (sealed, segments, manifest, checkpoint).
 //! 5. A view means what it was told; what it can see can be read (mailbox_state, view).
-//! 6. All I/O goes through [`Disk`]; no clock, no randomness; no borrow is held across an `.await`.
+//! 6. All I/O goes through a [`Medium`], the seams; files are one, through [`Disk`]; no clock, no randomness; no borrow is held across an `.await`.
 //!
 //! It knows nothing of protocols, names of users or quotas. The format on disk is FORMAT.md.
 
@@ -22,6 +22,7 @@ mod commit;
 mod copy;
 mod disk;
 mod entries;
+mod file_logs;
 mod load;
 mod log;
 mod log_record;
@@ -64,22 +65,20 @@ pub use body_file::{ColdBlocks, Reading, WarmBlocks};
 pub use change::SpecialUse;
 pub use commit::CommitTook;
 pub use copy::Copied;
-pub use disk::{AnyDisk, Disk, Mapper, Open};
+pub use disk::{Disk, Mapper, Open};
 pub use entries::{Entries, Entry};
-pub use log::FileLog;
 pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
 pub use map::Map;
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
-pub use recovery::{Recovered, Replay, recover, remove_old_logs};
+pub use recovery::{Recovered, Replay, recover};
 pub use ring_disk::RingDisk;
 pub use seams::{
-    Batches, CommitLog, LocalPlacement, Lost, Lsn, Opened, Owner, PartSet, Permit, Placement, Refusal, SegmentPut,
-    SegmentStore, StreamId,
+    Batches, Begun, Boxed, CommitLog, LocalPlacement, Logs, Lost, Lsn, Medium, Owner, PartSet, Permit, Placement,
+    Refusal, Scratch, SegmentPut, SegmentStore, StreamId,
 };
-pub use segments::FileSegments;
 pub use spool::{Body, Spool};
 pub use tree::TreeError;
 pub use types::{AccountId, Error, FlagOp, Flags, Hash, MailboxId, ModSeq, Partition, Uid, UidValidity};
@@ -94,18 +93,27 @@ pub(crate) mod simulation {
 
 use account::AccountState;
 use body_file::BodyFiles;
-use commit::{Commits, Log};
+use commit::Commits;
+use file_logs::FileLogs;
 use recovery::ReplayRecord;
+use segments::FileSegments;
 
 use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_WEIGHT_MAX};
 
+impl Medium {
+    /// The files of a data folder, which is this process's alone.
+    pub fn of_files<D: Disk>(disk: D) -> Medium {
+        let segments = Rc::new(FileSegments::new(disk.clone()));
+        Medium { logs: Rc::new(FileLogs::new(disk)), segments, placement: Rc::new(LocalPlacement) }
+    }
+}
+
 /// What all handles of a store share.
 struct Core {
-    disk: AnyDisk,
-    segments: FileSegments<AnyDisk>,
+    segments: Rc<dyn SegmentStore>,
     bodies: Rc<BodyFiles>,
     commits: Commits,
-    placement: LocalPlacement,
+    placement: Rc<dyn Placement>,
     epoch: u64,
     stream: StreamId,
     /// The lowest UIDVALIDITY to give out.
@@ -178,10 +186,10 @@ impl Core {
         self.idle.borrow_mut().retain(|(idle, _)| *idle != id);
     }
 
-    /// Makes the account's folder, once.
-    async fn ensure_folder(&self, state: &AccountState) -> Result<(), Error> {
+    /// Makes room for the account's segments, once.
+    async fn ensure_room(&self, state: &AccountState) -> Result<(), Error> {
         if !state.inner.borrow().has_manifest {
-            self.segments.create_folder(state.id()).await?;
+            self.segments.create(state.id()).await?;
         }
         Ok(())
     }
@@ -201,22 +209,20 @@ impl Store {
     /// Opens a shard's store over what [`recover`] found for it. `on_sealed` is called when everything of that is in
     /// sealed files, and the logs of earlier epochs are no longer needed by this shard. `seed`: Unix time in seconds,
     /// the lowest UIDVALIDITY that is given out. Nothing moves before [`Store::writer`] is polled.
-    pub async fn open<D: Disk>(
-        disk: D,
+    pub async fn open(
+        medium: &Medium,
         replay: Replay,
         on_sealed: Box<dyn FnOnce()>,
         seed: u64,
     ) -> Result<Store, Error> {
-        let disk = AnyDisk::new(disk);
-        let log: Log = FileLog::new(disk.clone(), replay.epoch, replay.closed, replay.segment_bytes);
-        let opened = log.open(replay.stream).await?;
+        let log = medium.logs.stream(replay.stream, replay.epoch);
+        log.open().await?;
         let core = Core {
-            segments: FileSegments::new(disk.clone()),
-            bodies: BodyFiles::new(disk.clone()),
-            disk,
+            segments: medium.segments.clone(),
+            bodies: BodyFiles::new(medium.segments.clone()),
             commits: Commits::new(log),
-            placement: LocalPlacement { epoch: opened.epoch },
-            epoch: opened.epoch,
+            placement: medium.placement.clone(),
+            epoch: replay.epoch,
             stream: replay.stream,
             seed: u32::try_from(seed).unwrap_or(u32::MAX).max(1),
             accounts: RefCell::default(),
@@ -279,7 +285,7 @@ impl Store {
 
     /// A place for a message to arrive in.
     pub fn spool(&self) -> Spool {
-        let path = format!("spool/{:04x}-{:012x}", self.0.stream.0, self.0.next_number() & 0xffff_ffff_ffff);
-        Spool::new(self.0.disk.clone(), path, self.0.spooled.clone())
+        let name = format!("{:04x}-{:012x}", self.0.stream.0, self.0.next_number() & 0xffff_ffff_ffff);
+        Spool::new(self.0.segments.clone(), name, self.0.spooled.clone())
     }
 }

@@ -1,22 +1,15 @@
 //! Starting: one thread reads what the logs of earlier epochs hold that is not sealed, and shares it out to the shards.
 //!
-//! Invariants: the epoch is counted up, durably, before anything is written in it; a record is taken once, in the order of
-//! its account's own sequence numbers, whichever stream it lies in and however many shards there were; old logs are only
-//! read here, and removed by [`remove_old_logs`] when every shard has sealed what it was given. Half-arrived messages in
-//! the spool are removed. FORMAT.md, "Starting".
+//! Invariants: the epoch is counted up before anything is written in it; a record is taken once, in the order of its account's
+//! own sequence numbers, whichever stream it lies in and however many shards there were; old logs are only read here, and
+//! forgotten when every shard has sealed what it was given. FORMAT.md, "Starting".
 
 use std::collections::HashMap;
 
-use super::disk::{Disk, read_whole, replace};
 use super::load::read_manifest;
 use super::log_record::Payload;
-use super::log_replay::{FileReplay, SegmentName};
-use super::seams::{Batches, Lsn, PartSet, StreamId};
+use super::seams::{Lsn, Medium, PartSet, SegmentStore, StreamId};
 use super::types::{AccountId, Error};
-use crate::limits::LOG_SEGMENT_BYTES;
-
-const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH1";
-const EPOCH_BYTES: usize = 20;
 
 /// A record that is still to be applied.
 #[derive(Clone, Debug)]
@@ -31,8 +24,6 @@ pub(super) struct ReplayRecord {
 pub struct Replay {
     pub(super) epoch: u64,
     pub(super) stream: StreamId,
-    pub(super) closed: Vec<Lsn>,
-    pub(super) segment_bytes: u64,
     pub(super) records: HashMap<AccountId, Vec<ReplayRecord>>,
 }
 
@@ -58,72 +49,38 @@ pub struct Recovered {
 }
 
 /// Begins an epoch, and reads what earlier ones left.
-pub async fn recover<D: Disk>(disk: &D, shards: usize) -> Result<Recovered, Error> {
-    let io = |path: &'static str| move |error: std::io::Error| Error::io(path, &error);
-    for folder in ["log", "accounts", "spool"] {
-        disk.create_folder(folder).await.map_err(io(folder))?;
+pub async fn recover(medium: &Medium, shards: usize) -> Result<Recovered, Error> {
+    medium.segments.begin().await?;
+    let begun = medium.logs.begin().await?;
+    let epoch = begun.epoch;
+    let replay = |shard| Replay { epoch, stream: StreamId(shard as u16), records: HashMap::new() };
+    let mut shards: Vec<Replay> = (0..shards.max(1)).map(replay).collect();
+    for stream in begun.streams {
+        read_stream(medium, stream, epoch, &mut shards).await?;
     }
-    disk.sync_folder(".").await.map_err(io("."))?;
-    for name in disk.list("spool").await.map_err(io("spool"))? {
-        disk.remove(&format!("spool/{name}")).await.map_err(io("spool"))?;
+    for replay in &mut shards {
+        drop_sealed(&*medium.segments, replay).await?;
     }
-    let names = disk.list("log").await.map_err(io("log"))?;
-    let segments: Vec<SegmentName> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
-    let epoch = next_epoch(disk, &segments).await?;
-
-    let shards = shards.max(1);
-    let mut recovered: Vec<Replay> = (0..shards)
-        .map(|shard| Replay {
-            epoch,
-            stream: StreamId(shard as u16),
-            closed: Vec::new(),
-            segment_bytes: LOG_SEGMENT_BYTES,
-            records: HashMap::new(),
-        })
-        .collect();
-    let mut streams: Vec<StreamId> = segments.iter().map(|segment| segment.stream).collect();
-    streams.sort_unstable();
-    streams.dedup();
-    for stream in streams {
-        let closed = read_stream(disk, stream, epoch, &mut recovered).await?;
-        if let Some(replay) = recovered.get_mut(usize::from(stream.0)) {
-            replay.closed = closed;
-        }
-    }
-    for replay in &mut recovered {
-        drop_sealed(disk, replay).await?;
-    }
-    Ok(Recovered { epoch, shards: recovered })
+    Ok(Recovered { epoch, shards })
 }
 
-/// Hands a stream's records to the shards that own their accounts now; where its epochs end.
-async fn read_stream<D: Disk>(
-    disk: &D,
-    stream: StreamId,
-    epoch: u64,
-    recovered: &mut [Replay],
-) -> Result<Vec<Lsn>, Error> {
-    let mut closed: Vec<Lsn> = Vec::new();
-    let mut replay = FileReplay::new(disk.clone(), stream, epoch, Lsn::default(), PartSet::all());
+/// Hands a stream's records to the shards that own their accounts now.
+async fn read_stream(medium: &Medium, stream: StreamId, epoch: u64, shards: &mut [Replay]) -> Result<(), Error> {
+    let mut replay = medium.logs.stream(stream, epoch).replay(Lsn::default(), &PartSet::all());
     while let Some(batch) = replay.next().await {
         for (header, payload) in batch?.records() {
-            let lsn = Lsn { epoch: header.epoch, seq: header.seq };
-            match closed.last_mut() {
-                Some(last) if last.epoch == lsn.epoch => *last = lsn,
-                _ => closed.push(lsn),
-            }
-            let shard = header.account.shard(recovered.len());
+            let shard = header.account.shard(shards.len());
             let record = ReplayRecord { account_seq: header.account_seq, kind: header.kind, payload };
-            recovered[shard].records.entry(header.account).or_default().push(record);
+            shards[shard].records.entry(header.account).or_default().push(record);
         }
     }
-    Ok(closed)
+    Ok(())
 }
 
 /// Leaves what the accounts' manifests do not have yet, in order.
-async fn drop_sealed<D: Disk>(disk: &D, replay: &mut Replay) -> Result<(), Error> {
+async fn drop_sealed(segments: &dyn SegmentStore, replay: &mut Replay) -> Result<(), Error> {
     for (&account, records) in &mut replay.records {
-        let sealed = match read_manifest(disk, account).await {
+        let sealed = match read_manifest(segments, account).await {
             Ok(manifest) => manifest.map_or(0, |manifest| manifest.seq),
             // The account can't be opened; what the log has stays with it.
             Err(Error::Corrupt { .. }) => 0,
@@ -134,38 +91,4 @@ async fn drop_sealed<D: Disk>(disk: &D, replay: &mut Replay) -> Result<(), Error
     }
     replay.records.retain(|_, records| !records.is_empty());
     Ok(())
-}
-
-/// Counts the epoch up, durably.
-async fn next_epoch<D: Disk>(disk: &D, segments: &[SegmentName]) -> Result<u64, Error> {
-    let path = "log/EPOCH";
-    let io = |error: std::io::Error| Error::io(path, &error);
-    let last = match read_whole(disk, path).await.map_err(io)? {
-        None => 0,
-        Some(bytes) => decode_epoch(&bytes).ok_or_else(|| Error::corrupt(path, 0, "epoch checksum"))?,
-    };
-    let newest = segments.iter().map(|segment| segment.epoch).max().unwrap_or(0);
-    let epoch = last.max(newest) + 1;
-    let mut bytes = EPOCH_MAGIC.to_vec();
-    bytes.extend_from_slice(&epoch.to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    replace(disk, "log", "EPOCH", bytes).await.map_err(io)?;
-    Ok(epoch)
-}
-
-fn decode_epoch(bytes: &[u8]) -> Option<u64> {
-    let bytes: &[u8; EPOCH_BYTES] = bytes.try_into().ok()?;
-    let whole = bytes[0..8] == *EPOCH_MAGIC && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];
-    whole.then(|| u64::from_le_bytes(bytes[8..16].try_into().expect("eight")))
-}
-
-/// Removes the logs of the epochs before `epoch`: every shard has sealed what it was given of them.
-pub async fn remove_old_logs<D: Disk>(disk: &D, epoch: u64) -> Result<(), Error> {
-    let io = |error: std::io::Error| Error::io("log", &error);
-    for name in disk.list("log").await.map_err(io)? {
-        if SegmentName::parse(&name).is_some_and(|segment| segment.epoch < epoch) {
-            disk.remove(&format!("log/{name}")).await.map_err(io)?;
-        }
-    }
-    disk.sync_folder("log").await.map_err(io)
 }

@@ -262,16 +262,16 @@ impl Footer {
 }
 
 /// Writes a sealed file into a segment, front to back.
-pub(super) struct SealedWriter<P> {
-    put: P,
+pub(super) struct SealedWriter {
+    put: Box<dyn SegmentPut>,
     pending: Vec<u8>,
     position: u64,
     block_crc: u32,
     table: Vec<u8>,
 }
 
-impl<P: SegmentPut> SealedWriter<P> {
-    pub(super) async fn begin(put: P, header: FileHeader) -> Result<SealedWriter<P>, Error> {
+impl SealedWriter {
+    pub(super) async fn begin(put: Box<dyn SegmentPut>, header: FileHeader) -> Result<SealedWriter, Error> {
         let mut writer = SealedWriter { put, pending: Vec::new(), position: 0, block_crc: 0, table: Vec::new() };
         writer.write(&header.encode()).await?;
         Ok(writer)

@@ -1,17 +1,22 @@
-//! The seams: a commit log, a segment store and a placement, as traits; files are their first bodies, objects the next.
+//! The seams: commit logs, a segment store and a placement, as traits. They are the store's only way to the medium: files
+//! are their first bodies, objects in memory and objects of a slow, forgetful service are those of the tests.
 //!
 //! Invariants: a record carries its partition and never a shard, a path or an offset into another file; nothing is
-//! durable before `poll_durable` said so, in order; a segment is named by its content. The signatures are those of
-//! design.md, with these turns that Rust asks for: methods take `&self`, because the writer's and the checkpoint's
-//! futures live side by side on one thread; `replay` answers a cursor, std has no `Stream`; `put` is cut in two, so that
-//! a segment is never in memory whole, and answers the hash that it made on the way; an expiry is an `Option`, `None` is
-//! never.
-#![allow(async_fn_in_trait)]
+//! durable before `poll_durable` said so, in order; a segment is named by its content; an operation that failed may have
+//! happened. The signatures are those of design.md, with these turns: futures are boxed, so that a store is the same type
+//! whatever it stands on; methods take `&self`, because the writer's and the checkpoint's futures live side by side on one
+//! thread; [`Logs`] is what one stream's log can't say of all; `replay` answers a cursor, std has no `Stream`, and says
+//! where epochs end; `put` is cut in two, so that a segment is never in memory whole, and answers the hash that it made on
+//! the way; an account's manifest and what is arriving lie with the segments; an expiry is an `Option`, `None` is never.
 
+use std::future::Future;
 use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::disk::Mapper;
 use super::log_record::Batch;
 use super::map::Map;
 use super::types::{AccountId, Error, Hash, Partition};
@@ -55,15 +60,6 @@ impl PartSet {
     }
 }
 
-/// What opening a stream said.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Opened {
-    /// The epoch of what will be submitted.
-    pub epoch: u64,
-    /// Where the stream's earlier epochs end that still have records.
-    pub closed: Vec<Lsn>,
-}
-
 /// The right to submit one batch of at most so many bytes.
 #[derive(Debug)]
 pub struct Permit(pub(super) usize);
@@ -86,13 +82,43 @@ pub enum Refusal {
     Full,
 }
 
+/// A future of a seam. An operation is system calls, or a service's; a box is nothing beside.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a store stands on. A shard has its own; clones are the same.
+#[derive(Clone)]
+pub struct Medium {
+    /// The streams of all shards.
+    pub logs: Rc<dyn Logs>,
+    /// What accounts are made of.
+    pub segments: Rc<dyn SegmentStore>,
+    /// Where partitions live.
+    pub placement: Rc<dyn Placement>,
+}
+
+/// What a start finds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// The epoch that begins.
+    pub epoch: u64,
+    /// The streams that earlier epochs left, in order.
+    pub streams: Vec<StreamId>,
+}
+
+/// The commit logs of all shards.
+pub trait Logs {
+    /// Begins an epoch, durably, before anything is written in it.
+    fn begin(&self) -> Boxed<'_, Result<Begun, Error>>;
+    /// A stream in an epoch that was begun: to replay what lies before it, and to write once it is opened.
+    fn stream(&self, stream: StreamId, epoch: u64) -> Rc<dyn CommitLog>;
+    /// Everything of the epochs before `epoch` is sealed and may be forgotten.
+    fn forget(&self, epoch: u64) -> Boxed<'_, Result<(), Error>>;
+}
+
 /// One stream a shard.
 pub trait CommitLog {
-    /// The cursor that `replay` answers.
-    type Replay: Batches;
-
     /// Opens the stream for writing.
-    async fn open(&self, stream: StreamId) -> Result<Opened, Error>;
+    fn open(&self) -> Boxed<'_, Result<(), Error>>;
     /// Room for a batch of `bytes`; `None`: answer a temporary failure, or wait.
     fn reserve(&self, bytes: usize) -> Option<Permit>;
     /// Why the last `reserve` refused.
@@ -103,10 +129,10 @@ pub trait CommitLog {
     fn poll_durable(&self, context: &mut Context<'_>) -> Poll<Result<Lsn, Lost>>;
     /// Until when what was read is certain to be current; `None`: for ever.
     fn valid_until(&self) -> Option<Instant>;
-    /// Everything of `parts` after `from`, over all epochs, in order.
-    fn replay(&self, from: Lsn, parts: &PartSet) -> Self::Replay;
+    /// Everything of `parts` after `from`, over all epochs before this one, in order.
+    fn replay(&self, from: Lsn, parts: &PartSet) -> Box<dyn Batches>;
     /// Everything up to `upto` is sealed and may be forgotten.
-    async fn trim(&self, upto: Lsn) -> Result<(), Error>;
+    fn trim(&self, upto: Lsn) -> Boxed<'_, Result<(), Error>>;
     /// An empty batch to fill, over memory that was written before where there is some.
     fn batch(&self) -> Batch;
 }
@@ -114,46 +140,63 @@ pub trait CommitLog {
 /// What a replay gives, batch by batch.
 pub trait Batches {
     /// The next batch; `None` at the end.
-    async fn next(&mut self) -> Option<Result<Batch, Error>>;
+    fn next(&mut self) -> Boxed<'_, Option<Result<Batch, Error>>>;
 }
 
-/// Immutable segments, named by their content, of one account each.
+/// Immutable segments, named by their content, of one account each, and the account's manifest, which says which of them count.
 pub trait SegmentStore {
-    /// A segment that is being written.
-    type Put: SegmentPut;
-
+    /// Makes ready what all accounts need; what was arriving when an earlier process ended goes.
+    fn begin(&self) -> Boxed<'_, Result<(), Error>>;
+    /// Makes room for an account that has no manifest yet, durably; fine where there is.
+    fn create(&self, account: AccountId) -> Boxed<'_, Result<(), Error>>;
+    /// The account's manifest; `None` where it has none.
+    fn manifest(&self, account: AccountId) -> Boxed<'_, Result<Option<Vec<u8>>, Error>>;
+    /// Replaces the manifest, durably; a crash leaves the old one or the new one.
+    fn set_manifest(&self, account: AccountId, manifest: Vec<u8>) -> Boxed<'_, Result<(), Error>>;
     /// Begins a segment.
-    async fn put(&self, account: AccountId) -> Result<Self::Put, Error>;
+    fn put(&self, account: AccountId) -> Boxed<'_, Result<Box<dyn SegmentPut>, Error>>;
     /// A range of a segment.
-    async fn get_range(&self, account: AccountId, name: Hash, range: Range<u64>) -> Result<Vec<u8>, Error>;
+    fn get_range(&self, account: AccountId, name: Hash, range: Range<u64>) -> Boxed<'_, Result<Vec<u8>, Error>>;
     /// The whole segment for reading in place.
-    async fn map(&self, account: AccountId, name: Hash) -> Result<Map, Error>;
+    fn map(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<Map, Error>>;
+    /// What maps the whole segment when it is called, on any thread: it may block.
+    fn mapper(&self, account: AccountId, name: Hash) -> Mapper;
     /// Gives a segment of `from` to `to` as well, durably, without its bytes a second time; fine where it has it. False: it
     /// can't be had that way, and must be put.
-    async fn share(&self, from: AccountId, name: Hash, to: AccountId) -> Result<bool, Error>;
+    fn share(&self, from: AccountId, name: Hash, to: AccountId) -> Boxed<'_, Result<bool, Error>>;
     /// Removes a segment; fine where there is none.
-    async fn delete(&self, account: AccountId, name: Hash) -> Result<(), Error>;
+    fn delete(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>>;
     /// The account's segments. Half-written ones that nobody writes any more are removed on the way.
-    async fn list(&self, account: AccountId) -> Result<Vec<Hash>, Error>;
+    fn list(&self, account: AccountId) -> Boxed<'_, Result<Vec<Hash>, Error>>;
     /// Takes a damaged segment out of the way, so that it is kept and not read again.
-    async fn quarantine(&self, account: AccountId, name: Hash) -> Result<(), Error>;
+    fn quarantine(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>>;
+    /// Room for what is arriving; `name` is used once in a shard's life.
+    fn scratch(&self, name: String) -> Boxed<'_, Result<Box<dyn Scratch>, Error>>;
 }
 
 /// A segment that is being written; dropped unfinished, it never was, but takes room until the account is loaded.
 pub trait SegmentPut {
     /// Appends bytes.
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> Boxed<'a, Result<(), Error>>;
     /// Removes what is written so far.
-    async fn give_up(self);
+    fn give_up(self: Box<Self>) -> Boxed<'static, ()>;
     /// Makes the segment durable under the hash of its bytes. The same bytes twice are one segment.
-    async fn finish(self) -> Result<Hash, Error>;
+    fn finish(self: Box<Self>) -> Boxed<'static, Result<Hash, Error>>;
+}
+
+/// Octets without a name, which are gone with the last handle and map of them. Nothing here is durable.
+pub trait Scratch {
+    /// Appends the whole, or says an error; the buffer comes back.
+    fn write(&mut self, bytes: Vec<u8>) -> Boxed<'_, (Result<(), Error>, Vec<u8>)>;
+    /// All of it for reading in place; nothing is appended after that.
+    fn map(&self) -> Boxed<'_, Result<Map, Error>>;
 }
 
 /// Who owns a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// This process, in that epoch.
-    Here(u64),
+    /// This process; the epoch that proves it is the log's.
+    Here,
     /// Another node.
     Elsewhere(u32),
 }
@@ -163,34 +206,31 @@ pub trait Placement {
     /// The partition's owner.
     fn owner(&self, partition: Partition) -> Owner;
     /// Takes a partition over.
-    async fn acquire(&self, partition: Partition) -> Result<Owner, Error>;
+    fn acquire(&self, partition: Partition) -> Boxed<'_, Result<Owner, Error>>;
     /// Gives a partition up.
-    async fn release(&self, partition: Partition) -> Result<(), Error>;
+    fn release(&self, partition: Partition) -> Boxed<'_, Result<(), Error>>;
     /// Resolves when an owner changed.
-    async fn watch(&self) -> Partition;
+    fn watch(&self) -> Boxed<'_, Partition>;
 }
 
 /// One process owns everything.
 #[derive(Clone, Copy, Debug)]
-pub struct LocalPlacement {
-    /// The epoch of this opening.
-    pub epoch: u64,
-}
+pub struct LocalPlacement;
 
 impl Placement for LocalPlacement {
     fn owner(&self, _: Partition) -> Owner {
-        Owner::Here(self.epoch)
+        Owner::Here
     }
 
-    async fn acquire(&self, _: Partition) -> Result<Owner, Error> {
-        Ok(Owner::Here(self.epoch))
+    fn acquire(&self, _: Partition) -> Boxed<'_, Result<Owner, Error>> {
+        Box::pin(std::future::ready(Ok(Owner::Here)))
     }
 
-    async fn release(&self, _: Partition) -> Result<(), Error> {
-        Ok(())
+    fn release(&self, _: Partition) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
-    async fn watch(&self) -> Partition {
-        std::future::pending().await
+    fn watch(&self) -> Boxed<'_, Partition> {
+        Box::pin(std::future::pending())
     }
 }

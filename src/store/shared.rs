@@ -19,7 +19,6 @@ use super::mailbox::{Mailbox, Submitted, record_bytes, too_large};
 use super::map::{Encoded, Sealed};
 use super::record::{Details, NewMessage};
 use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
-use super::seams::SegmentStore;
 use super::segments::segment_path;
 use super::types::{AccountId, Error, Hash};
 use super::{Core, Store};
@@ -76,7 +75,7 @@ impl Shared {
             return Ok(body);
         }
         let core = account.core();
-        core.ensure_folder(account.state()).await?;
+        core.ensure_room(account.state()).await?;
         let body = match self.shared_with(core, account.id()).await? {
             Some(body) => body,
             None => PlacedBody { file: self.write(account, message).await?, uses: Rc::default() },

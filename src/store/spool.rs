@@ -1,21 +1,20 @@
 //! The spool: a message while it arrives, and the body that it becomes.
 //!
 //! Invariants: memory is bounded, past [`INLINE_BODY_BYTES_MAX`], or past [`SPOOL_WRITE_BYTES_MIN`] where the spools of a
-//! shard hold [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a file under `spool/`; that file loses its name before
-//! its first byte is written, so that its blocks are the disk's again when the last handle or map of it is gone, whatever ends
-//! the message. The hash is made on the way. Nothing here is durable: that is the log's word.
+//! shard hold [`SPOOL_MEMORY_BYTES_MAX`] together, the message goes to a [`Scratch`], whose room is free again when the last
+//! handle or map of it is gone, whatever ends the message. The hash is made on the way. Nothing here is durable: that is the
+//! log's word.
 
 use std::cell::Cell;
 use std::fmt;
-use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::disk::{AnyDisk, AnyFile, Disk, Open};
 use super::map::Map;
+use super::seams::{Scratch, SegmentStore};
 use super::types::{Error, Hash};
 use crate::limits::{
     BREATH_BYTES, INLINE_BODY_BYTES_MAX, SPOOL_MEMORY_BYTES_MAX, SPOOL_WRITE_BYTES_MIN, STORE_WRITE_BYTES,
@@ -70,12 +69,12 @@ impl fmt::Debug for Body {
 
 /// A message that is arriving.
 pub struct Spool {
-    disk: AnyDisk,
-    path: String,
+    segments: Rc<dyn SegmentStore>,
+    name: String,
     digest: digest::Context,
-    /// What is not in the file yet.
+    /// What is not in the scratch yet.
     memory: Vec<u8>,
-    file: Option<AnyFile>,
+    scratch: Option<Box<dyn Scratch>>,
     written: u64,
     held: Held,
 }
@@ -105,9 +104,9 @@ impl Drop for Held {
 
 impl Spool {
     /// `all`: what the shard's spools hold in memory.
-    pub(super) fn new(disk: AnyDisk, path: String, all: Rc<Cell<usize>>) -> Spool {
-        let digest = digest::Context::new(&digest::SHA256);
-        Spool { disk, path, digest, memory: Vec::new(), file: None, written: 0, held: Held { all, own: 0 } }
+    pub(super) fn new(segments: Rc<dyn SegmentStore>, name: String, all: Rc<Cell<usize>>) -> Spool {
+        let (digest, held) = (digest::Context::new(&digest::SHA256), Held { all, own: 0 });
+        Spool { segments, name, digest, memory: Vec::new(), scratch: None, written: 0, held }
     }
 
     /// Appends what came in.
@@ -116,7 +115,7 @@ impl Spool {
             self.digest.update(piece);
             self.memory.extend_from_slice(piece);
             self.held.set(self.memory.capacity());
-            let limit = if self.file.is_some() { STORE_WRITE_BYTES } else { INLINE_BODY_BYTES_MAX };
+            let limit = if self.scratch.is_some() { STORE_WRITE_BYTES } else { INLINE_BODY_BYTES_MAX };
             let worthwhile = self.memory.len() >= SPOOL_WRITE_BYTES_MIN;
             if self.memory.len() > limit || worthwhile && self.held.is_too_much() {
                 self.empty_memory().await?;
@@ -138,29 +137,22 @@ impl Spool {
     /// The message is whole.
     pub async fn finish(mut self) -> Result<Body, Error> {
         let hash = Hash::from_digest(&self.digest.clone().finish());
-        if self.file.is_some() && !self.memory.is_empty() {
+        if self.scratch.is_some() && !self.memory.is_empty() {
             self.empty_memory().await?;
         }
-        let Some(file) = &self.file else {
+        let Some(scratch) = &self.scratch else {
             return Ok(Body { bytes: Bytes::Memory(Arc::new(std::mem::take(&mut self.memory))), hash });
         };
-        let map = self.disk.map_file(file).await.map_err(|error| Error::io(&self.path, &error))?;
-        if map.len() as u64 != self.written {
-            return Err(Error::corrupt(&self.path, map.len() as u64, "spool file of another length"));
-        }
-        Ok(Body::of_map(map, hash))
+        Ok(Body::of_map(scratch.map().await?, hash))
     }
 
     async fn empty_memory(&mut self) -> Result<(), Error> {
-        let file = match &self.file {
-            Some(file) => file.clone(),
-            None => {
-                let file = self.open().await.map_err(|error| Error::io(&self.path, &error))?;
-                self.file.insert(file).clone()
-            }
+        let scratch = match &mut self.scratch {
+            Some(scratch) => scratch,
+            none => none.insert(self.segments.scratch(self.name.clone()).await?),
         };
-        let (written, mut buffer) = self.disk.write(&file, self.written, std::mem::take(&mut self.memory)).await;
-        written.map_err(|error| Error::io(&self.path, &error))?;
+        let (written, mut buffer) = scratch.write(std::mem::take(&mut self.memory)).await;
+        written?;
         self.written += buffer.len() as u64;
         buffer.clear();
         if !self.held.is_too_much() {
@@ -168,14 +160,6 @@ impl Spool {
         }
         self.held.set(self.memory.capacity());
         Ok(())
-    }
-
-    /// A file without a name. It has one between two operations; what a crash leaves there is empty, and removed at the
-    /// next start.
-    async fn open(&self) -> io::Result<AnyFile> {
-        let file = self.disk.open(&self.path, Open::Create).await?;
-        self.disk.remove(&self.path).await?;
-        Ok(file)
     }
 }
 

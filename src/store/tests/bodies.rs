@@ -106,10 +106,11 @@ fn blocks(folder: &Path) -> u64 {
 fn on_files<T, F: Future<Output = T>>(folder: &Path, test: impl FnOnce(Store) -> F) -> T {
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 }).unwrap();
     let disk = RingDisk::new(&ring, folder);
+    let logs = Rc::new(FileLogs::with_segments(disk.clone(), MB as u64));
+    let medium = Medium { logs, ..Medium::of_files(disk) };
     let work = async {
-        let mut replay = recover(&disk, 1).await.unwrap().shards.remove(0);
-        replay.segment_bytes = MB as u64;
-        let store = Store::open(disk, replay, Box::new(|| ()), SEED).await.unwrap();
+        let replay = recover(&medium, 1).await.unwrap().shards.remove(0);
+        let store = Store::open(&medium, replay, Box::new(|| ()), SEED).await.unwrap();
         let (mut writer, mut test) = (pin!(quiet_writer(&store)), pin!(test(store.clone())));
         poll_fn(|context| {
             let done = test.as_mut().poll(context);

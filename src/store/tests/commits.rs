@@ -97,9 +97,8 @@ fn a_checkpoint_does_not_follow_on_the_last() {
 #[test]
 fn every_commit_is_told() {
     let disk = MemoryDisk::default();
-    let mut replay = block_on(recover(&disk, 1)).unwrap().shards.remove(0);
-    replay.segment_bytes = SEGMENT_BYTES;
-    let store = block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED)).unwrap();
+    let replay = recovered(&disk).unwrap().shards.remove(0);
+    let store = block_on(Store::open(&disk.medium(SEGMENT_BYTES), replay, Box::new(|| ()), SEED)).unwrap();
     let (told, time) = (Rc::new(RefCell::new(Vec::new())), Cell::new(Duration::ZERO));
     let commits = told.clone();
     let clock = move || {

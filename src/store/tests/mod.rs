@@ -88,9 +88,63 @@ pub(super) fn quiet_writer(store: &Store) -> impl Future<Output = Lost> + 'stati
     store.writer(|| Duration::ZERO, |_| ())
 }
 
-/// Runs `test` on the stores of `shards` shards over `disk`, their writers running; then whether a log was lost.
+/// What a store stands on while it is tested: a medium that can fail and forget. Clones are the same one.
+pub(crate) trait World: Clone + Default + 'static {
+    /// What a shard stands on; log segments have that many octets, where there are such.
+    fn medium(&self, segment_bytes: u64) -> Medium;
+    /// What a power cut leaves, which a seed decides: another world.
+    fn crash(&self, seed: u64) -> Self;
+    /// How many operations that change something there were.
+    fn operations(&self) -> u64;
+    /// From operation `number` on everything fails.
+    fn fail_from(&self, number: u64);
+    /// Operation `number` alone fails.
+    fn fail_once(&self, number: u64, kind: std::io::ErrorKind);
+    /// How many groups were committed.
+    fn commits(&self) -> u64;
+    /// Lets it be full: nothing new finds room.
+    fn fill(&self, full: bool);
+}
+
+impl World for MemoryDisk {
+    fn medium(&self, segment_bytes: u64) -> Medium {
+        let logs = Rc::new(FileLogs::with_segments(self.clone(), segment_bytes));
+        Medium { logs, ..Medium::of_files(self.clone()) }
+    }
+
+    fn crash(&self, seed: u64) -> MemoryDisk {
+        MemoryDisk::crash(self, seed)
+    }
+
+    fn operations(&self) -> u64 {
+        MemoryDisk::operations(self)
+    }
+
+    fn fail_from(&self, number: u64) {
+        MemoryDisk::fail_from(self, number);
+    }
+
+    fn fail_once(&self, number: u64, kind: std::io::ErrorKind) {
+        MemoryDisk::fail_once(self, number, kind);
+    }
+
+    fn commits(&self) -> u64 {
+        self.write_syncs()
+    }
+
+    fn fill(&self, full: bool) {
+        MemoryDisk::fill(self, full);
+    }
+}
+
+/// Recovers a world for one shard.
+pub(super) fn recovered(world: &impl World) -> Result<Recovered, Error> {
+    block_on(recover(&world.medium(SEGMENT_BYTES), 1))
+}
+
+/// Runs `test` on the stores of `shards` shards over a world, their writers running; then whether a log was lost.
 pub(super) fn with_shards<T, F: Future<Output = T>>(
-    disk: &MemoryDisk,
+    disk: &impl World,
     shards: usize,
     test: impl FnOnce(Vec<Store>) -> F,
 ) -> Result<(T, bool), Error> {
@@ -98,16 +152,15 @@ pub(super) fn with_shards<T, F: Future<Output = T>>(
 }
 
 pub(crate) fn with_segments<T, F: Future<Output = T>>(
-    disk: &MemoryDisk,
+    disk: &impl World,
     shards: usize,
     segment_bytes: u64,
     test: impl FnOnce(Vec<Store>) -> F,
 ) -> Result<(T, bool), Error> {
-    let recovered = block_on(recover(disk, shards))?;
+    let recovered = block_on(recover(&disk.medium(segment_bytes), shards))?;
     let mut stores = Vec::new();
-    for mut replay in recovered.shards {
-        replay.segment_bytes = segment_bytes;
-        stores.push(block_on(Store::open(disk.clone(), replay, Box::new(|| ()), SEED))?);
+    for replay in recovered.shards {
+        stores.push(block_on(Store::open(&disk.medium(segment_bytes), replay, Box::new(|| ()), SEED))?);
     }
     let lost = Rc::new(Cell::new(false));
     let mut writers: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
@@ -124,11 +177,11 @@ pub(crate) fn with_segments<T, F: Future<Output = T>>(
 
 /// The path of an account's manifest.
 pub(crate) fn manifest(account: AccountId) -> String {
-    format!("{}/{}", segments::account_folder(account), manifest::NAME)
+    segments::manifest_path(account)
 }
 
 /// Runs `test` on the one store over `disk`, which is expected to work.
-pub(super) fn with_store<T, F: Future<Output = T>>(disk: &MemoryDisk, test: impl FnOnce(Store) -> F) -> T {
+pub(super) fn with_store<T, F: Future<Output = T>>(disk: &impl World, test: impl FnOnce(Store) -> F) -> T {
     let opened = with_shards(disk, 1, |mut stores| test(stores.remove(0)));
     opened.expect("the store opens").0
 }

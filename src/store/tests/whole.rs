@@ -54,10 +54,10 @@ fn poll_once<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T>
     }
 }
 
-async fn open_one(disk: &MemoryDisk, segment_bytes: u64) -> Store {
-    let mut replay = recover(disk, 1).await.unwrap().shards.remove(0);
-    replay.segment_bytes = segment_bytes;
-    Store::open(disk.clone(), replay, Box::new(|| ()), SEED).await.unwrap()
+async fn open_one(disk: &impl World, segment_bytes: u64) -> Store {
+    let medium = disk.medium(segment_bytes);
+    let replay = recover(&medium, 1).await.unwrap().shards.remove(0);
+    Store::open(&medium, replay, Box::new(|| ()), SEED).await.unwrap()
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_torn_tail_is_cut_and_damage_before_it_is_not() {
     let damaged = disk.crash(0);
     let subject = bytes.windows(8).position(|window| window == b"number 2").unwrap();
     damaged.damage(&path, |bytes| bytes[subject] ^= 1);
-    let refused = block_on(recover(&damaged, 1)).unwrap_err();
+    let refused = recovered(&damaged).unwrap_err();
     assert!(matches!(&refused, Error::Corrupt { file, .. } if *file == path), "{refused:?}");
 }
 
@@ -296,7 +296,7 @@ fn a_recycled_segment_replays_only_what_is_new() {
     assert!(newest > 9, "{files:?}");
     let messages = |path: &String| memchr::memmem::find_iter(&disk.bytes(path), b"Subject: number").count();
     assert!(files.iter().map(messages).sum::<usize>() > 50);
-    let recovered = block_on(recover(&disk, 1)).unwrap();
+    let recovered = recovered(&disk).unwrap();
     let replayed: usize = recovered.shards[0].records.values().map(Vec::len).sum();
     assert_eq!(replayed, 299 - 290);
     with_store(&disk, async |store| {
@@ -1004,13 +1004,13 @@ fn old_logs_go_when_all_is_sealed() {
         }
     })
     .unwrap();
-    let recovered = block_on(recover(&disk, 1)).unwrap();
+    let recovered = recovered(&disk).unwrap();
     assert_eq!(recovered.shards[0].accounts(), 8);
     let sealed = Rc::new(Cell::new(false));
     let told = sealed.clone();
-    let mut replay = recovered.shards.into_iter().next().unwrap();
-    replay.segment_bytes = SEGMENT_BYTES;
-    let store = block_on(Store::open(disk.clone(), replay, Box::new(move || told.set(true)), SEED)).unwrap();
+    let replay = recovered.shards.into_iter().next().unwrap();
+    let store =
+        block_on(Store::open(&disk.medium(SEGMENT_BYTES), replay, Box::new(move || told.set(true)), SEED)).unwrap();
     let mut others: Vec<Pin<Box<dyn Future<Output = ()>>>> =
         vec![Box::pin(store.checkpointer(async || yield_now().await))];
     let writer = quiet_writer(&store);
@@ -1020,7 +1020,7 @@ fn old_logs_go_when_all_is_sealed() {
     let waited = sealed.clone();
     drive(poll_fn(move |_| if waited.get() { Poll::Ready(()) } else { Poll::Pending }), &mut others);
     assert_eq!(store.0.idle.borrow().len(), 8, "nobody has them open");
-    block_on(remove_old_logs(&disk, recovered.epoch)).unwrap();
+    block_on(disk.medium(SEGMENT_BYTES).logs.forget(recovered.epoch)).unwrap();
     let epoch = format!("log/{:016x}", recovered.epoch);
     assert!(log_files(&disk).iter().all(|path| path.starts_with(&epoch)));
     with_store(&disk, async |store| {

@@ -1,0 +1,91 @@
+//! The commit logs in files: which epoch it is, which streams earlier ones left, and when those may go.
+//!
+//! Invariant: the epoch is counted up, durably, before anything is written in it, above every one in a segment's name.
+//! FORMAT.md, "Starting".
+
+use std::rc::Rc;
+
+use super::disk::{Disk, read_whole, replace};
+use super::log::FileLog;
+use super::log_replay::SegmentName;
+use super::seams::{Begun, Boxed, CommitLog, Logs, StreamId};
+use super::types::Error;
+use crate::limits::LOG_SEGMENT_BYTES;
+
+const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH1";
+const EPOCH_BYTES: usize = 20;
+const EPOCH_PATH: &str = "log/EPOCH";
+
+/// [`Logs`] over files.
+pub(super) struct FileLogs<D: Disk> {
+    disk: D,
+    segment_bytes: u64,
+}
+
+impl<D: Disk> FileLogs<D> {
+    pub(super) fn new(disk: D) -> FileLogs<D> {
+        FileLogs { disk, segment_bytes: LOG_SEGMENT_BYTES }
+    }
+
+    /// Logs whose segments are small enough to turn over in a test.
+    #[cfg(test)]
+    pub(super) fn with_segments(disk: D, segment_bytes: u64) -> FileLogs<D> {
+        FileLogs { disk, segment_bytes }
+    }
+
+    async fn segments(&self) -> Result<Vec<SegmentName>, Error> {
+        let names = self.disk.list("log").await.map_err(|error| Error::io("log", &error))?;
+        Ok(names.iter().filter_map(|name| SegmentName::parse(name)).collect())
+    }
+
+    /// Counts the epoch up, durably.
+    async fn next_epoch(&self, segments: &[SegmentName]) -> Result<u64, Error> {
+        let io = |error: std::io::Error| Error::io(EPOCH_PATH, &error);
+        let last = match read_whole(&self.disk, EPOCH_PATH).await.map_err(io)? {
+            None => 0,
+            Some(bytes) => decode_epoch(&bytes).ok_or_else(|| Error::corrupt(EPOCH_PATH, 0, "epoch checksum"))?,
+        };
+        let newest = segments.iter().map(|segment| segment.epoch).max().unwrap_or(0);
+        let epoch = last.max(newest) + 1;
+        let mut bytes = EPOCH_MAGIC.to_vec();
+        bytes.extend_from_slice(&epoch.to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        replace(&self.disk, "log", "EPOCH", bytes).await.map_err(io)?;
+        Ok(epoch)
+    }
+}
+
+impl<D: Disk> Logs for FileLogs<D> {
+    fn begin(&self) -> Boxed<'_, Result<Begun, Error>> {
+        Box::pin(async {
+            self.disk.create_folder("log").await.map_err(|error| Error::io("log", &error))?;
+            self.disk.sync_folder(".").await.map_err(|error| Error::io(".", &error))?;
+            let segments = self.segments().await?;
+            let epoch = self.next_epoch(&segments).await?;
+            let mut streams: Vec<StreamId> = segments.iter().map(|segment| segment.stream).collect();
+            streams.sort_unstable();
+            streams.dedup();
+            Ok(Begun { epoch, streams })
+        })
+    }
+
+    fn stream(&self, stream: StreamId, epoch: u64) -> Rc<dyn CommitLog> {
+        Rc::new(FileLog::new(self.disk.clone(), stream, epoch, self.segment_bytes))
+    }
+
+    fn forget(&self, epoch: u64) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(async move {
+            for segment in self.segments().await?.into_iter().filter(|segment| segment.epoch < epoch) {
+                let path = segment.path();
+                self.disk.remove(&path).await.map_err(|error| Error::io(&path, &error))?;
+            }
+            self.disk.sync_folder("log").await.map_err(|error| Error::io("log", &error))
+        })
+    }
+}
+
+fn decode_epoch(bytes: &[u8]) -> Option<u64> {
+    let bytes: &[u8; EPOCH_BYTES] = bytes.try_into().ok()?;
+    let whole = bytes[0..8] == *EPOCH_MAGIC && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];
+    whole.then(|| u64::from_le_bytes(bytes[8..16].try_into().expect("eight")))
+}
