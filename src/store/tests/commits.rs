@@ -4,9 +4,8 @@ use super::whole::{boxed, inbox};
 use super::*;
 use crate::limits::{CHECKPOINT_LOG_BYTES, CHECKPOINT_TIME, LOG_UNSEALED_BYTES_MAX};
 
-#[test]
-fn a_quiet_store_is_sealed_by_time() {
-    let disk = MemoryDisk::default();
+fn a_quiet_store_is_sealed_by_time<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let slept = Rc::new(RefCell::new(Vec::new()));
         let (told, ticks) = (slept.clone(), Rc::new(Cell::new(0)));
@@ -55,9 +54,8 @@ fn a_quiet_store_is_sealed_by_time() {
 }
 
 /// What came while one ran is not sealed at once, in as many small files, but when it is as much again.
-#[test]
-fn a_checkpoint_does_not_follow_on_the_last() {
-    let disk = MemoryDisk::default();
+fn a_checkpoint_does_not_follow_on_the_last<W: World>() {
+    let disk = W::default();
     let ran = with_segments(&disk, 1, 16 << 20, async |stores: Vec<Store>| {
         let store = stores[0].clone();
         let begun = || store.0.checkpoints.begun();
@@ -94,9 +92,8 @@ fn a_checkpoint_does_not_follow_on_the_last() {
     assert!(!ran.unwrap().1);
 }
 
-#[test]
-fn every_commit_is_told() {
-    let disk = MemoryDisk::default();
+fn every_commit_is_told<W: World>() {
+    let disk = W::default();
     let replay = recovered(&disk).unwrap().shards.remove(0);
     let store = block_on(Store::open(&disk.medium(SEGMENT_BYTES), replay, Box::new(|| ()), SEED)).unwrap();
     let (told, time) = (Rc::new(RefCell::new(Vec::new())), Cell::new(Duration::ZERO));
@@ -112,11 +109,11 @@ fn every_commit_is_told() {
     })];
     let work = async {
         let inbox = inbox(&store, 1).await;
-        let before = disk.write_syncs() as usize;
+        let before = disk.commits() as usize;
         assert_eq!(told.borrow().len(), 1);
         let appended = join((0..20).map(|number| boxed(inbox.append(message(number, 500)))).collect()).await;
         assert!(appended.iter().all(Result::is_ok));
-        assert_eq!(told.borrow().len(), 1 + disk.write_syncs() as usize - before, "one for each commit");
+        assert_eq!(told.borrow().len(), 1 + disk.commits() as usize - before, "one for each commit");
     };
     drive(work, &mut others);
     let told = told.borrow();
@@ -128,9 +125,8 @@ fn every_commit_is_told() {
 }
 
 /// Who comes while the log holds as much as it may waits for a checkpoint, and is refused when two of them were in vain.
-#[test]
-fn a_full_log_waits_for_a_checkpoint() {
-    let disk = MemoryDisk::default();
+fn a_full_log_waits_for_a_checkpoint<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let mut checkpoints = boxed(store.checkpointer(async || yield_now().await));
@@ -165,4 +161,11 @@ fn a_full_log_waits_for_a_checkpoint() {
         };
         assert_eq!((outcome, store.0.checkpoints.begun()), (Err(Error::Busy), 3));
     });
+}
+
+suite! {
+    a_quiet_store_is_sealed_by_time
+    a_checkpoint_does_not_follow_on_the_last
+    every_commit_is_told
+    a_full_log_waits_for_a_checkpoint
 }

@@ -6,10 +6,12 @@ mod commits;
 mod copy;
 mod crash;
 mod model;
+mod objects;
 mod seam;
 mod tree;
 mod tree_model;
 mod whole;
+mod worlds;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -22,6 +24,8 @@ use std::time::Duration;
 use super::memory_disk::MemoryDisk;
 use super::*;
 use crate::mime;
+pub(crate) use worlds::World;
+use worlds::suite;
 
 /// Lets others run once.
 pub(super) async fn yield_now() {
@@ -86,55 +90,6 @@ pub(super) const SEED: u64 = 1_700_000_000;
 /// The store's writer, without a clock and with nobody to tell.
 pub(super) fn quiet_writer(store: &Store) -> impl Future<Output = Lost> + 'static {
     store.writer(|| Duration::ZERO, |_| ())
-}
-
-/// What a store stands on while it is tested: a medium that can fail and forget. Clones are the same one.
-pub(crate) trait World: Clone + Default + 'static {
-    /// What a shard stands on; log segments have that many octets, where there are such.
-    fn medium(&self, segment_bytes: u64) -> Medium;
-    /// What a power cut leaves, which a seed decides: another world.
-    fn crash(&self, seed: u64) -> Self;
-    /// How many operations that change something there were.
-    fn operations(&self) -> u64;
-    /// From operation `number` on everything fails.
-    fn fail_from(&self, number: u64);
-    /// Operation `number` alone fails.
-    fn fail_once(&self, number: u64, kind: std::io::ErrorKind);
-    /// How many groups were committed.
-    fn commits(&self) -> u64;
-    /// Lets it be full: nothing new finds room.
-    fn fill(&self, full: bool);
-}
-
-impl World for MemoryDisk {
-    fn medium(&self, segment_bytes: u64) -> Medium {
-        let logs = Rc::new(FileLogs::with_segments(self.clone(), segment_bytes));
-        Medium { logs, ..Medium::of_files(self.clone()) }
-    }
-
-    fn crash(&self, seed: u64) -> MemoryDisk {
-        MemoryDisk::crash(self, seed)
-    }
-
-    fn operations(&self) -> u64 {
-        MemoryDisk::operations(self)
-    }
-
-    fn fail_from(&self, number: u64) {
-        MemoryDisk::fail_from(self, number);
-    }
-
-    fn fail_once(&self, number: u64, kind: std::io::ErrorKind) {
-        MemoryDisk::fail_once(self, number, kind);
-    }
-
-    fn commits(&self) -> u64 {
-        self.write_syncs()
-    }
-
-    fn fill(&self, full: bool) {
-        MemoryDisk::fill(self, full);
-    }
 }
 
 /// Recovers a world for one shard.

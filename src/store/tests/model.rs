@@ -144,8 +144,8 @@ async fn step(random: &mut Random, mailbox: &Mailbox, sessions: &mut [Session], 
     }
 }
 
-fn run(seed: u64) {
-    let disk = MemoryDisk::default();
+fn run<W: World>(seed: u64) {
+    let disk = W::default();
     let (mut model, mut numbers) = (Plain::new(), BTreeMap::new());
     let mut random = Random::new(seed);
     for round in 0..6 {
@@ -175,17 +175,15 @@ fn run(seed: u64) {
     }
 }
 
-#[test]
-fn every_view_is_right() {
+fn every_view_is_right<W: World>() {
     for seed in 0..12 {
-        run(seed);
+        run::<W>(seed);
     }
 }
 
 /// The same with much more expunged than kept, so that the columns are compacted under open views.
-#[test]
-fn compaction_moves_nobody() {
-    let disk = MemoryDisk::default();
+fn compaction_moves_nobody<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let mailbox = inbox(&store, 3).await;
         let mut random = Random::new(99);
@@ -215,4 +213,9 @@ fn compaction_moves_nobody() {
             assert!(rows - live < 64.max(rows / 8), "compacted: {rows} rows of {live} messages");
         }
     });
+}
+
+suite! {
+    every_view_is_right
+    compaction_moves_nobody
 }

@@ -46,8 +46,8 @@ fn picture(account: &Account) -> Vec<String> {
 type Step = dyn for<'a> Fn(&'a Store, &'a Account) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Runs `step` after step; after each one the account is the same out of the log, out of the file, and out of both.
-fn same_everywhere(steps: &[&Step]) {
-    let disks: Vec<MemoryDisk> = (0..3).map(|_| MemoryDisk::default()).collect();
+fn same_everywhere<W: World>(steps: &[&Step]) {
+    let disks: Vec<W> = (0..3).map(|_| W::default()).collect();
     for step in steps {
         let mut pictures = Vec::new();
         for (index, disk) in disks.iter().enumerate() {
@@ -75,9 +75,8 @@ fn same_everywhere(steps: &[&Step]) {
     }
 }
 
-#[test]
-fn a_new_account_has_its_special_mailboxes() {
-    let disk = MemoryDisk::default();
+fn a_new_account_has_its_special_mailboxes<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         let uses: Vec<(String, SpecialUse, bool)> = account
@@ -109,16 +108,15 @@ fn a_new_account_has_its_special_mailboxes() {
 }
 
 /// Wherever the power goes: the account has all of its first mailboxes when it is opened the next time.
-#[test]
-fn first_mailboxes_are_made_whole() {
-    let counted = MemoryDisk::default();
+fn first_mailboxes_are_made_whole<W: World>() {
+    let counted = W::default();
     let go = async |stores: Vec<Store>| {
         let _ = stores[0].account(AccountId(1)).await;
         let _ = stores[0].seal_all().await;
     };
     with_shards(&counted, 1, go).unwrap();
     for stop in 1..=counted.operations() {
-        let disk = MemoryDisk::default();
+        let disk = W::default();
         disk.fail_from(stop);
         let _ = with_shards(&disk, 1, go);
         for seed in 0..3 {
@@ -131,9 +129,8 @@ fn first_mailboxes_are_made_whole() {
     }
 }
 
-#[test]
-fn mailboxes_are_made_with_those_above() {
-    let disk = MemoryDisk::default();
+fn mailboxes_are_made_with_those_above<W: World>() {
+    let disk = W::default();
     let expected = ["INBOX", "After", "Twice", "Twice/x", "Work", "Work/2026", "Work/2026/Mai"];
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
@@ -157,9 +154,8 @@ fn mailboxes_are_made_with_those_above() {
     });
 }
 
-#[test]
-fn everything_is_the_same_after_a_start() {
-    same_everywhere(&[
+fn everything_is_the_same_after_a_start<W: World>() {
+    same_everywhere::<W>(&[
         &|_, account| {
             Box::pin(async move {
                 account.create("a/b/c").await.unwrap();
@@ -205,9 +201,8 @@ fn everything_is_the_same_after_a_start() {
     ]);
 }
 
-#[test]
-fn a_deleted_parent_is_noselect_until_its_last_child_goes() {
-    let disk = MemoryDisk::default();
+fn a_deleted_parent_is_noselect_until_its_last_child_goes<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         account.create("a/b/c").await.unwrap();
@@ -242,9 +237,8 @@ fn vec_of(names: &str) -> Vec<String> {
     names.split(' ').map(str::to_owned).collect()
 }
 
-#[test]
-fn a_subscription_outlives_its_mailbox() {
-    let disk = MemoryDisk::default();
+fn a_subscription_outlives_its_mailbox<W: World>() {
+    let disk = W::default();
     let before = with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         let made = account.create("a").await.unwrap();
@@ -274,9 +268,8 @@ fn a_subscription_outlives_its_mailbox() {
     });
 }
 
-#[test]
-fn renames_that_are_refused() {
-    let disk = MemoryDisk::default();
+fn renames_that_are_refused<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         account.create("a/b").await.unwrap();
@@ -308,9 +301,8 @@ fn renames_that_are_refused() {
     });
 }
 
-#[test]
-fn a_renamed_mailbox_keeps_its_uids() {
-    let disk = MemoryDisk::default();
+fn a_renamed_mailbox_keeps_its_uids<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         let a = account.create("a").await.unwrap();
@@ -330,9 +322,8 @@ fn a_renamed_mailbox_keeps_its_uids() {
 }
 
 /// RFC 3501 §6.3.5.
-#[test]
-fn rename_of_inbox_moves_its_messages() {
-    let disk = MemoryDisk::default();
+fn rename_of_inbox_moves_its_messages<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         account.create("INBOX/below").await.unwrap();
@@ -373,9 +364,8 @@ fn rename_of_inbox_moves_its_messages() {
     });
 }
 
-#[test]
-fn a_deleted_mailbox_is_told_to_who_has_it_open() {
-    let disk = MemoryDisk::default();
+fn a_deleted_mailbox_is_told_to_who_has_it_open<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         let a = account.create("a").await.unwrap();
@@ -420,9 +410,8 @@ fn numbers_of(view: &View) -> Vec<u64> {
     (1..=view.exists()).map(|seq| view.message(seq).unwrap().unwrap().saved_at() as u64 - 2_000_000).collect()
 }
 
-#[test]
-fn sessions_change_the_tree_at_once() {
-    let disk = MemoryDisk::default();
+fn sessions_change_the_tree_at_once<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         account.create("a/b").await.unwrap();
@@ -448,9 +437,8 @@ fn sessions_change_the_tree_at_once() {
 }
 
 /// What failed leaves the names and the mailboxes as they were, free to be tried again.
-#[test]
-fn a_full_disk_takes_it_back() {
-    let disk = MemoryDisk::default();
+fn a_full_disk_takes_it_back<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(1)).await.unwrap();
         account.create("a").await.unwrap();
@@ -492,9 +480,8 @@ fn a_full_disk_takes_it_back() {
 }
 
 /// Mailboxes come and go, and neither memory nor files keep them.
-#[test]
-fn what_is_deleted_is_forgotten() {
-    let disk = MemoryDisk::default();
+fn what_is_deleted_is_forgotten<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let account = inbox.account();
@@ -520,4 +507,20 @@ fn what_is_deleted_is_forgotten() {
     with_store(&disk, async |store| {
         assert_eq!(names(inbox(&store, 1).await.account()), ["INBOX"]);
     });
+}
+
+suite! {
+    a_new_account_has_its_special_mailboxes
+    first_mailboxes_are_made_whole
+    mailboxes_are_made_with_those_above
+    everything_is_the_same_after_a_start
+    a_deleted_parent_is_noselect_until_its_last_child_goes
+    a_subscription_outlives_its_mailbox
+    renames_that_are_refused
+    a_renamed_mailbox_keeps_its_uids
+    rename_of_inbox_moves_its_messages
+    a_deleted_mailbox_is_told_to_who_has_it_open
+    sessions_change_the_tree_at_once
+    a_full_disk_takes_it_back
+    what_is_deleted_is_forgotten
 }

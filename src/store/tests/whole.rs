@@ -3,9 +3,8 @@
 use super::*;
 use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_WEIGHT_MAX};
 
-#[test]
-fn append_restart_seal_restart() {
-    let disk = MemoryDisk::default();
+fn append_restart_seal_restart<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let account = store.account(AccountId(7)).await.unwrap();
         let inbox = account.mailbox("inbox").unwrap();
@@ -42,7 +41,7 @@ pub(super) async fn inbox(store: &Store, id: u64) -> Mailbox {
 }
 
 /// As [`with_store`], over log segments that large messages fit into.
-fn with_large<T, F: Future<Output = T>>(disk: &MemoryDisk, test: impl FnOnce(Store) -> F) -> T {
+fn with_large<T, F: Future<Output = T>>(disk: &impl World, test: impl FnOnce(Store) -> F) -> T {
     with_segments(disk, 1, 4 << 20, |mut stores| test(stores.remove(0))).expect("the store opens").0
 }
 
@@ -54,34 +53,32 @@ fn poll_once<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> Option<T>
     }
 }
 
-async fn open_one(disk: &impl World, segment_bytes: u64) -> Store {
+pub(super) async fn open_one(disk: &impl World, segment_bytes: u64) -> Store {
     let medium = disk.medium(segment_bytes);
     let replay = recover(&medium, 1).await.unwrap().shards.remove(0);
     Store::open(&medium, replay, Box::new(|| ()), SEED).await.unwrap()
 }
 
-#[test]
-fn what_arrives_together_is_written_together() {
-    let disk = MemoryDisk::default();
+fn what_arrives_together_is_written_together<W: World>() {
+    let disk = W::default();
     let stored = with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let inbox = inbox(&stores[0], 1).await;
-        let before = disk.write_syncs();
+        let before = disk.commits();
         let appended = join((0..64).map(|n| boxed(inbox.append(message(n, 200)))).collect()).await;
         assert!(appended.iter().all(Result::is_ok));
-        assert!(disk.write_syncs() - before <= 3, "{} syncs", disk.write_syncs() - before);
+        assert!(disk.commits() - before <= 3, "{} syncs", disk.commits() - before);
     });
     assert!(!stored.unwrap().1);
 }
 
-#[test]
-fn what_is_submitted_shares_a_commit() {
-    let disk = MemoryDisk::default();
+fn what_is_submitted_shares_a_commit<W: World>() {
+    let disk = W::default();
     let stored = with_segments(&disk, 1, 4 << 20, async |stores: Vec<Store>| {
         let mut inboxes = Vec::new();
         for id in 0..100 {
             inboxes.push(inbox(&stores[0], id).await);
         }
-        let (before, new) = (disk.write_syncs(), message(1, 300));
+        let (before, new) = (disk.commits(), message(1, 300));
         let mut submitted = Vec::new();
         for inbox in &inboxes {
             submitted.push(inbox.submit(&new).await.unwrap());
@@ -91,14 +88,13 @@ fn what_is_submitted_shares_a_commit() {
             assert_eq!(submitted.wait().await, Ok(Uid(1)));
         }
         assert!(inboxes.iter().all(|inbox| inbox.counts().messages == 1));
-        assert_eq!(disk.write_syncs() - before, 1);
+        assert_eq!(disk.commits() - before, 1);
     });
     assert!(!stored.unwrap().1);
 }
 
-#[test]
-fn nothing_is_visible_before_it_is_durable() {
-    let disk = MemoryDisk::default();
+fn nothing_is_visible_before_it_is_durable<W: World>() {
+    let disk = W::default();
     let store = block_on(open_one(&disk, SEGMENT_BYTES));
     let mut writer = boxed(quiet_writer(&store));
     let mut opening = boxed(store.account(AccountId(1)));
@@ -124,9 +120,8 @@ fn nothing_is_visible_before_it_is_durable() {
     with_store(&crashed, async |store| assert_eq!(numbers(&super::whole::inbox(&store, 1).await, |_| 300), [1]));
 }
 
-#[test]
-fn a_failed_sync_is_the_end() {
-    let disk = MemoryDisk::default();
+fn a_failed_sync_is_the_end<W: World>() {
+    let disk = W::default();
     let store = block_on(open_one(&disk, SEGMENT_BYTES));
     let mut writer = boxed(quiet_writer(&store));
     let mut opening = boxed(store.account(AccountId(1)));
@@ -150,9 +145,8 @@ fn a_failed_sync_is_the_end() {
     assert!(matches!(block_on(store.flush()), Err(Error::Io { .. })));
 }
 
-#[test]
-fn too_much_under_way_is_refused() {
-    let disk = MemoryDisk::default();
+fn too_much_under_way_is_refused<W: World>() {
+    let disk = W::default();
     let store = block_on(open_one(&disk, 4 << 20));
     let writer = quiet_writer(&store);
     let account = drive(
@@ -177,9 +171,8 @@ fn too_much_under_way_is_refused() {
     assert!((30..100).contains(&waiting.len()), "{}", waiting.len());
 }
 
-#[test]
-fn a_full_disk_refuses_and_recovers() {
-    let disk = MemoryDisk::default();
+fn a_full_disk_refuses_and_recovers<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let mut outcomes = Vec::new();
@@ -343,9 +336,8 @@ fn large_messages_go_around_the_log() {
     with_store(&disk, async |store| assert_eq!(numbers(&inbox(&store, 1).await, |_| bytes), [1]));
 }
 
-#[test]
-fn many_small_messages_that_arrive_share_a_bound_of_memory() {
-    let disk = MemoryDisk::default();
+fn many_small_messages_that_arrive_share_a_bound_of_memory<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let (piece, mut spools) = (raw(1, 200_000), Vec::new());
         for _ in 0..500 {
@@ -723,9 +715,8 @@ fn pictures(inbox: &Mailbox) -> Vec<(u32, u64, Flags)> {
 }
 
 /// Beside a file that is never merged again as well.
-#[test]
-fn deleted_mailboxes_are_forgotten() {
-    let disk = MemoryDisk::default();
+fn deleted_mailboxes_are_forgotten<W: World>() {
+    let disk = W::default();
     let known = async |store: &Store| {
         let inbox = inbox(store, 1).await;
         assert!(["old", "early", "late"].iter().all(|name| inbox.account().mailbox(name).is_none()));
@@ -764,9 +755,8 @@ fn deleted_mailboxes_are_forgotten() {
     with_large(&disk, async |store| assert_eq!(known(&store).await, 6));
 }
 
-#[test]
-fn old_expunges_are_forgotten_but_of_messages_that_a_file_has() {
-    let disk = MemoryDisk::default();
+fn old_expunges_are_forgotten_but_of_messages_that_a_file_has<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         for number in 0..10 {
@@ -788,9 +778,8 @@ fn old_expunges_are_forgotten_but_of_messages_that_a_file_has() {
     });
 }
 
-#[test]
-fn merging_keeps_everything_and_costs_a_logarithm() {
-    let disk = MemoryDisk::default();
+fn merging_keeps_everything_and_costs_a_logarithm<W: World>() {
+    let disk = W::default();
     let mut kept = Vec::new();
     for round in 0..8 {
         with_store(&disk, async |store| {
@@ -882,9 +871,8 @@ fn accounts_come_and_go() {
 }
 
 /// Large accounts that nobody has open don't fill the memory, however few they are.
-#[test]
-fn few_messages_stay_of_accounts_that_nobody_has_open() {
-    let disk = MemoryDisk::default();
+fn few_messages_stay_of_accounts_that_nobody_has_open<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         for id in 1..=2 {
             let inbox = inbox(&store, id).await;
@@ -900,9 +888,8 @@ fn few_messages_stay_of_accounts_that_nobody_has_open() {
     });
 }
 
-#[test]
-fn changes_under_way_together_both_count() {
-    let disk = MemoryDisk::default();
+fn changes_under_way_together_both_count<W: World>() {
+    let disk = W::default();
     let check = async |store: Store| {
         let inbox = inbox(&store, 1).await;
         let entry = inbox.view(true).entry(1).unwrap();
@@ -933,9 +920,8 @@ fn changes_under_way_together_both_count() {
     with_store(&disk, check);
 }
 
-#[test]
-fn a_change_of_nothing_hides_no_other() {
-    let disk = MemoryDisk::default();
+fn a_change_of_nothing_hides_no_other<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 300)).await.unwrap();
@@ -947,9 +933,8 @@ fn a_change_of_nothing_hides_no_other() {
     });
 }
 
-#[test]
-fn recent_is_for_one_session() {
-    let disk = MemoryDisk::default();
+fn recent_is_for_one_session<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 100)).await.unwrap();
@@ -967,15 +952,14 @@ fn recent_is_for_one_session() {
     with_store(&disk, async |store| assert_eq!(inbox(&store, 1).await.view(false).recent(), 0));
 }
 
-#[test]
-fn idle_is_woken() {
+fn idle_is_woken<W: World>() {
     struct Count(std::sync::atomic::AtomicU32);
     impl std::task::Wake for Count {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
-    let disk = MemoryDisk::default();
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let mut view = inbox.view(false);
@@ -1061,12 +1045,11 @@ fn checkpoints_come_by_themselves() {
     assert!(log_files(&disk).len() <= 8, "{:?}", log_files(&disk));
 }
 
-#[test]
-fn cold_blocks_are_verified_elsewhere() {
+fn cold_blocks_are_verified_elsewhere<W: World>() {
     fn send<T: Send>(value: T) -> T {
         value
     }
-    let disk = MemoryDisk::default();
+    let disk = W::default();
     with_large(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 200_000)).await.unwrap();
@@ -1126,9 +1109,8 @@ fn flipped_bits_are_found() {
 }
 
 /// A flag that is taken away just before an EXPUNGE saves its message, although neither is durable yet.
-#[test]
-fn an_undelete_that_is_under_way_counts() {
-    let disk = MemoryDisk::default();
+fn an_undelete_that_is_under_way_counts<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         for number in 1..=3 {
@@ -1151,9 +1133,8 @@ fn an_undelete_that_is_under_way_counts() {
 }
 
 /// However much changed, a view is told in pieces, and of all of it, whatever happens between them.
-#[test]
-fn much_is_told_in_pieces() {
-    let disk = MemoryDisk::default();
+fn much_is_told_in_pieces<W: World>() {
+    let disk = W::default();
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         inbox.append(message(1, 100)).await.unwrap();
@@ -1191,4 +1172,26 @@ fn much_is_told_in_pieces() {
         assert_eq!(view.next_flags(), Some(vec![8000 - 3101, 8001 - 3101]));
         assert_eq!((view.next_flags(), view.changed()), (None, false));
     });
+}
+
+suite! {
+    append_restart_seal_restart
+    what_arrives_together_is_written_together
+    what_is_submitted_shares_a_commit
+    nothing_is_visible_before_it_is_durable
+    a_failed_sync_is_the_end
+    too_much_under_way_is_refused
+    a_full_disk_refuses_and_recovers
+    many_small_messages_that_arrive_share_a_bound_of_memory
+    deleted_mailboxes_are_forgotten
+    old_expunges_are_forgotten_but_of_messages_that_a_file_has
+    merging_keeps_everything_and_costs_a_logarithm
+    few_messages_stay_of_accounts_that_nobody_has_open
+    changes_under_way_together_both_count
+    a_change_of_nothing_hides_no_other
+    recent_is_for_one_session
+    idle_is_woken
+    cold_blocks_are_verified_elsewhere
+    an_undelete_that_is_under_way_counts
+    much_is_told_in_pieces
 }
