@@ -26,7 +26,7 @@ const READ_TIME_MAX: Duration = Duration::from_secs(60);
 /// A message of the corpora is taken up to this size; longer ones are made.
 const CORPUS_BYTES_MAX: usize = 64 << 10;
 /// As many messages of a corpus.
-const CORPUS_MESSAGES: usize = 120;
+const CORPUS_MESSAGES: usize = 180;
 
 /// What is to be seen of one message.
 #[derive(Debug, PartialEq)]
@@ -353,9 +353,14 @@ fn change(server: &Server, round: usize) {
     imap.ok("MOVE * Later");
     imap.ok("UNSELECT");
     imap.append("Later", &long(&format!("another-body-{round}"), 300_000));
-    imap.ok(&format!("CREATE Tree{round}/a/b"));
-    imap.ok(&format!("SUBSCRIBE Tree{round}/a/b"));
-    imap.ok(&format!("DELETE Tree{round}/a/b"));
+    for name in ["b", "c"] {
+        imap.ok(&format!("CREATE Tree{round}/a/{name}"));
+        imap.ok(&format!("SUBSCRIBE Tree{round}/a/{name}"));
+        imap.ok(&format!("DELETE Tree{round}/a/{name}"));
+    }
+    // One of the names gets a mailbox again, and with it the subscription; the other goes along without.
+    imap.ok(&format!("CREATE Spare{round}"));
+    imap.ok(&format!("RENAME Spare{round} Tree{round}/a/b"));
     imap.ok(&format!("RENAME Tree{round}/a Wood{round}"));
     // It is subscribed again, as its name still is.
     imap.command("CREATE \"Kept name\"");
