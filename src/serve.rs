@@ -31,7 +31,7 @@ use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
 use crate::shard::watchdog::{self, Patience, Watched};
 use crate::shard::{self, Door, Event, Notice, Order, Seed};
-use crate::store::{Medium, Replay, RingDisk, recover};
+use crate::store::{self, Medium, Replay, RingDisk, recover};
 
 /// Why the server did not start, or ended: one line.
 struct Trouble(String);
@@ -89,7 +89,7 @@ fn start(config: Config) -> Result<Server, Trouble> {
     let connections_max = connections_max(descriptors, config.cpus.len(), sockets)?;
     // The recovery's ring is this thread's, and small: it reads files.
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 })?;
-    let medium = Medium::of_files(RingDisk::new(&ring, data.path()));
+    let medium = Medium::of_files(RingDisk::new(&ring, data.path()), secret()?);
     let began = Instant::now();
     let recovered = block_on(&ring, recover(&medium, config.cpus.len()))??;
     let accounts: usize = recovered.shards.iter().map(Replay::accounts).sum();
@@ -125,6 +125,13 @@ fn start(config: Config) -> Result<Server, Trouble> {
         watchdog: Some(launched.watchdog),
         welcome,
     })
+}
+
+/// What a log's incarnations are made of, in this run.
+fn secret() -> Result<store::Secret, Trouble> {
+    let octets =
+        directory::credential::random().ok_or_else(|| Trouble("the system has no random numbers".to_owned()))?;
+    Ok(store::Secret(octets))
 }
 
 /// The soft limit of descriptors up to the hard one; how many there may be. A connection is a descriptor.
@@ -315,6 +322,7 @@ fn launch(
             cpu,
             config: config.clone(),
             data: data.to_path_buf(),
+            secret: secret()?,
             bell: bells[number].clone(),
             counters,
             connections: connections.clone(),

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use ringpost::io::{Ring, Sizes};
 use ringpost::mime;
-use ringpost::store::{AccountId, Body, Date, Flags, Mailbox, Medium, NewMessage, Replay, RingDisk, Store, recover};
+use ringpost::store::{
+    AccountId, Body, Date, Flags, Mailbox, Medium, NewMessage, Replay, RingDisk, Secret, Store, recover,
+};
 
 use super::message;
 
@@ -59,7 +61,7 @@ pub struct Open {
 impl House {
     pub fn new() -> House {
         let (ring, scratch) = (Ring::new(&SIZES).expect("a ring"), Scratch::new());
-        let medium = Medium::of_files(RingDisk::new(&ring, &scratch.0));
+        let medium = Medium::of_files(RingDisk::new(&ring, &scratch.0), Secret([1; 32]));
         House { ring, scratch, medium }
     }
 

@@ -111,6 +111,8 @@ pub struct Seed {
     pub config: Arc<Config>,
     /// The data folder.
     pub data: PathBuf,
+    /// What its log's incarnations are made of.
+    pub secret: store::Secret,
     /// Its bell.
     pub bell: Arc<Doorbell>,
     /// Its counters.

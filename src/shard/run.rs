@@ -159,7 +159,7 @@ async fn open_store(
     seed: &Seed,
     replay: Replay,
 ) -> Result<Store, Failure> {
-    let medium = Medium::of_files(RingDisk::new(ring, &seed.data));
+    let medium = Medium::of_files(RingDisk::new(ring, &seed.data), seed.secret);
     let (number, events) = (seed.number, seed.events.clone());
     let sealed = events.clone();
     let on_sealed = Box::new(move || {

@@ -6,31 +6,33 @@
 use std::rc::Rc;
 
 use super::disk::{Disk, read_whole, replace};
-use super::log::FileLog;
+use super::log::{FileLog, Secret, Shape};
 use super::log_replay::SegmentName;
 use super::seams::{Begun, Boxed, CommitLog, Logs, StreamId};
 use super::types::Error;
 use crate::limits::LOG_SEGMENT_BYTES;
 
-const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH1";
+/// Format 2, and with it that of the segments: an older server finds no epoch that it knows, and does not start.
+const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH2";
+const EPOCH_MAGIC_1: &[u8; 8] = b"RPEPOCH1";
 const EPOCH_BYTES: usize = 20;
 const EPOCH_PATH: &str = "log/EPOCH";
 
 /// [`Logs`] over files.
 pub(super) struct FileLogs<D: Disk> {
     disk: D,
-    segment_bytes: u64,
+    shape: Shape,
 }
 
 impl<D: Disk> FileLogs<D> {
-    pub(super) fn new(disk: D) -> FileLogs<D> {
-        FileLogs { disk, segment_bytes: LOG_SEGMENT_BYTES }
+    pub(super) fn new(disk: D, secret: Secret) -> FileLogs<D> {
+        FileLogs { disk, shape: Shape { secret, segment_bytes: LOG_SEGMENT_BYTES } }
     }
 
     /// Logs whose segments are small enough to turn over in a test.
     #[cfg(test)]
     pub(super) fn with_segments(disk: D, segment_bytes: u64) -> FileLogs<D> {
-        FileLogs { disk, segment_bytes }
+        FileLogs { disk, shape: Shape { secret: Secret([7; 32]), segment_bytes } }
     }
 
     async fn segments(&self) -> Result<Vec<SegmentName>, Error> {
@@ -70,7 +72,7 @@ impl<D: Disk> Logs for FileLogs<D> {
     }
 
     fn stream(&self, stream: StreamId, epoch: u64) -> Rc<dyn CommitLog> {
-        Rc::new(FileLog::new(self.disk.clone(), stream, epoch, self.segment_bytes))
+        Rc::new(FileLog::new(self.disk.clone(), stream, epoch, self.shape))
     }
 
     fn forget(&self, epoch: u64) -> Boxed<'_, Result<(), Error>> {
@@ -86,6 +88,7 @@ impl<D: Disk> Logs for FileLogs<D> {
 
 fn decode_epoch(bytes: &[u8]) -> Option<u64> {
     let bytes: &[u8; EPOCH_BYTES] = bytes.try_into().ok()?;
-    let whole = bytes[0..8] == *EPOCH_MAGIC && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];
+    let known = [EPOCH_MAGIC, EPOCH_MAGIC_1].iter().any(|magic| bytes[0..8] == magic[..]);
+    let whole = known && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];
     whole.then(|| u64::from_le_bytes(bytes[8..16].try_into().expect("eight")))
 }

@@ -3,8 +3,9 @@
 //! Invariants: a segment is zeros (or an older incarnation's records) on the medium, under its final name, before the
 //! first record goes into it, so that a commit syncs data alone; what is submitted while a write is under way is written
 //! next, in order; a batch never crosses a segment's end; after a failed write nothing is written any more. A segment's
-//! incarnation is its number in its stream and epoch, which its name says and every record repeats: a recycled file
-//! has a new name, and its old records don't count. Reading back is [`super::log_replay`]'s. FORMAT.md, "Log".
+//! incarnation is in its name and in every record: a recycled file has a new name, and its old records don't count; nor does
+//! mail that looks like records, for who writes it can't know the incarnations to come ([`Secret`]). Reading back is
+//! [`super::log_replay`]'s. FORMAT.md, "Log".
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,10 +15,10 @@ use std::time::Instant;
 
 use super::disk::{Disk, Open};
 use super::log_record::Batch;
-use super::log_replay::FileReplay;
+use super::log_replay::{FileReplay, SegmentName};
 use super::sealed::RKYV_CONFIGURATION;
 use super::seams::{Batches, Boxed, CommitLog, Lost, Lsn, PartSet, Permit, Refusal, StreamId};
-use super::types::Error;
+use super::types::{Error, Hash};
 use crate::limits::{LOG_QUEUED_BYTES_MAX, LOG_SEGMENTS_FREE_MAX, STORE_WRITE_BYTES};
 
 /// Where the first record of a segment is.
@@ -25,22 +26,44 @@ pub(super) const LOG_HEADER_BYTES: usize = 512;
 /// The first eight bytes of a segment.
 pub(super) const LOG_MAGIC: &[u8; 8] = b"RPCOMLOG";
 /// The version of segments and records.
-pub(super) const LOG_FORMAT: u16 = 1;
+pub(super) const LOG_FORMAT: u16 = 2;
 
-/// The path of a segment.
-pub(super) fn segment_path(epoch: u64, stream: StreamId, number: u32) -> String {
-    format!("log/{epoch:016x}-{:04x}-{number:08x}", stream.0)
+/// What incarnations are made of: nobody who sends mail may know it.
+#[derive(Clone, Copy)]
+pub struct Secret(pub [u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a secret")
+    }
+}
+
+impl Secret {
+    /// The segment that `number` is in a stream's epoch.
+    fn segment(&self, epoch: u64, stream: StreamId, number: u32) -> SegmentName {
+        let place = [&epoch.to_le_bytes()[..], &stream.0.to_le_bytes(), &number.to_le_bytes()].concat();
+        let hash = Hash::of(&[&self.0[..], &place].concat());
+        let incarnation = u64::from_le_bytes(hash.0[..8].try_into().expect("eight"));
+        SegmentName { epoch, stream, number, incarnation }
+    }
 }
 
 type Write = Boxed<'static, (io::Result<()>, Vec<u8>)>;
 type Preparation<F> = Boxed<'static, Result<Segment<F>, Unmade>>;
+
+/// What all segments of a log have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub secret: Secret,
+    pub segment_bytes: u64,
+}
 
 /// [`CommitLog`] over files.
 pub(super) struct FileLog<D: Disk> {
     disk: D,
     stream: StreamId,
     epoch: u64,
-    segment_bytes: u64,
+    shape: Shape,
     state: RefCell<State<D::File>>,
     /// The write in flight. Never polled while `state` is borrowed.
     write: RefCell<Option<Write>>,
@@ -49,7 +72,7 @@ pub(super) struct FileLog<D: Disk> {
 }
 
 struct Segment<F> {
-    number: u32,
+    name: SegmentName,
     file: F,
 }
 
@@ -58,8 +81,8 @@ struct Unmade {
     error: io::Error,
     /// Nothing was lost: there was no room, or no descriptor or memory to open a file with. Another try may go better.
     passing: bool,
-    /// The number of the file that was to be used again, where it still is what it was.
-    old: Option<u32>,
+    /// The file that was to be used again, where it still is what it was.
+    old: Option<SegmentName>,
 }
 
 impl Unmade {
@@ -92,9 +115,9 @@ struct State<F> {
     position: u64,
     spare: Option<Segment<F>>,
     /// Segments that are full, each with its last record.
-    filled: VecDeque<(u32, u64)>,
-    /// Numbers of trimmed segments whose files wait to be used again.
-    free: Vec<u32>,
+    filled: VecDeque<(SegmentName, u64)>,
+    /// Trimmed segments whose files wait to be used again.
+    free: Vec<SegmentName>,
     next_number: u32,
     /// There was no room for a spare, or no descriptor; tried again when somebody asks for it.
     full: bool,
@@ -104,7 +127,7 @@ struct State<F> {
 
 impl<D: Disk> FileLog<D> {
     /// A stream's log in an epoch.
-    pub(super) fn new(disk: D, stream: StreamId, epoch: u64, segment_bytes: u64) -> FileLog<D> {
+    pub(super) fn new(disk: D, stream: StreamId, epoch: u64, shape: Shape) -> FileLog<D> {
         let state = State {
             next_seq: 1,
             durable: 0,
@@ -124,11 +147,18 @@ impl<D: Disk> FileLog<D> {
             buffers: Vec::new(),
         };
         let (state, write, prepare) = (RefCell::new(state), RefCell::new(None), RefCell::new(None));
-        FileLog { disk, stream, epoch, segment_bytes, state, write, prepare }
+        FileLog { disk, stream, epoch, shape, state, write, prepare }
     }
 
     fn lsn(&self, seq: u64) -> Lsn {
         Lsn { epoch: self.epoch, seq }
+    }
+
+    /// The next segment, and the file that it may be made of.
+    fn next_name(&self, state: &mut State<D::File>) -> (SegmentName, Option<SegmentName>) {
+        let number = state.next_number;
+        state.next_number += 1;
+        (self.shape.secret.segment(self.epoch, self.stream, number), state.free.pop())
     }
 
     /// Drives the segment in the making, and begins one where there is no spare.
@@ -152,9 +182,8 @@ impl<D: Disk> FileLog<D> {
             if state.spare.is_some() || state.full || state.lost || state.current.is_none() {
                 return;
             }
-            let (number, old) = state.take_number();
-            let made = make_segment(self.disk.clone(), self.epoch, (self.stream, number), old, self.segment_bytes);
-            *prepare = Some(Box::pin(made));
+            let (name, old) = self.next_name(&mut state);
+            *prepare = Some(Box::pin(make_segment(self.disk.clone(), name, old, self.shape.segment_bytes)));
         }
     }
 
@@ -188,10 +217,10 @@ impl<D: Disk> FileLog<D> {
             return false;
         }
         let Some(bytes) = state.waiting.front().map(|(batch, _)| batch.len()) else { return false };
-        if state.position + bytes as u64 > self.segment_bytes {
+        if state.position + bytes as u64 > self.shape.segment_bytes {
             let Some(spare) = state.spare.take() else { return false };
             if let Some(old) = state.current.replace(spare) {
-                state.filled.push_back((old.number, state.writing));
+                state.filled.push_back((old.name, state.writing));
             }
             state.position = LOG_HEADER_BYTES as u64;
         }
@@ -200,28 +229,18 @@ impl<D: Disk> FileLog<D> {
         state.writing = first + batch.offsets().len() as u64 - 1;
         let (disk, file, offset) = (self.disk.clone(), segment.file.clone(), state.position);
         state.position += bytes as u64;
-        let bytes = batch.stamp(self.epoch, u64::from(segment.number), first);
+        let bytes = batch.stamp(self.epoch, segment.name.incarnation, first);
         *write = Some(Box::pin(async move { disk.write_sync(&file, offset, bytes).await }));
         true
-    }
-}
-
-impl<F> State<F> {
-    fn take_number(&mut self) -> (u32, Option<u32>) {
-        let number = self.next_number;
-        self.next_number += 1;
-        (number, self.free.pop())
     }
 }
 
 impl<D: Disk> CommitLog for FileLog<D> {
     fn open(&self) -> Boxed<'_, Result<(), Error>> {
         Box::pin(async {
-            let (number, old) = self.state.borrow_mut().take_number();
-            let made =
-                make_segment(self.disk.clone(), self.epoch, (self.stream, number), old, self.segment_bytes).await;
-            let path = || segment_path(self.epoch, self.stream, number);
-            let segment = made.map_err(|unmade| Error::io(&path(), &unmade.error))?;
+            let (name, old) = self.next_name(&mut self.state.borrow_mut());
+            let made = make_segment(self.disk.clone(), name, old, self.shape.segment_bytes).await;
+            let segment = made.map_err(|unmade| Error::io(&name.path(), &unmade.error))?;
             self.state.borrow_mut().current = Some(segment);
             Ok(())
         })
@@ -230,8 +249,8 @@ impl<D: Disk> CommitLog for FileLog<D> {
     fn reserve(&self, bytes: usize) -> Option<Permit> {
         let mut state = self.state.borrow_mut();
         let total = (state.waiting_bytes + state.reserved + bytes) as u64;
-        let fits = state.position + total <= self.segment_bytes
-            || state.spare.is_some() && LOG_HEADER_BYTES as u64 + total <= self.segment_bytes;
+        let fits = state.position + total <= self.shape.segment_bytes
+            || state.spare.is_some() && LOG_HEADER_BYTES as u64 + total <= self.shape.segment_bytes;
         if !fits || total > LOG_QUEUED_BYTES_MAX as u64 {
             return None;
         }
@@ -289,19 +308,18 @@ impl<D: Disk> CommitLog for FileLog<D> {
             let mut remove = Vec::new();
             {
                 let state = &mut *self.state.borrow_mut();
-                while let Some(&(number, last)) = state.filled.front()
+                while let Some(&(name, last)) = state.filled.front()
                     && self.lsn(last) <= upto
                 {
                     state.filled.pop_front();
                     if state.free.len() < LOG_SEGMENTS_FREE_MAX {
-                        state.free.push(number);
+                        state.free.push(name);
                     } else {
-                        remove.push(number);
+                        remove.push(name.path());
                     }
                 }
             }
-            for number in remove {
-                let path = segment_path(self.epoch, self.stream, number);
+            for path in remove {
                 self.disk.remove(&path).await.map_err(|error| Error::io(&path, &error))?;
             }
             Ok(())
@@ -313,17 +331,15 @@ impl<D: Disk> CommitLog for FileLog<D> {
     }
 }
 
-/// Makes segment `number`, out of the file of segment `old` where there is one, ready to be written: on the medium, with
+/// Makes a segment, out of the file of segment `old` where there is one, ready to be written: on the medium, with
 /// its name. Where that fails nothing of it is left; a number that is not used is no gap in the log.
 async fn make_segment<D: Disk>(
     disk: D,
-    epoch: u64,
-    (stream, number): (StreamId, u32),
-    old: Option<u32>,
+    name: SegmentName,
+    old: Option<SegmentName>,
     bytes: u64,
 ) -> Result<Segment<D::File>, Unmade> {
-    let path = segment_path(epoch, stream, number);
-    let old_path = old.map(|old| segment_path(epoch, stream, old));
+    let (path, old_path) = (name.path(), old.map(SegmentName::path));
     let opened = match &old_path {
         Some(old_path) => disk.open(old_path, Open::Update).await,
         None => disk.open(&path, Open::Create).await,
@@ -334,7 +350,7 @@ async fn make_segment<D: Disk>(
             Some(old_path) => disk.rename(old_path, &path).await.map_err(Unmade::opening)?,
             None => write_zeros(&disk, &file, bytes).await.map_err(Unmade::writing)?,
         }
-        let header = segment_header(epoch, stream, number);
+        let header = segment_header(name);
         disk.write_sync(&file, 0, header).await.0.map_err(Unmade::writing)?;
         // The folder is opened for it.
         disk.sync_folder("log").await.map_err(Unmade::opening)
@@ -346,7 +362,7 @@ async fn make_segment<D: Disk>(
         }
         return Err(unmade);
     }
-    Ok(Segment { number, file })
+    Ok(Segment { name, file })
 }
 
 async fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Result<()> {
@@ -362,14 +378,14 @@ async fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Resul
     Ok(())
 }
 
-fn segment_header(epoch: u64, stream: StreamId, number: u32) -> Vec<u8> {
+fn segment_header(name: SegmentName) -> Vec<u8> {
     let mut header = vec![0; LOG_HEADER_BYTES];
     header[0..8].copy_from_slice(LOG_MAGIC);
     header[8..10].copy_from_slice(&LOG_FORMAT.to_le_bytes());
-    header[10..12].copy_from_slice(&stream.0.to_le_bytes());
+    header[10..12].copy_from_slice(&name.stream.0.to_le_bytes());
     header[12..16].copy_from_slice(&RKYV_CONFIGURATION.to_le_bytes());
-    header[16..24].copy_from_slice(&epoch.to_le_bytes());
-    header[24..32].copy_from_slice(&u64::from(number).to_le_bytes());
+    header[16..24].copy_from_slice(&name.epoch.to_le_bytes());
+    header[24..32].copy_from_slice(&name.incarnation.to_le_bytes());
     let crc = crc32c::crc32c(&header[..60]);
     header[60..64].copy_from_slice(&crc.to_le_bytes());
     header

@@ -37,6 +37,8 @@ pub struct RecordHeader {
     pub partition: Partition,
     /// What kind of change.
     pub kind: u8,
+    /// The version of the payload's encoding.
+    pub version: u8,
     /// Records of the same batch before it.
     pub place: u32,
 }
@@ -188,6 +190,7 @@ pub(super) fn peek(bytes: &[u8]) -> Option<RecordHeader> {
         account_seq: u64_at(header, 40),
         partition: Partition(u16::from_le_bytes([header[48], header[49]])),
         kind: header[50],
+        version: header[51],
         place: u32_at(header, 52),
     })
 }

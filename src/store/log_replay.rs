@@ -11,8 +11,11 @@ use memchr::memmem;
 
 use super::disk::Disk;
 use super::log::{LOG_FORMAT, LOG_HEADER_BYTES, LOG_MAGIC};
-use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_MARK_START, RecordHeader, padded, parse, peek};
+use super::log_record::{
+    Batch, PAYLOAD_VERSION, RECORD_ALIGNMENT, RECORD_MARK_START, RecordHeader, padded, parse, peek,
+};
 use super::map::Map;
+use super::sealed::RKYV_CONFIGURATION;
 use super::seams::{Batches, Boxed, Lsn, PartSet, StreamId};
 use super::types::{Error, Partition};
 
@@ -22,6 +25,8 @@ pub(super) struct SegmentName {
     pub epoch: u64,
     pub stream: StreamId,
     pub number: u32,
+    /// What its records repeat. In format 1 its number.
+    pub incarnation: u64,
 }
 
 impl SegmentName {
@@ -32,16 +37,23 @@ impl SegmentName {
         let epoch = u64::from_str_radix(field(16)?, 16).ok()?;
         let stream = StreamId(u16::from_str_radix(field(4)?, 16).ok()?);
         let number = u32::from_str_radix(field(8)?, 16).ok()?;
-        fields.next().is_none().then_some(SegmentName { epoch, stream, number })
+        let incarnation = match fields.next() {
+            None => u64::from(number),
+            Some(field) if field.len() == 16 => u64::from_str_radix(field, 16).ok()?,
+            Some(_) => return None,
+        };
+        fields.next().is_none().then_some(SegmentName { epoch, stream, number, incarnation })
     }
 
     /// Whether a record belongs to this incarnation of the file.
     fn wrote(self, header: &RecordHeader) -> bool {
-        header.epoch == self.epoch && header.incarnation == u64::from(self.number)
+        header.epoch == self.epoch && header.incarnation == self.incarnation
     }
 
     pub(super) fn path(self) -> String {
-        super::log::segment_path(self.epoch, self.stream, self.number)
+        let SegmentName { epoch, stream, number, incarnation } = self;
+        let format_1 = format!("log/{epoch:016x}-{:04x}-{number:08x}", stream.0);
+        if incarnation == u64::from(number) { format_1 } else { format!("{format_1}-{incarnation:016x}") }
     }
 }
 
@@ -120,8 +132,11 @@ impl<D: Disk> Batches for FileReplay<D> {
 fn check_header(map: &Map, path: &str) -> Result<(), Error> {
     let Some(header) = map.get(..LOG_HEADER_BYTES) else { return Ok(()) };
     let whole = header[0..8] == *LOG_MAGIC && crc32c::crc32c(&header[..60]).to_le_bytes() == header[60..64];
-    if whole && header[8..10] != LOG_FORMAT.to_le_bytes() {
+    if whole && !(1..=LOG_FORMAT).contains(&u16::from_le_bytes([header[8], header[9]])) {
         return Err(Error::corrupt(path, 8, "written in a format of another version"));
+    }
+    if whole && header[12..16] != RKYV_CONFIGURATION.to_le_bytes() {
+        return Err(Error::corrupt(path, 12, "archives of another configuration"));
     }
     Ok(())
 }
@@ -143,6 +158,9 @@ fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Re
         if expected.is_some_and(|expected| header.seq != expected) {
             return Err(Error::corrupt(&name.path(), at as u64, "log records are missing before this one"));
         }
+        if header.version != PAYLOAD_VERSION {
+            return Err(Error::corrupt(&name.path(), at as u64, "a log record of another version"));
+        }
         if header.place == 0 || read.batches.is_empty() {
             read.batches.push(Vec::new());
         }
@@ -159,7 +177,7 @@ fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Re
 fn damage_after(map: &Map, name: SegmentName, cut: usize, last: Option<u64>) -> Option<Error> {
     // The end of a segment is megabytes of zeros or of records that others wrote: epoch and incarnation are looked for, and only
     // where they are found a record is tried.
-    let mark = [name.epoch.to_le_bytes(), u64::from(name.number).to_le_bytes()].concat();
+    let mark = [name.epoch.to_le_bytes(), name.incarnation.to_le_bytes()].concat();
     let mark = memmem::Finder::new(&mark);
     let mut at = cut + RECORD_ALIGNMENT;
     while let Some(found) = map.get(at + RECORD_MARK_START..).and_then(|rest| mark.find(rest)) {

@@ -67,6 +67,7 @@ pub use commit::CommitTook;
 pub use copy::Copied;
 pub use disk::{Disk, Mapper, Open};
 pub use entries::{Entries, Entry};
+pub use log::Secret;
 pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
@@ -102,9 +103,9 @@ use crate::limits::{ACCOUNTS_IDLE_MAX, ACCOUNTS_IDLE_WEIGHT_MAX};
 
 impl Medium {
     /// The files of a data folder, which is this process's alone.
-    pub fn of_files<D: Disk>(disk: D) -> Medium {
+    pub fn of_files<D: Disk>(disk: D, secret: Secret) -> Medium {
         let segments = Rc::new(FileSegments::new(disk.clone()));
-        Medium { logs: Rc::new(FileLogs::new(disk)), segments, placement: Rc::new(LocalPlacement) }
+        Medium { logs: Rc::new(FileLogs::new(disk, secret)), segments, placement: Rc::new(LocalPlacement) }
     }
 }
 

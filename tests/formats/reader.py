@@ -111,7 +111,10 @@ class Segment:
 
     def __init__(self, path):
         self.path = path
-        self.epoch, self.stream, self.number = (int(part, 16) for part in os.path.basename(path).split("-"))
+        fields = [int(part, 16) for part in os.path.basename(path).split("-")]
+        self.epoch, self.stream, self.number = fields[:3]
+        # In format 1 the number is the incarnation.
+        self.incarnation = fields[-1]
         self.span = read(path)
         self.records, at = [], 512
         while record := self.record(at):
@@ -126,11 +129,12 @@ class Segment:
         span = self.span
         span.expect(0, "8s", b"RPCOMLOG", "magic")
         span.checked(60, 60)
-        span.expect(8, "H", 1, "format")
+        if span.number("H", 8) != 1:
+            span.expect(8, "H", 2, "format")
         span.expect(10, "H", self.stream, "stream")
         span.expect(12, "I", RKYV, "rkyv configuration")
         span.expect(16, "Q", self.epoch, "epoch")
-        span.expect(24, "Q", self.number, "incarnation")
+        span.expect(24, "Q", self.incarnation, "incarnation")
 
     def record(self, at):
         """The record at `at`, where one of this segment is."""
@@ -138,7 +142,7 @@ class Segment:
         if at + 56 > len(octets):
             return None
         length, crc, epoch, incarnation, sequence = struct.unpack_from("<IIQQQ", octets, at)
-        if length < 56 or at + length > len(octets) or (epoch, incarnation) != (self.epoch, self.number):
+        if length < 56 or at + length > len(octets) or (epoch, incarnation) != (self.epoch, self.incarnation):
             return None
         if crc32c(octets[at + 8 : at + length], crc32c(octets[at : at + 4])) != crc:
             return None
@@ -159,7 +163,7 @@ class Segment:
     def check_end(self, last):
         """Behind the cut lies no record of a batch that began after the one that is missing there."""
         whole, at = bytes(self.span.octets), self.cut
-        mark = struct.pack("<QQ", self.epoch, self.number)
+        mark = struct.pack("<QQ", self.epoch, self.incarnation)
         while (at := whole.find(mark, at + 1)) >= 0:
             record = self.record(at - 8) if at % 8 == 0 and at - 8 >= self.cut else None
             if record and (record.before == 0 or last is not None and record.sequence - record.before > last + 1):
@@ -169,11 +173,12 @@ class Segment:
 def log_records(folder, findings):
     """All records of all streams and epochs, by account."""
     epoch = read(os.path.join(folder, "EPOCH"))
-    epoch.expect(0, "8s", b"RPEPOCH1", "magic")
+    if bytes(epoch.octets[:8]) != b"RPEPOCH1":
+        epoch.expect(0, "8s", b"RPEPOCH2", "magic")
     epoch.checked(16, 16)
     accounts, before, last = {}, None, None
     for name in sorted(os.listdir(folder)):
-        if not re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{4}-[0-9a-f]{8}", name):
+        if not re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{4}-[0-9a-f]{8}(-[0-9a-f]{16})?", name):
             continue
         try:
             segment = Segment(os.path.join(folder, name))

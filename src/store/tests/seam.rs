@@ -85,18 +85,17 @@ fn a_log_trims_and_goes_on<W: World>() {
         logs.begin().await.unwrap();
         let log = &*logs.stream(StreamId(0), 1);
         log.open().await.unwrap();
-        let mut last = Lsn::default();
         for round in 0..200u64 {
             let batch = batch(log, &[round + 1; 10]);
             let permit = room(log, &batch).await;
-            last = log.submit(permit, batch);
+            let last = log.submit(permit, batch);
             durable(log, last).await;
             if round % 10 == 9 {
                 log.trim(last).await.unwrap();
             }
         }
         // What was not trimmed is kept.
-        last = submit(log, &[7]);
+        let last = submit(log, &[7]);
         durable(log, last).await;
         assert_eq!(last.seq, 2001);
         logs.begin().await.unwrap();
@@ -171,6 +170,36 @@ fn segments_are_named_by_content_and_put_once<W: World>() {
         assert_eq!((&*mapped, segments.mapper(AccountId(6), names[0])().is_err()), (&content[..], true));
         assert!(matches!(segments.map(account, names[0]).await, Err(Error::Corrupt { what: "missing", .. })));
     });
+}
+
+/// What a newer version wrote is not taken for what this one writes, wherever it says so.
+#[test]
+fn a_log_of_another_version_is_refused() {
+    let checksum = |bytes: &[u8], more: &[u8]| crc32c::crc32c_append(crc32c::crc32c(bytes), more).to_le_bytes();
+    // The format of the segment, the configuration of its archives, the version of the first record's payload.
+    for (changed, said) in [(8, 8), (12, 12), (512 + 51, 512)] {
+        let disk = MemoryDisk::default();
+        block_on(async {
+            let logs = disk.medium(SEGMENT_BYTES).logs;
+            logs.begin().await.unwrap();
+            let log = &*logs.stream(StreamId(0), 1);
+            log.open().await.unwrap();
+            let last = submit(log, &[1, 2]);
+            durable(log, last).await;
+            let path = disk.paths().into_iter().find(|path| path.starts_with("log/0")).unwrap();
+            disk.damage(&path, |bytes| {
+                bytes[changed] += 1;
+                let header = checksum(&bytes[..60], &[]);
+                bytes[60..64].copy_from_slice(&header);
+                let end = 512 + u32::from_le_bytes(bytes[512..516].try_into().unwrap()) as usize;
+                let record = checksum(&bytes[512..516], &bytes[520..end]);
+                bytes[516..520].copy_from_slice(&record);
+            });
+            let next = logs.stream(StreamId(0), 2);
+            let refused = next.replay(Lsn::default(), &PartSet::all()).next().await.unwrap().map(|_| ());
+            assert!(matches!(refused, Err(Error::Corrupt { offset, .. }) if offset == said), "{changed}: {refused:?}");
+        });
+    }
 }
 
 /// What is not durable when the power goes is whole or absent, and what is, is there.

@@ -42,7 +42,7 @@ pub(crate) trait World: Clone + Default + 'static {
 impl World for MemoryDisk {
     fn medium(&self, segment_bytes: u64) -> Medium {
         let logs = Rc::new(FileLogs::with_segments(self.clone(), segment_bytes));
-        Medium { logs, ..Medium::of_files(self.clone()) }
+        Medium { logs, ..Medium::of_files(self.clone(), Secret([7; 32])) }
     }
 
     fn crash(&self, seed: u64) -> MemoryDisk {
