@@ -106,6 +106,7 @@ struct State<F> {
     /// Numbers of trimmed segments whose files wait to be used again.
     free: Vec<u32>,
     next_number: u32,
+    opened: bool,
     /// There was no room for a spare, or no descriptor; tried again when somebody asks for it.
     full: bool,
     lost: bool,
@@ -130,6 +131,7 @@ impl<D: Disk> FileLog<D> {
             filled: VecDeque::new(),
             free: Vec::new(),
             next_number: 1,
+            opened: false,
             full: false,
             lost: false,
             buffers: Vec::new(),
@@ -161,7 +163,7 @@ impl<D: Disk> FileLog<D> {
                 }
             }
             let mut state = inner.state.borrow_mut();
-            if state.spare.is_some() || state.full || state.lost || state.current.is_none() {
+            if state.spare.is_some() || state.full || state.lost || !state.opened {
                 return;
             }
             let (number, old) = state.take_number();
@@ -238,8 +240,17 @@ impl<D: Disk> CommitLog for FileLog<D> {
             state.take_number()
         };
         let made = make_segment(inner.disk.clone(), inner.epoch, (stream, number), old, inner.segment_bytes).await;
-        let segment = made.map_err(|unmade| Error::io(&segment_path(inner.epoch, stream, number), &unmade.error))?;
-        inner.state.borrow_mut().current = Some(segment);
+        let mut state = inner.state.borrow_mut();
+        match made {
+            Ok(segment) => state.current = Some(segment),
+            // What is there can be read all the same. Changes are refused until there is room for a first segment.
+            Err(unmade) if is_full(&unmade.error) => {
+                tracing::error!("changes are refused until there is room for the log: {}", unmade.error);
+                (state.position, state.full) = (inner.segment_bytes, true);
+            }
+            Err(unmade) => return Err(Error::io(&segment_path(inner.epoch, stream, number), &unmade.error)),
+        }
+        state.opened = true;
         Ok(Opened { epoch: inner.epoch, closed: inner.closed.clone() })
     }
 

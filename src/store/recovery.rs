@@ -149,8 +149,11 @@ async fn next_epoch<D: Disk>(disk: &D, segments: &[SegmentName]) -> Result<u64, 
     let mut bytes = EPOCH_MAGIC.to_vec();
     bytes.extend_from_slice(&epoch.to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    replace(disk, "log", "EPOCH", bytes).await.map_err(io)?;
-    Ok(epoch)
+    match replace(disk, "log", "EPOCH", bytes).await.map_err(io) {
+        // Where there is no room, nothing is written in the epoch before a segment of it is there, whose name has its number.
+        Ok(()) | Err(Error::Full) => Ok(epoch),
+        Err(error) => Err(error),
+    }
 }
 
 fn decode_epoch(bytes: &[u8]) -> Option<u64> {
