@@ -40,13 +40,18 @@ struct Volume {
 impl Volume {
     /// One, where the test is root.
     fn mount(name: &str) -> Option<Volume> {
+        Volume::mount_with(name, |scratch| scratch.path().to_owned())
+    }
+
+    /// One whose image lies in the folder that `place` gives.
+    fn mount_with(name: &str, place: impl FnOnce(&Scratch) -> PathBuf) -> Option<Volume> {
         // SAFETY: geteuid only reads.
         if unsafe { libc::geteuid() } != 0 {
             println!("passed over: only root can mount a file system");
             return None;
         }
         let scratch = Scratch::new(name);
-        let image = scratch.join("image");
+        let image = place(&scratch).join("image");
         File::create(&image).and_then(|file| file.set_len(VOLUME_BYTES)).expect("the image");
         // Nothing is kept for root, which the server is here.
         run("mkfs.ext4", &["-q", "-F", "-m", "0", &text(&image)]);
@@ -76,16 +81,29 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // The kernel closes a killed server's files a moment after its end.
-        for _ in 0..100 {
-            let unmounted = Command::new("umount").arg(self.path()).stderr(Stdio::null()).status();
-            if unmounted.is_ok_and(|status| status.success()) {
-                return;
-            }
-            sleep(Duration::from_millis(100));
-        }
-        eprintln!("still mounted: {}", self.path().display());
+        unmount(&self.path());
     }
+}
+
+/// A memory of limited size for an image, unmounted after it.
+struct Memory(PathBuf);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        unmount(&self.0);
+    }
+}
+
+fn unmount(path: &Path) {
+    // The kernel closes a killed server's files a moment after its end.
+    for _ in 0..100 {
+        let unmounted = Command::new("umount").arg(path).stderr(Stdio::null()).status();
+        if unmounted.is_ok_and(|status| status.success()) {
+            return;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    eprintln!("still mounted: {}", path.display());
 }
 
 fn text(path: &Path) -> String {
@@ -291,4 +309,31 @@ fn nothing_is_lost_when_there_is_no_room() {
     kept.check(&mut server.login());
     assert_flags(&mut server.login());
     server.assert_alive();
+}
+
+/// Whether a change is kept whose sync failed nobody knows, so it is neither OK nor NO: the server ends without a word.
+#[test]
+fn what_could_not_be_synced_is_not_answered() {
+    let below = Scratch::new("failing-below");
+    let memory = Memory(below.join("memory"));
+    let Some(volume) = Volume::mount_with("failing", |_| {
+        fs::create_dir(&memory.0).expect("a folder to mount it on");
+        run("mount", &["-t", "tmpfs", "-o", "size=128m", "tmpfs", &text(&memory.0)]);
+        memory.0.clone()
+    }) else {
+        return;
+    };
+    let mut server = Server::start_in("failing-server", &["--cpus", "0"], &volume.path());
+    let mut imap = server.login();
+    imap.append("INBOX", &expected("small-first"));
+    run("sync", &["-f", &text(&volume.path())]);
+    // The disk below loses its blocks and gets no new ones: each write to it fails.
+    run("fallocate", &["--punch-hole", "--offset", "0", "--length", "200MiB", &text(&memory.0.join("image"))]);
+    let mut ballast = File::create(memory.0.join("ballast")).expect("ballast");
+    let octets = vec![1; 4096];
+    while ballast.write_all(&octets).is_ok() {}
+    let answer = imap.attempt_append("INBOX", &expected("small-unsynced"));
+    assert!(answer.is_err(), "it was answered: {answer:?}");
+    assert_eq!(server.end().code(), Some(1));
+    assert!(server.log().contains("the commit log failed"), "{}", server.log());
 }
