@@ -6,6 +6,8 @@
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -201,6 +203,124 @@ fn killed_twenty_times_amid_deliveries() {
     assert!(acknowledged > ROUNDS * 10, "too little was delivered to mean anything: {acknowledged}");
 }
 
+/// How often the load's server is killed, where RINGPOST_KILLS says nothing; `tests/kill-loop` says more.
+const LOAD_KILLS: u64 = 8;
+/// As many as the scenario has.
+const LOAD_USERS: usize = 8;
+const LOAD_PASSWORD: &str = "kept over a kill";
+/// How long a load may take until its first change is acknowledged, on a machine that is busy with other tests.
+const LOAD_BEGIN_MAX: Duration = Duration::from_secs(60);
+/// Far longer than until the kill.
+const LOAD_SECONDS: &str = "600";
+
+/// The load generator with its 64 sessions, which writes down what the server promises.
+struct Load {
+    folder: PathBuf,
+    base: u16,
+    seed: u64,
+}
+
+impl Load {
+    fn new(server: &Server, seed: u64) -> Load {
+        for number in 1..=LOAD_USERS {
+            server.add_user(&format!("u{number}@localhost"), LOAD_PASSWORD);
+        }
+        let load = Load { folder: server.scratch().path().to_owned(), base: server.base(), seed };
+        std::fs::write(load.file("password"), LOAD_PASSWORD).expect("a scratch file");
+        std::fs::write(load.file("journal"), "").expect("a scratch file");
+        load
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// `loadgen` beside the server's binary, with the journal and the password.
+    fn command(&self, words: &[&str]) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_ringpost")).with_file_name("loadgen");
+        assert!(program.exists(), "{} is not there: cargo build --workspace", program.display());
+        let mut command = Command::new(program);
+        command.args(words).arg("--journal").arg(self.file("journal"));
+        command.arg("--password-file").arg(self.file("password")).stdin(Stdio::null());
+        command
+    }
+
+    /// Goes on with the journal until it is killed.
+    fn start(&self, round: u64) -> Child {
+        let (base, users) = (self.base.to_string(), LOAD_USERS.to_string());
+        let log = std::fs::File::create(self.file("loadgen.log")).expect("a scratch file");
+        let mut command = self.command(&["run", "scenario", "outage", "--host", "127.0.0.1", "--port-base", &base]);
+        command.args(["--user-pattern", "u%d@localhost", "--users", &users, "--seconds", LOAD_SECONDS]);
+        command.args(["--resume-journal", "--seed", &(self.seed + round).to_string()]);
+        command.stdout(Stdio::null()).stderr(log).spawn().expect("loadgen starts")
+    }
+
+    fn verify(&self) -> Output {
+        let address = format!("127.0.0.1:{}", self.base + 143);
+        self.command(&["verify", "--address", &address]).output().expect("loadgen starts")
+    }
+
+    /// Changes that were asked for, and that were acknowledged, in all rounds.
+    fn counts(&self) -> (usize, usize) {
+        let journal = std::fs::read_to_string(self.file("journal")).expect("the journal");
+        let changes = journal.lines().filter(|line| !line.contains("\"seen\""));
+        let (begun, others): (Vec<&str>, Vec<&str>) = changes.partition(|line| line.starts_with("{\"begin\""));
+        (begun.len(), others.iter().filter(|line| line.starts_with("{\"done\"")).count())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.file("loadgen.log")).unwrap_or_default()
+    }
+}
+
+/// Sixty-four sessions append, flag, copy, move, delete, deliver and collect until the kill: what was acknowledged in any
+/// round is there exactly once, with its flags, and what was removed stays away.
+#[test]
+fn killed_amid_a_load_of_all_protocols() {
+    let kills =
+        std::env::var("RINGPOST_KILLS").map_or(LOAD_KILLS, |text| text.parse().expect("RINGPOST_KILLS: a number"));
+    let mut dice = Dice::new(u64::from(std::process::id()));
+    let mut server = Server::start("crash-load");
+    let load = Load::new(&server, u64::from(std::process::id()));
+    println!("seed {}", load.seed);
+    let begin = Instant::now();
+    for round in 1..=kills {
+        let before = load.counts();
+        let mut client = load.start(round);
+        let started = Instant::now();
+        while load.counts().1 == before.1 {
+            assert!(started.elapsed() < LOAD_BEGIN_MAX, "nothing is acknowledged in round {round}: {}", load.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        let work = Duration::from_millis(dice.below(2500));
+        thread::sleep(work);
+        let ended = client.try_wait().expect("a child of ours");
+        server.kill();
+        let _ = client.kill();
+        client.wait().expect("a child of ours");
+        assert_eq!(ended, None, "the load ended before the kill of round {round}: {}", load.log());
+        server.run();
+        let (sent, acknowledged) = load.counts();
+        let output = load.verify();
+        let [told, wrong] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).trim().to_owned());
+        println!(
+            "kill {round}: {work:?}, {} changes sent, {} acknowledged, start {:?}; {told}",
+            sent - before.0,
+            acknowledged - before.1,
+            server.start_time
+        );
+        assert!(output.status.success(), "behind kill {round}: {wrong}");
+    }
+    server.assert_alive();
+    let (sent, acknowledged) = load.counts();
+    println!(
+        "{kills} kills in {:?}: {sent} changes sent, {acknowledged} acknowledged, all of them kept",
+        begin.elapsed()
+    );
+    assert!(acknowledged as u64 > kills * 20, "too little was done to mean anything: {acknowledged}");
+}
+
 /// A flag and an expunge that were acknowledged outlive the kill as well, and a UID is never given twice.
 #[test]
 fn killed_after_flags_and_expunges() {
@@ -225,4 +345,14 @@ fn killed_after_flags_and_expunges() {
     imap.append("INBOX", &numbered("after", 1));
     imap.ok("SELECT INBOX");
     assert_eq!(imap.last_uid(), 11);
+}
+
+/// What `tests/power-cut` relies on: its disk keeps what was flushed, and loses of the rest what the seed says.
+#[test]
+fn the_disk_of_the_power_cut_loses_what_was_not_flushed() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_cut/test_disk.py");
+    let output = Command::new("python3").arg("-B").arg(script).stdin(Stdio::null()).output().expect("python3");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains("\nOK"), "{told}");
+    assert!(!told.contains("Ran 0 tests"), "{told}");
 }

@@ -170,9 +170,10 @@ impl Ledger {
         Ledger { journal, ..Ledger::default() }
     }
 
-    /// Reads a journal. A last line that is not whole is left out: its writer was stopped in it.
-    pub fn read(mut from: impl BufRead) -> Result<Ledger, String> {
-        let mut ledger = Ledger::default();
+    /// Reads a journal, and says how many octets of it are whole lines. A last one that is not whole is left out: its writer was
+    /// stopped in it.
+    pub fn read(mut from: impl BufRead) -> Result<(Ledger, u64), String> {
+        let (mut ledger, mut bytes) = (Ledger::default(), 0);
         let mut text = Vec::new();
         for number in 1.. {
             text.clear();
@@ -183,8 +184,15 @@ impl Ledger {
             }
             let line = serde_json::from_slice(&text).map_err(|error| format!("line {number}: {error}"))?;
             ledger.apply(line).map_err(|what| format!("line {number}: {what}"))?;
+            bytes += text.len() as u64;
         }
-        Ok(ledger)
+        Ok((ledger, bytes))
+    }
+
+    /// Goes on with what a journal said: what follows is written to `journal` as well.
+    pub fn resumed(mut self, journal: Box<dyn Write>) -> Ledger {
+        self.journal = Some(journal);
+        self
     }
 
     fn note(&mut self, line: Line) -> Result<(), Fault> {

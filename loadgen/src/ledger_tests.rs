@@ -167,10 +167,27 @@ fn a_journal_says_the_same_and_may_be_cut_short() {
     drop(example(Some(Box::new(file))));
     let text = std::fs::read(&path).expect("it was written");
     std::fs::remove_file(&path).expect("it is ours");
-    let again = Ledger::read(&text[..]).expect("a journal");
+    let (again, bytes) = Ledger::read(&text[..]).expect("a journal");
+    assert_eq!(bytes, text.len() as u64);
     assert_eq!(again.check(A, "INBOX", 3, &whole()), [""; 0]);
     assert_eq!((again.promised(), again.in_doubt()), (3, 1));
-    let cut = Ledger::read(&text[..text.len() - 3]).expect("a journal");
+    let (cut, bytes) = Ledger::read(&text[..text.len() - 3]).expect("a journal");
     assert_eq!((cut.promised(), cut.in_doubt()), (3, 0));
+    assert!(text[..bytes as usize].ends_with(b"\n") && bytes as usize > text.len() / 2);
     assert!(Ledger::read(&b"{}\n"[..]).is_err_and(|what| what.starts_with("line 1: ")));
+}
+
+/// Only who knows of the first copy can tell whether the second one is one too many.
+#[test]
+fn a_journal_that_goes_on_knows_what_was_put_there_before() {
+    let copy = || Change::Copy { from: at(1), to: "Copies".into(), moves: false };
+    let mut first = example(None);
+    let op = first.begin(A, "INBOX", copy()).expect("begun");
+    first.done(op, Some(at(1))).expect("done");
+    let mut next = first.resumed(Box::new(std::io::sink()));
+    assert_eq!(next.begin(A, "INBOX", copy()).expect("begun"), op + 1, "numbers go on");
+    let copies = |count: u32| (1..=count).map(|uid| found(uid, 1, &[])).collect::<Vec<_>>();
+    assert_eq!(next.check(A, "Copies", 3, &copies(1)), [""; 0]);
+    assert_eq!(next.check(A, "Copies", 3, &copies(2)), [""; 0]);
+    assert!(next.check(A, "Copies", 3, &copies(3))[0].contains("1 times more"));
 }

@@ -5,7 +5,8 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, LineWriter};
+use std::io::{self, BufReader, LineWriter, Seek, SeekFrom};
+use std::path::Path;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,9 +97,8 @@ fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String
     let tls = spoken.then(|| tls(name, options.ca.as_deref(), options.insecure, options.tls_resume)).transpose()?;
     let ledger = match &options.journal {
         Some(path) => {
-            // A line at a time: what was promised is in the file before the next octet is sent.
-            let file = File::create(path).map_err(|error| format!("--journal {}: {error}", path.display()))?;
-            Some(Ledger::new(Some(Box::new(LineWriter::new(file)))))
+            let told = |what: String| format!("--journal {}: {what}", path.display());
+            Some(journaled(path, options.resume_journal).map_err(told)?)
         }
         None => scenario.groups.iter().any(|group| group.owns).then(|| Ledger::new(None)),
     };
@@ -115,12 +115,24 @@ fn stage(scenario: &Scenario, options: &ScenarioOptions) -> Result<Stage, String
     })
 }
 
+/// A ledger with a journal, new or with what it says already.
+fn journaled(path: &Path, resume: bool) -> Result<Ledger, String> {
+    let told = |error: io::Error| error.to_string();
+    let mut options = File::options();
+    let mut file = options.read(true).write(true).create(true).truncate(!resume).open(path).map_err(told)?;
+    let (ledger, bytes) = Ledger::read(BufReader::new(&file))?;
+    // What its last writer had not written whole goes.
+    file.set_len(bytes).and_then(|()| file.seek(SeekFrom::End(0))).map_err(told)?;
+    // A line at a time: what was promised is in the file before the next octet is sent.
+    Ok(ledger.resumed(Box::new(LineWriter::new(file))))
+}
+
 /// Checks the promises that a journal holds.
 pub fn verify(options: &VerifyOptions) -> Result<(), RunError> {
     let fatal = RunError::Fatal;
     let shown = options.journal.display();
     let file = File::open(&options.journal).map_err(|error| fatal(format!("--journal {shown}: {error}")))?;
-    let ledger = Ledger::read(BufReader::new(file)).map_err(|what| fatal(format!("--journal {shown}: {what}")))?;
+    let (ledger, _) = Ledger::read(BufReader::new(file)).map_err(|what| fatal(format!("--journal {shown}: {what}")))?;
     let (address, host) = resolve(&options.address).map_err(fatal)?;
     let given = &options.tls;
     let name = given.server_name.as_deref().unwrap_or(&host);

@@ -19,7 +19,7 @@ use crate::random::Random;
 use crate::script::{Script, State, Think};
 
 /// Scenarios that come along, by name.
-pub const READY: [(&str, &str); 7] = [
+pub const READY: [(&str, &str); 8] = [
     ("office-day", include_str!("../scenarios/office-day.toml")),
     ("webmail", include_str!("../scenarios/webmail.toml")),
     ("phone-sync", include_str!("../scenarios/phone-sync.toml")),
@@ -27,6 +27,7 @@ pub const READY: [(&str, &str); 7] = [
     ("login-storm", include_str!("../scenarios/login-storm.toml")),
     ("poor-lines", include_str!("../scenarios/poor-lines.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
+    ("outage", include_str!("../scenarios/outage.toml")),
 ];
 
 /// A scenario as its file says it.

@@ -102,7 +102,13 @@ impl DataFolder {
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-        written.map_err(|error| problem(path, error))?;
+        match written {
+            // Who holds it is for others to be told. On a full file system they are not.
+            Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Err(problem(path, error));
+            }
+            _ => {}
+        }
         Ok(DataFolder { path: path.to_path_buf(), _lock: file })
     }
 

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::executor::{self, Breath, Queues, Running, contained};
@@ -176,6 +177,11 @@ async fn open_store(
     queues.spawn_session(Box::pin(async move {
         let lost = writer.await;
         let _ = events.send(Notice::Shard(number, Event::Failed(Failure::Log(lost))));
+        // Whether what was with the log is kept nobody knows, so that it is neither OK nor NO. The process ends by that notice;
+        // until then no session of this shard says another word.
+        loop {
+            thread::park();
+        }
     }));
     let breath = Breath::new(ring, post.bell());
     queues.spawn_background("checkpoint", ring, store.checkpointer(async move || breath.take().await));

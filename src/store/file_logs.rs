@@ -52,8 +52,11 @@ impl<D: Disk> FileLogs<D> {
         let mut bytes = EPOCH_MAGIC.to_vec();
         bytes.extend_from_slice(&epoch.to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-        replace(&self.disk, "log", "EPOCH", bytes).await.map_err(io)?;
-        Ok(epoch)
+        match replace(&self.disk, "log", "EPOCH", bytes).await.map_err(io) {
+            // Where there is no room, nothing is written in the epoch before a segment of it is there, whose name has its number.
+            Ok(()) | Err(Error::Full) => Ok(epoch),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -119,6 +119,7 @@ struct State<F> {
     /// Trimmed segments whose files wait to be used again.
     free: Vec<SegmentName>,
     next_number: u32,
+    opened: bool,
     /// There was no room for a spare, or no descriptor; tried again when somebody asks for it.
     full: bool,
     lost: bool,
@@ -142,6 +143,7 @@ impl<D: Disk> FileLog<D> {
             filled: VecDeque::new(),
             free: Vec::new(),
             next_number: 1,
+            opened: false,
             full: false,
             lost: false,
             buffers: Vec::new(),
@@ -179,7 +181,7 @@ impl<D: Disk> FileLog<D> {
                 }
             }
             let mut state = self.state.borrow_mut();
-            if state.spare.is_some() || state.full || state.lost || state.current.is_none() {
+            if state.spare.is_some() || state.full || state.lost || !state.opened {
                 return;
             }
             let (name, old) = self.next_name(&mut state);
@@ -240,8 +242,17 @@ impl<D: Disk> CommitLog for FileLog<D> {
         Box::pin(async {
             let (name, old) = self.next_name(&mut self.state.borrow_mut());
             let made = make_segment(self.disk.clone(), name, old, self.shape.segment_bytes).await;
-            let segment = made.map_err(|unmade| Error::io(&name.path(), &unmade.error))?;
-            self.state.borrow_mut().current = Some(segment);
+            let mut state = self.state.borrow_mut();
+            match made {
+                Ok(segment) => state.current = Some(segment),
+                // What is there can be read all the same. Changes are refused until there is room for a first segment.
+                Err(unmade) if is_full(&unmade.error) => {
+                    tracing::error!("changes are refused until there is room for the log: {}", unmade.error);
+                    (state.position, state.full) = (self.shape.segment_bytes, true);
+                }
+                Err(unmade) => return Err(Error::io(&name.path(), &unmade.error)),
+            }
+            state.opened = true;
             Ok(())
         })
     }

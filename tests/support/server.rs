@@ -135,6 +135,16 @@ impl Server {
         server
     }
 
+    /// The same with its data in a folder that the test has made.
+    pub fn start_in(name: &str, options: &[&str], data: &Path) -> Server {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let (scratch, ports) = (Scratch::new(name), Ports::claim());
+        std::os::unix::fs::symlink(data, scratch.join("data")).expect("a link to the folder");
+        let mut server = Server { child: None, scratch, ports, options, config: None, start_time: Duration::ZERO };
+        server.run();
+        server
+    }
+
     /// Starts the embedded default once, for its accounts and certificate, and then as a configured server on the same
     /// folder and ports, with `settings` above the listeners.
     pub fn start_configured(name: &str, settings: &str) -> Server {

@@ -74,6 +74,9 @@ pub struct ScenarioOptions {
     /// Write down what the server promises, for `loadgen verify`; nothing is verified at the end of the run then
     #[arg(long, value_name = "FILE", conflicts_with = "find_max")]
     pub journal: Option<PathBuf>,
+    /// Go on with the journal that is there: `loadgen verify` then holds the server to what it promised in all of its runs
+    #[arg(long, requires = "journal")]
+    pub resume_journal: bool,
     /// Measured time, in seconds (default: the scenario's)
     #[arg(long, short = 's')]
     pub seconds: Option<f64>,

@@ -205,6 +205,44 @@ fn a_full_disk_refuses_and_recovers<W: World>() {
     });
 }
 
+/// What is there can be read behind a start that finds no room for a segment of its own, and changes are taken when there is.
+#[test]
+fn a_start_on_a_full_disk_reads_and_recovers() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        for number in 0..5 {
+            inbox.append(message(number, 2000)).await.unwrap();
+        }
+    });
+    disk.fill(true);
+    for _ in 0..3 {
+        with_store(&disk, async |store| {
+            let inbox = inbox(&store, 1).await;
+            assert_eq!(numbers(&inbox, |_| 2000), [0, 1, 2, 3, 4]);
+            for number in 10..13 {
+                assert_eq!(inbox.append(message(number, 2000)).await.map(drop), Err(Error::Full));
+            }
+        });
+    }
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store, 1).await;
+        assert_eq!(inbox.append(message(20, 2000)).await.map(drop), Err(Error::Full));
+        disk.fill(false);
+        // The one who is refused makes the log try again.
+        let mut tries = 0;
+        while inbox.append(message(21, 2000)).await.is_err() {
+            tries += 1;
+            assert!(tries < 20);
+        }
+        inbox.append(message(22, 2000)).await.unwrap();
+    });
+    with_store(&disk, async |store| {
+        let found = numbers(&inbox(&store, 1).await, |_| 2000);
+        assert_eq!(found, [0, 1, 2, 3, 4, 21, 22]);
+    });
+}
+
 #[test]
 fn a_log_without_descriptors_refuses_and_recovers() {
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {

@@ -74,7 +74,8 @@ pub struct Part {
     pub mail: RefCell<Assortment>,
     /// Where promises are written down.
     pub ledger: Option<Rc<RefCell<Ledger>>>,
-    /// True: each session owns the messages whose UID, divided by the sessions of the group, leaves its number.
+    /// True: each session owns the messages whose UID, divided by the group's sessions of that account, leaves its number
+    /// among them.
     pub owns: bool,
     /// False: an IDLE ends as soon as it has begun, since the next action is always due.
     pub waits: bool,
@@ -164,8 +165,10 @@ impl Client {
         Place { validity: self.mailbox.as_ref().map_or(0, Mailbox::validity), uid }
     }
 
+    /// Sessions of one account share its messages; those of another account have UIDs of their own.
     fn owns(&self, part: &Part, uid: u32) -> bool {
-        part.owns && uid % self.settings.connections == self.index
+        let accounts = self.settings.users.count().min(self.settings.connections);
+        part.owns && uid % self.settings.connections.div_ceil(accounts) == self.index / accounts
     }
 
     /// Sends the next action's command, and returns the time until the action after it.
