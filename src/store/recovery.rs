@@ -5,7 +5,7 @@
 //! read here, and removed by [`remove_old_logs`] when every shard has sealed what it was given. Half-arrived messages in
 //! the spool are removed. FORMAT.md, "Starting".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::disk::{Disk, read_whole, replace};
 use super::load::read_manifest;
@@ -33,7 +33,7 @@ pub struct Replay {
     pub(super) stream: StreamId,
     pub(super) closed: Vec<Lsn>,
     pub(super) segment_bytes: u64,
-    pub(super) records: HashMap<AccountId, Vec<ReplayRecord>>,
+    pub(super) records: BTreeMap<AccountId, Vec<ReplayRecord>>,
 }
 
 impl Replay {
@@ -78,7 +78,7 @@ pub async fn recover<D: Disk>(disk: &D, shards: usize) -> Result<Recovered, Erro
             stream: StreamId(shard as u16),
             closed: Vec::new(),
             segment_bytes: LOG_SEGMENT_BYTES,
-            records: HashMap::new(),
+            records: BTreeMap::new(),
         })
         .collect();
     let mut streams: Vec<StreamId> = segments.iter().map(|segment| segment.stream).collect();
