@@ -12,7 +12,7 @@ use std::task::Poll;
 use super::account::{Account, AccountState};
 use super::body_file;
 use super::change::Change;
-use super::disk::read_whole;
+use super::disk::{Disk, read_whole};
 use super::mailbox_state::MailboxState;
 use super::manifest::{self, Manifest};
 use super::map::Sealed;
@@ -219,6 +219,11 @@ async fn sweep(core: &Core, state: &AccountState) -> Result<(), Error> {
             // The log still has these; the checkpoint removes them.
             orphans.retain(|name| !data.left_bodies.contains(name));
         }
+    }
+    if !orphans.is_empty() {
+        // The manifest that does not name them may be one that a process left which ended before its sync.
+        let folder = account_folder(state.id());
+        core.disk.sync_folder(&folder).await.map_err(|error| Error::io(&folder, &error))?;
     }
     for name in orphans {
         core.segments.delete(state.id(), name).await?;

@@ -2,16 +2,18 @@
 //!
 //! Invariants: the epoch is counted up, durably, before anything is written in it; a record is taken once, in the order of
 //! its account's own sequence numbers, whichever stream it lies in and however many shards there were; old logs are only
-//! read here, and removed by [`remove_old_logs`] when every shard has sealed what it was given. Half-arrived messages in
-//! the spool are removed. FORMAT.md, "Starting".
+//! read here, and removed by [`remove_old_logs`] when every shard has sealed what it was given. The process before may have
+//! ended while the system went on, so that what is read may not be on the medium: it is brought there before anybody relies
+//! on it. Half-arrived messages in the spool are removed. FORMAT.md, "Starting".
 
 use std::collections::BTreeMap;
 
-use super::disk::{Disk, read_whole, replace};
+use super::disk::{Disk, Open, read_whole, replace};
 use super::load::read_manifest;
 use super::log_record::Payload;
-use super::log_replay::{FileReplay, SegmentName};
+use super::log_replay::{FileReplay, SegmentName, last_batch};
 use super::seams::{Batches, Lsn, PartSet, StreamId};
+use super::segments::account_folder;
 use super::types::{AccountId, Error};
 use crate::limits::LOG_SEGMENT_BYTES;
 
@@ -70,6 +72,7 @@ pub async fn recover<D: Disk>(disk: &D, shards: usize) -> Result<Recovered, Erro
     let names = disk.list("log").await.map_err(io("log"))?;
     let segments: Vec<SegmentName> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
     let epoch = next_epoch(disk, &segments).await?;
+    write_last_batches(disk, &segments).await?;
 
     let shards = shards.max(1);
     let mut recovered: Vec<Replay> = (0..shards)
@@ -94,6 +97,29 @@ pub async fn recover<D: Disk>(disk: &D, shards: usize) -> Result<Recovered, Erro
         drop_sealed(disk, replay).await?;
     }
     Ok(Recovered { epoch, shards: recovered })
+}
+
+/// Writes the last batch of each stream's epochs once more, as it is: its sync may have failed, or never ended, and a sync alone may
+/// find nothing to do after one that failed. The batches before it were on the medium before it was begun.
+async fn write_last_batches<D: Disk>(disk: &D, segments: &[SegmentName]) -> Result<(), Error> {
+    let mut names = segments.to_vec();
+    names.sort_unstable();
+    let mut written = None;
+    for name in names.iter().rev() {
+        if written == Some((name.epoch, name.stream)) {
+            continue;
+        }
+        let path = name.path();
+        let io = |error: std::io::Error| Error::io(&path, &error);
+        let map = disk.map(&path).await.map_err(io)?;
+        let Some(range) = last_batch(&map, *name) else { continue };
+        let (start, bytes) = (range.start as u64, map[range].to_vec());
+        drop(map);
+        let file = disk.open(&path, Open::Update).await.map_err(io)?;
+        disk.write_sync(&file, start, bytes).await.0.map_err(io)?;
+        written = Some((name.epoch, name.stream));
+    }
+    Ok(())
 }
 
 /// Hands a stream's records to the shards that own their accounts now; where its epochs end.
@@ -129,7 +155,13 @@ async fn drop_sealed<D: Disk>(disk: &D, replay: &mut Replay) -> Result<(), Error
             Err(Error::Corrupt { .. }) => 0,
             Err(error) => return Err(error),
         };
+        let before = records.len();
         records.retain(|record| record.account_seq > sealed);
+        if records.len() < before {
+            // The manifest says more than the log from here on, and must not be forgotten.
+            let folder = account_folder(account);
+            disk.sync_folder(&folder).await.map_err(|error| Error::io(&folder, &error))?;
+        }
         records.sort_by_key(|record| record.account_seq);
     }
     replay.records.retain(|_, records| !records.is_empty());

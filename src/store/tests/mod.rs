@@ -6,6 +6,7 @@ mod commits;
 mod copy;
 mod crash;
 mod model;
+mod restart;
 mod seam;
 mod tree;
 mod tree_model;
