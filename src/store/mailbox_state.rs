@@ -334,6 +334,10 @@ impl MailboxData {
             if let Some(row) = self.columns.index_of(changed.uid.to_native()) {
                 let flags = (changed.flags.to_native(), changed.keywords.to_native());
                 self.set_flags(row, changed.modseq.to_native(), |_| flags);
+                // Flags that are what they were have changed in between, and their MODSEQ was told.
+                if !self.hidden.has(row) {
+                    self.columns.modseq[row] = changed.modseq.to_native();
+                }
             }
         }
         let added = self.columns.len();

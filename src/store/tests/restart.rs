@@ -1,5 +1,5 @@
 //! A process that ends while the system goes on: what it wrote and did not sync can be read by the next one, and is gone when
-//! the power goes later. What a start has shown is there from then on.
+//! the power goes later. What a start has shown is there from then on. And what else a start must find as it was.
 
 use super::*;
 
@@ -59,4 +59,28 @@ fn what_a_start_found_sealed_survives_a_power_cut() {
             assert_eq!(found, [0, 1], "stopped at {stop}, seed {seed}");
         }
     }
+}
+
+/// Flags that are at last what the file says have changed all the same: a client was told of their MODSEQ.
+#[test]
+fn a_change_that_was_taken_back_keeps_its_modseq() {
+    let disk = MemoryDisk::default();
+    let told = with_store(&disk, async |store| {
+        let inbox = inbox(&store).await;
+        for number in 0..4 {
+            inbox.append(message(number, 300)).await.unwrap();
+        }
+        store.seal_all().await.unwrap();
+        let view = inbox.view(true);
+        view.change_flags(&[2..=3], FlagOp::Add, Flags::SEEN, &[]).await.unwrap();
+        view.change_flags(&[3..=3], FlagOp::Remove, Flags::SEEN, &[]).await.unwrap();
+        store.seal_all().await.unwrap();
+        (1..=4).map(|seq| view.entry(seq).unwrap().modseq).collect::<Vec<_>>()
+    });
+    assert!(told[2] > told[1] && told[1] > told[3]);
+    with_store(&disk, async |store| {
+        let view = inbox(&store).await.view(true);
+        let found: Vec<ModSeq> = (1..=4).map(|seq| view.entry(seq).unwrap().modseq).collect();
+        assert_eq!(found, told);
+    });
 }
