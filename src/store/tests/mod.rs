@@ -8,6 +8,7 @@ mod crash;
 mod model;
 mod restart;
 mod seam;
+mod sim;
 mod tree;
 mod tree_model;
 mod whole;
