@@ -234,6 +234,7 @@ impl MailboxData {
 
     /// UIDs below `next` were given out, whether there is a message or not.
     pub(super) fn skip_uids(&mut self, next: u32) {
+        self.unsealed.meta |= next > self.uid_next;
         self.uid_next = self.uid_next.max(next);
         self.uid_next_assigned = self.uid_next_assigned.max(next);
     }

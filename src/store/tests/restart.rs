@@ -84,3 +84,26 @@ fn a_change_that_was_taken_back_keeps_its_modseq() {
         assert_eq!(found, told);
     });
 }
+
+/// A copy that found nothing any more has used up its UIDs: UIDNEXT was told, and what comes later is above it.
+#[test]
+fn a_copy_of_nothing_keeps_its_uid_next() {
+    let disk = MemoryDisk::default();
+    with_store(&disk, async |store| {
+        let inbox = inbox(&store).await;
+        inbox.append(message(0, 300)).await.unwrap();
+        store.seal_all().await.unwrap();
+        let (view, sent) = (inbox.view(true), inbox.account().mailbox("Sent").unwrap());
+        // The expunge is submitted first, and both before either is applied.
+        let expunge: Pin<Box<dyn Future<Output = ()>>> =
+            Box::pin(async { view.expunge(&[1..=1], false).await.unwrap() });
+        let copy = Box::pin(async { assert!(view.copy(&[1..=1], &sent).await.unwrap().from.is_empty()) });
+        join(vec![expunge, copy]).await;
+        assert_eq!((sent.counts().messages, sent.uid_next()), (0, 2));
+        store.seal_all().await.unwrap();
+    });
+    with_store(&disk, async |store| {
+        let sent = inbox(&store).await.account().mailbox("Sent").unwrap();
+        assert_eq!(sent.uid_next(), 2);
+    });
+}
