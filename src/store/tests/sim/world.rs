@@ -56,7 +56,7 @@ impl From<TreeError> for Failure {
             TreeError::Exists => Failure::Refused(Refused::Exists),
             TreeError::Invalid => Failure::Refused(Refused::Invalid),
             TreeError::TooMany => Failure::Store(Error::TooMany),
-            TreeError::Store(error) => Failure::Store(error),
+            TreeError::Store(error) => error.into(),
         }
     }
 }
