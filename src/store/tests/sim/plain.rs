@@ -224,7 +224,7 @@ impl Plain {
         }
         if transfer.moves && !found.is_empty() {
             let source = self.mailboxes.get_mut(&transfer.source).expect("looked for above");
-            found.iter().for_each(|(uid, ..)| drop(source.messages.remove(uid)));
+            source.messages.retain(|uid, _| found.iter().all(|(gone, ..)| gone != uid));
             source.highest_modseq = source.highest_modseq.max(seq);
         }
     }
