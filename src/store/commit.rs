@@ -17,6 +17,8 @@ use super::account::AccountState;
 use super::change::Change;
 use super::log_record::{Batch, RECORD_ALIGNMENT, RECORD_HEADER_BYTES};
 use super::seams::{CommitLog, Lost, Lsn, Refusal};
+#[cfg(test)]
+use super::types::AccountId;
 use super::types::Error;
 use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_QUEUED_BYTES_MAX, LOG_UNSEALED_BYTES_MAX};
 
@@ -190,6 +192,13 @@ impl Commits {
 
     pub(super) fn is_lost(&self) -> bool {
         self.queue.borrow().lost
+    }
+
+    /// Whether a change is neither published nor refused.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self, account: AccountId, seq: u64) -> bool {
+        let queue = self.queue.borrow();
+        queue.pending.iter().any(|pending| pending.seq == seq && pending.account.id() == account)
     }
 
     /// Writes what is submitted, for as long as the log lives. `published` is told after every group; `clock` says how long

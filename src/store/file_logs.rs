@@ -1,13 +1,13 @@
 //! The commit logs in files: which epoch it is, which streams earlier ones left, and when those may go.
 //!
-//! Invariant: the epoch is counted up, durably, before anything is written in it, above every one in a segment's name.
-//! FORMAT.md, "Starting".
+//! Invariants: the epoch is counted up, durably, before anything is written in it, above every one in a segment's name; what is
+//! read of earlier ones is on the medium, also where the process before ended before its sync. FORMAT.md, "Starting".
 
 use std::rc::Rc;
 
-use super::disk::{Disk, read_whole, replace};
+use super::disk::{Disk, Open, read_whole, replace};
 use super::log::{FileLog, Secret, Shape};
-use super::log_replay::SegmentName;
+use super::log_replay::{SegmentName, last_batch};
 use super::seams::{Begun, Boxed, CommitLog, Logs, StreamId};
 use super::types::Error;
 use crate::limits::LOG_SEGMENT_BYTES;
@@ -58,6 +58,29 @@ impl<D: Disk> FileLogs<D> {
             Err(error) => Err(error),
         }
     }
+
+    /// Writes the last batch of each stream's epochs once more, as it is: its sync may have failed, or never ended, and a sync alone may
+    /// find nothing to do after one that failed. The batches before it were on the medium before it was begun.
+    async fn write_last_batches(&self, segments: &[SegmentName]) -> Result<(), Error> {
+        let mut names = segments.to_vec();
+        names.sort_unstable();
+        let mut written = None;
+        for name in names.iter().rev() {
+            if written == Some((name.epoch, name.stream)) {
+                continue;
+            }
+            let path = name.path();
+            let io = |error: std::io::Error| Error::io(&path, &error);
+            let map = self.disk.map(&path).await.map_err(io)?;
+            let Some(range) = last_batch(&map, *name) else { continue };
+            let (start, bytes) = (range.start as u64, map[range].to_vec());
+            drop(map);
+            let file = self.disk.open(&path, Open::Update).await.map_err(io)?;
+            self.disk.write_sync(&file, start, bytes).await.0.map_err(io)?;
+            written = Some((name.epoch, name.stream));
+        }
+        Ok(())
+    }
 }
 
 impl<D: Disk> Logs for FileLogs<D> {
@@ -67,6 +90,7 @@ impl<D: Disk> Logs for FileLogs<D> {
             self.disk.sync_folder(".").await.map_err(|error| Error::io(".", &error))?;
             let segments = self.segments().await?;
             let epoch = self.next_epoch(&segments).await?;
+            self.write_last_batches(&segments).await?;
             let mut streams: Vec<StreamId> = segments.iter().map(|segment| segment.stream).collect();
             streams.sort_unstable();
             streams.dedup();

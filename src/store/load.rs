@@ -4,7 +4,7 @@
 //! and a damaged file is put aside under `….corrupt`, never read again and never deleted; files that neither the manifest
 //! nor the log names are removed. A new account has its first mailboxes, durably, before anyone gets to see it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, btree_map::Entry};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -27,11 +27,11 @@ pub(super) async fn account(core: &Rc<Core>, id: AccountId) -> Result<Account, E
         return Err(Error::Busy);
     }
     let open = poll_fn(|context| match core.accounts.borrow_mut().entry(id) {
-        std::collections::hash_map::Entry::Vacant(entry) => {
+        Entry::Vacant(entry) => {
             entry.insert(Slot::Opening(Vec::new()));
             Poll::Ready(None)
         }
-        std::collections::hash_map::Entry::Occupied(mut entry) => match entry.get_mut() {
+        Entry::Occupied(mut entry) => match entry.get_mut() {
             Slot::Open(state) => {
                 core.join(id);
                 Poll::Ready(Some(state.clone()))
@@ -197,7 +197,7 @@ async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, 
 /// Removes what a crash left between a segment and the manifest or the record that was to name it.
 async fn sweep(core: &Core, state: &AccountState) -> Result<(), Error> {
     let names = core.segments.list(state.id()).await?;
-    let mut orphans: HashSet<Hash> = names.into_iter().collect();
+    let mut orphans: BTreeSet<Hash> = names.into_iter().collect();
     {
         let inner = state.inner.borrow();
         orphans.retain(|name| inner.files.iter().all(|file| file.name() != *name));
@@ -218,6 +218,10 @@ async fn sweep(core: &Core, state: &AccountState) -> Result<(), Error> {
             // The log still has these; the checkpoint removes them.
             orphans.retain(|name| !data.left_bodies.contains(name));
         }
+    }
+    if !orphans.is_empty() {
+        // The manifest that does not name them may be one that a process left which ended before its sync.
+        core.segments.settle(state.id()).await?;
     }
     for name in orphans {
         core.segments.delete(state.id(), name).await?;

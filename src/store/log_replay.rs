@@ -6,6 +6,7 @@
 //! incarnations in a recycled file don't count.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use memchr::memmem;
 
@@ -171,6 +172,20 @@ fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Re
         at += padded(header.length);
     }
     damage_after(map, name, at, read.last.or(follows)).map_or(Ok(read), Err)
+}
+
+/// Where the last batch of a segment lies, as far as it is whole.
+pub(super) fn last_batch(map: &Map, name: SegmentName) -> Option<Range<usize>> {
+    let (mut start, mut at) = (LOG_HEADER_BYTES, LOG_HEADER_BYTES);
+    while let Some(header) = map.get(at..).and_then(parse)
+        && name.wrote(&header)
+    {
+        if header.place == 0 {
+            start = at;
+        }
+        at += padded(header.length);
+    }
+    (at > start).then_some(start..at.min(map.len()))
 }
 
 /// Whether a batch lies beyond `cut` that was begun after the one that is cut.

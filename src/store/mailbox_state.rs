@@ -234,6 +234,7 @@ impl MailboxData {
 
     /// UIDs below `next` were given out, whether there is a message or not.
     pub(super) fn skip_uids(&mut self, next: u32) {
+        self.unsealed.meta |= next > self.uid_next;
         self.uid_next = self.uid_next.max(next);
         self.uid_next_assigned = self.uid_next_assigned.max(next);
     }
@@ -334,6 +335,10 @@ impl MailboxData {
             if let Some(row) = self.columns.index_of(changed.uid.to_native()) {
                 let flags = (changed.flags.to_native(), changed.keywords.to_native());
                 self.set_flags(row, changed.modseq.to_native(), |_| flags);
+                // Flags that are what they were have changed in between, and their MODSEQ was told.
+                if !self.hidden.has(row) {
+                    self.columns.modseq[row] = changed.modseq.to_native();
+                }
             }
         }
         let added = self.columns.len();

@@ -8,7 +8,7 @@
 //! one and is new here is lost, and says so ([`LOST`]): it is no reason to keep everybody's log. Nor is a merge that the disk
 //! has no room for: what is new is sealed alone then.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -157,7 +157,7 @@ async fn free_bodies<B: AsyncFn()>(core: &Core, state: &AccountState, left: Vec<
     if left.is_empty() {
         return;
     }
-    let mut free: HashSet<Hash> = left.iter().copied().collect();
+    let mut free: BTreeSet<Hash> = left.iter().copied().collect();
     let (before, mailboxes) = {
         let inner = state.inner.borrow();
         (inner.bodies_seq, inner.mailboxes.values().cloned().collect::<Vec<_>>())

@@ -9,7 +9,9 @@
 //! 4. Sealed files are written once, named by their content, checksummed, and named by a manifest before anything that
 //!    they replace is forgotten (sealed, segments, manifest, checkpoint).
 //! 5. A view means what it was told; what it can see can be read (mailbox_state, view).
-//! 6. All I/O goes through a [`Medium`], the seams; files are one, through [`Disk`]; no clock, no randomness; no borrow is held across an `.await`.
+//! 6. All I/O goes through a [`Medium`], the seams; files are one, through [`Disk`]. No clock, no randomness, nothing gone
+//!    through in the order of a hash: the same operations of the same medium, whenever it runs. No borrow is held across an
+//!    `.await`.
 //!
 //! It knows nothing of protocols, names of users or quotas. The format on disk is FORMAT.md.
 
@@ -53,7 +55,7 @@ mod types;
 mod view;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
@@ -119,12 +121,12 @@ struct Core {
     stream: StreamId,
     /// The lowest UIDVALIDITY to give out.
     seed: u32,
-    accounts: RefCell<HashMap<AccountId, Slot>>,
+    accounts: RefCell<BTreeMap<AccountId, Slot>>,
     /// Accounts that nobody has open, that have nothing to seal, and that stay in memory for whoever asks next, with their
     /// [`AccountState::idle_weight`]; the one that was left last is the last.
     idle: RefCell<VecDeque<(AccountId, usize)>>,
     /// What the logs of earlier epochs hold for accounts that have not sealed it yet.
-    replay: RefCell<HashMap<AccountId, Vec<ReplayRecord>>>,
+    replay: RefCell<BTreeMap<AccountId, Vec<ReplayRecord>>>,
     /// Accounts of `replay` that a checkpoint could not open; not tried again before the next start.
     stuck: RefCell<HashSet<AccountId>>,
     on_sealed: RefCell<Option<Box<dyn FnOnce()>>>,

@@ -2,9 +2,10 @@
 //!
 //! Invariants: the epoch is counted up before anything is written in it; a record is taken once, in the order of its account's
 //! own sequence numbers, whichever stream it lies in and however many shards there were; old logs are only read here, and
-//! forgotten when every shard has sealed what it was given. FORMAT.md, "Starting".
+//! forgotten when every shard has sealed what it was given. The process before may have ended while the system went on, so that
+//! what is read may not be on the medium: it is brought there before anybody relies on it. FORMAT.md, "Starting".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::load::read_manifest;
 use super::log_record::Payload;
@@ -24,7 +25,7 @@ pub(super) struct ReplayRecord {
 pub struct Replay {
     pub(super) epoch: u64,
     pub(super) stream: StreamId,
-    pub(super) records: HashMap<AccountId, Vec<ReplayRecord>>,
+    pub(super) records: BTreeMap<AccountId, Vec<ReplayRecord>>,
 }
 
 impl Replay {
@@ -53,7 +54,7 @@ pub async fn recover(medium: &Medium, shards: usize) -> Result<Recovered, Error>
     medium.segments.begin().await?;
     let begun = medium.logs.begin().await?;
     let epoch = begun.epoch;
-    let replay = |shard| Replay { epoch, stream: StreamId(shard as u16), records: HashMap::new() };
+    let replay = |shard| Replay { epoch, stream: StreamId(shard as u16), records: BTreeMap::new() };
     let mut shards: Vec<Replay> = (0..shards.max(1)).map(replay).collect();
     for stream in begun.streams {
         read_stream(medium, stream, epoch, &mut shards).await?;
@@ -86,7 +87,12 @@ async fn drop_sealed(segments: &dyn SegmentStore, replay: &mut Replay) -> Result
             Err(Error::Corrupt { .. }) => 0,
             Err(error) => return Err(error),
         };
+        let before = records.len();
         records.retain(|record| record.account_seq > sealed);
+        if records.len() < before {
+            // The manifest says more than the log from here on, and must not be forgotten.
+            segments.settle(account).await?;
+        }
         records.sort_by_key(|record| record.account_seq);
     }
     replay.records.retain(|_, records| !records.is_empty());

@@ -153,6 +153,8 @@ pub trait SegmentStore {
     fn manifest(&self, account: AccountId) -> Boxed<'_, Result<Option<Vec<u8>>, Error>>;
     /// Replaces the manifest, durably; a crash leaves the old one or the new one.
     fn set_manifest(&self, account: AccountId, manifest: Vec<u8>) -> Boxed<'_, Result<(), Error>>;
+    /// Makes durable what can be read of the account, whoever wrote it: a process that ended before it was.
+    fn settle(&self, account: AccountId) -> Boxed<'_, Result<(), Error>>;
     /// Begins a segment.
     fn put(&self, account: AccountId) -> Boxed<'_, Result<Box<dyn SegmentPut>, Error>>;
     /// A range of a segment.

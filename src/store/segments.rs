@@ -119,6 +119,14 @@ impl<D: Disk> SegmentStore for FileSegments<D> {
         })
     }
 
+    fn settle(&self, account: AccountId) -> Boxed<'_, Result<(), Error>> {
+        Box::pin(async move {
+            // Files were synced before they got their names.
+            let folder = account_folder(account);
+            self.disk.sync_folder(&folder).await.map_err(|error| Error::io(&folder, &error))
+        })
+    }
+
     fn put(&self, account: AccountId) -> Boxed<'_, Result<Box<dyn SegmentPut>, Error>> {
         Box::pin(async move {
             let folder = account_folder(account);

@@ -6,7 +6,7 @@
 //! decided here: larger than a log record carries, or larger than [`SHARED_BODY_BYTES_MIN`] and for several.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ use crate::limits::{
 pub(super) struct Shared {
     copies: usize,
     details: OnceCell<Rc<Encoded<Details>>>,
-    placed: RefCell<HashMap<AccountId, PlacedBody>>,
+    placed: RefCell<BTreeMap<AccountId, PlacedBody>>,
     /// Where the next account's name is taken from.
     source: Cell<Option<AccountId>>,
     /// The disk has no room for it.
@@ -171,7 +171,7 @@ impl Shared {
     pub(super) async fn remove_unused(&self, core: &Core) {
         let unused: Vec<(AccountId, Hash)> = {
             let mut placed = self.placed.borrow_mut();
-            let unused = placed.extract_if(|_, body| body.uses.get() == 0);
+            let unused = placed.extract_if(.., |_, body| body.uses.get() == 0);
             unused.map(|(account, body)| (account, body.file.name())).collect()
         };
         for (account, name) in unused {
