@@ -12,11 +12,12 @@ use std::task::Poll;
 use super::account::{Account, AccountState};
 use super::body_file;
 use super::change::Change;
-use super::disk::read_whole;
+use super::disk::{Disk, Open, read_whole};
 use super::mailbox_state::MailboxState;
 use super::manifest::{self, Manifest};
 use super::map::Sealed;
 use super::message::Fresh;
+use super::sealed::ArchivedIndex;
 use super::seams::{Owner, Placement, SegmentStore};
 use super::segments::{account_folder, segment_path};
 use super::types::{AccountId, Error, Hash};
@@ -104,7 +105,9 @@ async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
         if file.len() != bytes {
             return Err(Error::corrupt(file.path(), 0, "of another length than the manifest says"));
         }
-        take_file(&state, &file).ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
+        let index = file.index()?;
+        take_file(&state, &file, &index)
+            .ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
     }
     state.inner.borrow_mut().finish_load();
     let replayed = replay(core, &state, manifest.seq).await?;
@@ -132,6 +135,23 @@ async fn open_body(core: &Core, account: AccountId, name: Hash) -> Result<Rc<Sea
     Ok(body)
 }
 
+/// Puts a file aside of which the disk can't give some; other errors are none of its business. What is in memory of the
+/// account stays usable; who opens it next is told.
+pub(super) async fn put_aside_unreadable(core: &Core, error: &Error) {
+    let Some((account, name)) = error.unreadable_segment() else { return };
+    core.bodies.forget(name);
+    if core.disk.open(&format!("{}.corrupt", segment_path(account, name)), Open::Read).await.is_ok() {
+        // Whoever lies there now is not what was read.
+        return;
+    }
+    match core.segments.quarantine(account, name).await {
+        Ok(()) => tracing::error!(account = account.0, "{error}; the file is put aside"),
+        // Many may meet it; it is told of once.
+        Err(Error::Io { kind: std::io::ErrorKind::NotFound, .. }) => {}
+        Err(other) => tracing::error!(account = account.0, "{error}; it can't be put aside: {other}"),
+    }
+}
+
 async fn put_aside(
     core: &Core,
     (account, name): (AccountId, Hash),
@@ -150,9 +170,8 @@ async fn put_aside(
 }
 
 /// Adds what one sealed file says to what the older ones said.
-fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
+fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &ArchivedIndex) -> Option<()> {
     let mut inner = state.inner.borrow_mut();
-    let index = file.index();
     for meta in index.mailboxes.iter() {
         let id = meta.id.to_native();
         if !inner.mailboxes.contains_key(&id) {
@@ -181,6 +200,7 @@ async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, 
     let Some(records) = core.replay.borrow().get(&state.id()).cloned() else { return Ok(false) };
     for record in records.into_iter().filter(|record| record.account_seq > sealed) {
         let decoded = Change::decode(record.kind, &record.payload);
+        record.payload.still_whole()?;
         let change = decoded.ok_or_else(|| Error::corrupt("log", record.account_seq, "a change that can't be read"))?;
         let change = match change {
             Change::AppendedSegment { mailbox, uid, .. } if !state.takes(mailbox, uid) => continue,

@@ -106,7 +106,8 @@ async fn read_stream<D: Disk>(
     let mut closed: Vec<Lsn> = Vec::new();
     let mut replay = FileReplay::new(disk.clone(), stream, epoch, Lsn::default(), PartSet::all());
     while let Some(batch) = replay.next().await {
-        for (header, payload) in batch?.records() {
+        let batch = batch?;
+        for (header, payload) in batch.records() {
             let lsn = Lsn { epoch: header.epoch, seq: header.seq };
             match closed.last_mut() {
                 Some(last) if last.epoch == lsn.epoch => *last = lsn,
@@ -116,6 +117,7 @@ async fn read_stream<D: Disk>(
             let record = ReplayRecord { account_seq: header.account_seq, kind: header.kind, payload };
             recovered[shard].records.entry(header.account).or_default().push(record);
         }
+        batch.still_whole()?;
     }
     Ok(closed)
 }
