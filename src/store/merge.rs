@@ -549,7 +549,9 @@ async fn write_messages<P: SegmentPut, B: AsyncFn()>(
                 }
             }
             // What was written may have been lost under way: then it is begun again, and met before it is written.
-            still_whole(location)?;
+            if !bytes.is_empty() {
+                still_whole(location, piece)?;
+            }
         }
     }
     for (copy, original) in shared {
@@ -594,16 +596,22 @@ async fn warm(core: &Core, location: &Location, piece: Piece) {
 }
 
 /// Whether what was read of a row's message was the message's.
-fn still_whole(location: &Location) -> Result<(), Error> {
-    match location {
-        Location::Sealed(file, _) => file.still_whole(),
-        Location::Fresh(fresh) => fresh.segment().map_or(Ok(()), |body| body.still_whole()),
-        Location::Gone => Ok(()),
+fn still_whole(location: &Location, piece: Piece) -> Result<(), Error> {
+    match (location, piece) {
+        (Location::Sealed(file, _), _) => file.still_whole(),
+        (Location::Fresh(fresh), Piece::Details | Piece::Text) => {
+            fresh.segment().map_or(Ok(()), |body| body.still_whole())
+        }
+        // In memory.
+        _ => Ok(()),
     }
 }
 
 /// A piece as it goes into an account's file; `None`: it is in a body file, and stays there.
 fn piece_of(location: &Location, piece: Piece) -> Result<Option<&[u8]>, Error> {
+    if let Location::Sealed(sealed, _) = location {
+        sealed.still_whole()?;
+    }
     match (location, piece) {
         (Location::Fresh(fresh), piece) => fresh.piece(piece),
         (Location::Sealed(sealed, row), Piece::Text) if sealed.text_is_apart(*row) => Ok(None),
