@@ -31,7 +31,7 @@ use crate::session::{Endpoint, Protocol};
 use crate::shard::executor::Running;
 use crate::shard::watchdog::{self, Patience, Watched};
 use crate::shard::{self, Door, Event, Notice, Order, Seed};
-use crate::store::{self, Medium, Replay, RingDisk, recover};
+use crate::store::{self, Medium, Replay, RingDisk, recover, survive_lost_pages};
 
 /// Why the server did not start, or ended: one line.
 struct Trouble(String);
@@ -80,6 +80,7 @@ struct Server {
 
 fn start(config: Config) -> Result<Server, Trouble> {
     let data = DataFolder::lock(&config.data)?;
+    survive_lost_pages()?;
     let descriptors = raise_descriptor_limit();
     let mut directory = Directory::open(data.path(), directory::Settings::of(&config))?;
     let bound = bind_all(&config, data.path())?;

@@ -22,7 +22,7 @@ mod timer;
 
 pub use buffers::Received;
 pub use file::{Descriptor, OpenFlags};
-pub use parcel::{Lend, Parcel};
+pub use parcel::{Lend, Mark, Parcel};
 pub use ring::{Pools, Ring, Turn, block_on, yield_now};
 pub use setup::{Sizes, Unavailable, eventfd};
 pub use socket::{Detached, Listener, Socket};

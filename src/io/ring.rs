@@ -400,7 +400,7 @@ impl Ring {
         }
     }
 
-    fn complete(&self, tag: Tag, result: i32) {
+    fn complete(&self, tag: Tag, mut result: i32) {
         let mut slots = self.0.slots.borrow_mut();
         let slot = &mut slots[tag.index as usize];
         debug_assert_eq!(slot.generation & GENERATION_MASK, tag.generation);
@@ -408,6 +408,12 @@ impl Ring {
             && matches!(slot.state, State::Waiting(_))
         {
             let again = matches!(-result, libc::EINTR | libc::EAGAIN);
+            if result == -libc::EFAULT {
+                parcel.lose();
+            } else if result > 0 && parcel.has_lost() {
+                // The kernel may have read something else than what was lent: nothing more may follow it.
+                result = -libc::EIO;
+            }
             if again || result > 0 && !parcel.took(result as usize) {
                 let entry = parcel.entry().user_data(tag.user_data());
                 drop(slots);

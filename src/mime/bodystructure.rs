@@ -101,7 +101,7 @@ impl Writer<'_> {
         self.out.push(b' ');
         wire::upper(self.out, entity.encoding);
         self.out.push(b' ');
-        wire::number(self.out, part.end - part.body_start);
+        wire::number(self.out, part.end.saturating_sub(part.body_start));
     }
 
     /// The parameters of Content-Type, with the charset that text/plain has by default (RFC 2046 §4.1.2).

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::presence::{History, Peer, Presence};
 use super::tls::{ServerTls, Tls};
-use crate::io::{Detached, Parcel, Received, Ring, Socket};
+use crate::io::{Detached, Mark, Parcel, Received, Ring, Socket};
 use crate::limits;
 
 /// A connection of this shard.
@@ -70,6 +70,14 @@ pub struct Moved {
 
 fn failed(error: super::TlsError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
+/// What was announced can't be sent: the connection has to end.
+fn refuse_lost(parcel: &Parcel) -> io::Result<()> {
+    if parcel.has_lost() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "some of what was to be sent is lost"));
+    }
+    Ok(())
 }
 
 impl Connection {
@@ -350,6 +358,16 @@ impl Wire {
         self.parcel().buffer()
     }
 
+    /// How much output there is, for [`Wire::rewind`].
+    pub fn mark(&mut self) -> Mark {
+        self.parcel().mark()
+    }
+
+    /// Takes back what was written after `mark`, of which nothing was flushed.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.parcel().rewind(mark);
+    }
+
     /// The output as a parcel, to lend to.
     pub fn parcel(&mut self) -> &mut Parcel {
         self.output.get_or_insert_with(|| self.socket.ring().parcel())
@@ -363,6 +381,7 @@ impl Wire {
             let sent = self.sent().await;
             let Some(parcel) = self.output.take() else { return sent };
             sent?;
+            refuse_lost(&parcel)?;
             self.presence.sends(parcel.length());
             self.socket.begin_send(parcel);
         } else if let Some(parcel) = self.output.take() {
@@ -394,6 +413,7 @@ impl Wire {
                 for slice in plain.slices() {
                     tls.encrypt(slice, cipher.buffer()).map_err(failed)?;
                 }
+                refuse_lost(&plain)?;
                 self.socket.ring().recycle(plain);
             }
             self.output = Some(cipher);

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, btree_map::Entry};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -16,6 +17,7 @@ use super::mailbox_state::MailboxState;
 use super::manifest::Manifest;
 use super::map::Sealed;
 use super::message::Fresh;
+use super::sealed::ArchivedIndex;
 use super::seams::{Owner, SegmentStore};
 use super::segments::{manifest_path, segment_path};
 use super::types::{AccountId, Error, Hash};
@@ -103,7 +105,9 @@ async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
         if file.len() != bytes {
             return Err(Error::corrupt(file.path(), 0, "of another length than the manifest says"));
         }
-        take_file(&state, &file).ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
+        let index = file.index()?;
+        take_file(&state, &file, &index)
+            .ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
     }
     state.inner.borrow_mut().finish_load();
     let replayed = replay(core, &state, manifest.seq).await?;
@@ -131,6 +135,19 @@ async fn open_body(core: &Core, account: AccountId, name: Hash) -> Result<Rc<Sea
     Ok(body)
 }
 
+/// Puts a file aside of which the disk can't give some; other errors are none of its business. What is in memory of the
+/// account stays usable; who opens it next is told.
+pub(super) async fn put_aside_unreadable(core: &Core, error: &Error) {
+    let Some((account, name)) = error.unreadable_segment() else { return };
+    core.bodies.forget(name);
+    match core.segments.quarantine(account, name).await {
+        Ok(()) => tracing::error!(account = account.0, "{error}; the file is put aside"),
+        // Many may meet it; it is told of once. Whoever lies there now is not what was read.
+        Err(Error::Io { kind: io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists, .. }) => {}
+        Err(other) => tracing::error!(account = account.0, "{error}; it can't be put aside: {other}"),
+    }
+}
+
 async fn put_aside(
     core: &Core,
     (account, name): (AccountId, Hash),
@@ -149,9 +166,8 @@ async fn put_aside(
 }
 
 /// Adds what one sealed file says to what the older ones said.
-fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
+fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &ArchivedIndex) -> Option<()> {
     let mut inner = state.inner.borrow_mut();
-    let index = file.index();
     for meta in index.mailboxes.iter() {
         let id = meta.id.to_native();
         if !inner.mailboxes.contains_key(&id) {
@@ -180,6 +196,7 @@ async fn replay(core: &Core, state: &AccountState, sealed: u64) -> Result<bool, 
     let Some(records) = core.replay.borrow().get(&state.id()).cloned() else { return Ok(false) };
     for record in records.into_iter().filter(|record| record.account_seq > sealed) {
         let decoded = Change::decode(record.kind, &record.payload);
+        record.payload.still_whole()?;
         let change = decoded.ok_or_else(|| Error::corrupt("log", record.account_seq, "a change that can't be read"))?;
         let change = match change {
             Change::AppendedSegment { mailbox, uid, .. } if !state.takes(mailbox, uid) => continue,

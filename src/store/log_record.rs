@@ -6,7 +6,7 @@
 //! What is in the payload is [`super::change`]'s. FORMAT.md, "Log".
 
 use super::map::Map;
-use super::types::{AccountId, Partition};
+use super::types::{AccountId, Error, Partition};
 use crate::limits::LOG_RECORD_BYTES_MAX;
 
 /// Bytes of a record before its payload.
@@ -70,6 +70,13 @@ pub struct Payload {
     bytes: usize,
 }
 
+impl Payload {
+    /// Whether what was read of it is what was written; an error where the disk could not give some of it.
+    pub(super) fn still_whole(&self) -> Result<(), Error> {
+        if self.map.is_lost() { Err(Error::unreadable("log")) } else { Ok(()) }
+    }
+}
+
 impl std::ops::Deref for Payload {
     type Target = [u8];
 
@@ -126,6 +133,14 @@ impl Batch {
     /// Where the records are, by partition.
     pub fn offsets(&self) -> &[(Partition, u32)] {
         &self.offsets
+    }
+
+    /// Whether what was read of it is what was written; an error where the disk could not give some of it.
+    pub(super) fn still_whole(&self) -> Result<(), Error> {
+        match &self.bytes {
+            Bytes::Read { map, .. } if map.is_lost() => Err(Error::unreadable("log")),
+            _ => Ok(()),
+        }
     }
 
     /// Gives every record its epoch, incarnation, sequence number and checksum; the bytes to write.

@@ -3,7 +3,7 @@
 //! Invariants: what a torn write left at the end of a segment is cut, what was durable is not: a record that is missing
 //! although a later batch of the same segment (or the next segment's first record) is there is damage, and an error. One
 //! write was in flight at a time, so a batch that follows proves the one before. Segments of other epochs and
-//! incarnations in a recycled file don't count.
+//! incarnations in a recycled file don't count. A page that the disk can't give is an error, never an end.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -93,6 +93,10 @@ impl<D: Disk> FileReplay<D> {
         let before = self.last.filter(|(last, _)| last.epoch == name.epoch);
         let follows = before.filter(|(last, _)| last.number + 1 == name.number).map(|(_, seq)| seq);
         let read = read_records(&map, name, follows)?;
+        // Zeros in place of records read as the log's end.
+        if map.is_lost() {
+            return Err(Error::unreadable(&path));
+        }
         if let Some(last) = read.last {
             self.last = Some((name, last));
         } else if let Some(before) = follows {

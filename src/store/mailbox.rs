@@ -149,7 +149,7 @@ impl Mailbox {
         let core = self.account.core();
         let (uid, done, body) = if let Some(bytes) = shared.inline_bytes(message)? {
             let details = shared.details(message)?;
-            let (text, body) = (Text::Shared(message.structure.clone()), message.body.clone());
+            let (text, body) = (Text::Shared(message.structure.clone()), shared.body(message)?);
             let content = move |record| Ok(Fresh::inline(record, details, text, body));
             let (uid, done) = self.submit_message(message, bytes, content)?;
             (uid, done, None)

@@ -1,14 +1,17 @@
-//! Maps: immutable files in memory, and the sealed files in them. The store's only `unsafe`.
+//! Maps: immutable files in memory, and the sealed files in them.
 //!
 //! Invariants: a mapped file is never written or truncated (it was renamed into place whole, and is only ever unlinked);
 //! an archive is read unchecked only after its blocks' checksums and its own validation passed once; no reference
 //! outlives its map. What is touched first is verified first: the header, the footer and the index when a file is opened,
-//! a message when it is asked for. A page that the disk can't give is a SIGBUS, which is not handled here.
+//! a message when it is asked for. A page that the disk can't give any more reads as zeros ([`super::map_fault`]): all that is
+//! read of a file is ready for them ([`super::map_archive`]; the index is read from a copy), nothing is read of a file of
+//! which some is lost, and who has read something is told by [`Sealed::still_whole`] whether it was the file's.
 
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::size_of;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -18,6 +21,8 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Portable};
 
+use super::map_archive::Kept;
+use super::map_fault::{Mark, Watched};
 use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
 use super::sealed::{
@@ -34,8 +39,9 @@ pub struct Map(Arc<Bytes>);
 
 #[derive(Debug)]
 enum Bytes {
-    File(memmap2::Mmap),
-    Memory(AlignedVec),
+    /// Watched over until just before it is unmapped.
+    File(Watched, memmap2::Mmap),
+    Memory(Mark, AlignedVec),
 }
 
 impl Map {
@@ -47,23 +53,46 @@ impl Map {
         // SAFETY: the store maps only files that it has finished (sealed files, body segments, spool files after their
         // last write, log segments of closed epochs) in a folder that it locks against other servers.
         let map = unsafe { memmap2::Mmap::map(file) }?;
-        Ok(Map(Arc::new(Bytes::File(map))))
+        let watched = Watched::over(map.as_ptr(), map.len())?;
+        Ok(Map(Arc::new(Bytes::File(watched, map))))
     }
 
     /// A copy of `bytes` that reads like a mapped file: what a simulated disk answers.
     pub fn of_bytes(bytes: &[u8]) -> Map {
         let mut copy = AlignedVec::with_capacity(bytes.len());
         copy.extend_from_slice(bytes);
-        Map(Arc::new(Bytes::Memory(copy)))
+        Map(Arc::new(Bytes::Memory(Mark::default(), copy)))
     }
 
-    /// Reads the pages of `range` in, so that touching them later does not wait for the disk. Blocks.
+    /// Reads the pages of `range` in, so that touching them later does not wait for the disk. Blocks. What the disk can't give
+    /// is no error here: the map is lost then ([`Map::is_lost`]).
     pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
-        match &*self.0 {
-            Bytes::File(map) => {
-                map.advise_range(memmap2::Advice::PopulateRead, range.start, range.end.saturating_sub(range.start))
+        let Bytes::File(_, map) = &*self.0 else { return Ok(()) };
+        let bytes = range.end.saturating_sub(range.start);
+        match map.advise_range(memmap2::Advice::PopulateRead, range.start, bytes) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EFAULT | libc::EHWPOISON | libc::EIO)) => {
+                self.lose();
+                Ok(())
             }
-            Bytes::Memory(_) => Ok(()),
+            populated => populated,
+        }
+    }
+
+    /// Whether the disk could not give some of it: what was read of it may be zeros.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        self.mark().is_set()
+    }
+
+    /// From now on it is lost.
+    pub(super) fn lose(&self) {
+        self.mark().set();
+    }
+
+    fn mark(&self) -> &Mark {
+        match &*self.0 {
+            Bytes::File(watched, _) => watched.mark(),
+            Bytes::Memory(mark, _) => mark,
         }
     }
 
@@ -77,8 +106,8 @@ impl Deref for Map {
 
     fn deref(&self) -> &[u8] {
         match &*self.0 {
-            Bytes::File(map) => map,
-            Bytes::Memory(bytes) => bytes,
+            Bytes::File(_, map) => map,
+            Bytes::Memory(_, bytes) => bytes,
         }
     }
 }
@@ -105,7 +134,9 @@ where
         copy.extend_from_slice(bytes);
         Encoded::new(copy)
     }
+}
 
+impl<T: Archive> Encoded<T> {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -147,6 +178,9 @@ impl Bits {
     }
 }
 
+/// Bytes at the end of a file that tell whether it was cut: a checksum is among them, which is not zero but by chance.
+const END_BYTES: usize = 8;
+
 /// A sealed file that is open for reading.
 #[derive(Debug)]
 pub(super) struct Sealed {
@@ -155,19 +189,28 @@ pub(super) struct Sealed {
     name: Hash,
     header: FileHeader,
     footer: Footer,
+    /// Where the places of its messages begin, and how many they are.
+    places: (usize, usize),
+    /// Its last bytes.
+    end: [u8; END_BYTES],
     /// Blocks whose checksum was compared.
     verified: Bits,
     /// Two bits a message: its archives were validated; its text is UTF-8.
     validated: Bits,
     /// What messages take that are gone, about.
     gone: Cell<u64>,
+    /// Whether it was said that some of it could not be sent.
+    told: Cell<bool>,
 }
 
 impl Sealed {
     /// Checks header, footer, table and index of the file that lies at `path`.
     pub(super) fn open(map: Map, path: String, name: Hash, account: AccountId) -> Result<Sealed, Error> {
         let length = map.len();
-        let wrong = |offset: usize, what| Error::corrupt(&path, offset as u64, what);
+        let wrong = |offset: usize, what| match map.is_lost() {
+            true => Error::unreadable(&path),
+            false => Error::corrupt(&path, offset as u64, what),
+        };
         let header = FileHeader::decode(&map).map_err(|what| wrong(0, what))?;
         let shared = header.kind == FileKind::Body && header.account == AccountId(0);
         if header.account != account && !shared {
@@ -180,28 +223,32 @@ impl Sealed {
             return Err(wrong(table_start, "checksum table"));
         }
         let mut sealed = Sealed {
+            places: (0, 0),
+            end: [0; END_BYTES],
             verified: Bits::new(footer.blocks as usize),
             validated: Bits::new(0),
             gone: Cell::new(0),
+            told: Cell::new(false),
             path,
             map,
             name,
             header,
             footer,
         };
-        let places = sealed.validate_index()?;
-        sealed.validated = Bits::new(2 * places);
+        sealed.end = sealed.last_bytes();
+        sealed.places = sealed.validate_index()?;
+        sealed.validated = Bits::new(2 * sealed.places.1);
         Ok(sealed)
     }
 
-    /// Validates the index as an archive, and that its columns fit each other; the number of messages.
-    fn validate_index(&self) -> Result<usize, Error> {
+    /// Validates the index as an archive, and that its columns fit each other; where the places of messages begin, and how many
+    /// they are.
+    fn validate_index(&self) -> Result<(usize, usize), Error> {
         let start = self.footer.index_start;
-        let wrong = |what| Error::corrupt(&self.path, start, what);
-        let range = start as usize..(start + self.footer.index_bytes) as usize;
+        let wrong = |what| self.wrong(start, what);
         self.verify(start, self.footer.index_bytes)?;
-        let index =
-            rkyv::access::<ArchivedIndex, RkyvError>(&self.map[range]).map_err(|_| wrong("the index is no archive"))?;
+        let copy = self.copy_index()?;
+        let index = rkyv::access::<ArchivedIndex, RkyvError>(&copy).map_err(|_| wrong("the index is no archive"))?;
         let mut next = 0;
         for group in index.groups.iter() {
             let count = group.uid.len();
@@ -217,14 +264,49 @@ impl Sealed {
         if places != expected || places > u32::MAX as usize {
             return Err(wrong("as many places as messages"));
         }
-        Ok(places)
+        Ok((start as usize + (index.places.as_ptr().addr() - copy.as_ptr().addr()), places))
     }
 
-    /// Everything but the messages.
-    pub(super) fn index(&self) -> &ArchivedIndex {
-        let range = self.footer.index_start as usize..(self.footer.index_start + self.footer.index_bytes) as usize;
-        // SAFETY: `open` validated these very bytes as this type; a mapped file does not change.
-        unsafe { rkyv::access_unchecked::<<Index as Archive>::Archived>(&self.map[range]) }
+    /// The octets of the index. They are all the file's, whatever becomes of its pages later.
+    fn copy_index(&self) -> Result<AlignedVec, Error> {
+        let start = self.footer.index_start as usize;
+        let mut copy = AlignedVec::with_capacity(self.footer.index_bytes as usize);
+        copy.extend_from_slice(&self.map[start..start + self.footer.index_bytes as usize]);
+        self.still_whole().map(|()| copy)
+    }
+
+    /// Everything but the messages, in memory of its own: a list that is gone through must not become another under way.
+    pub(super) fn index(&self) -> Result<Encoded<Index>, Error> {
+        // `open` validated these very octets as this type, and that the file still has them is known when they are copied.
+        self.copy_index().map(|bytes| Encoded { bytes, kind: PhantomData })
+    }
+
+    /// Something is not as it was written; where some of the file is lost, because of that.
+    fn wrong(&self, offset: u64, what: &'static str) -> Error {
+        if self.map.is_lost() { Error::unreadable(&self.path) } else { Error::corrupt(&self.path, offset, what) }
+    }
+
+    /// Says once that a client did not get what was lent of the file.
+    fn tell_unsent(&self) {
+        if !self.told.replace(true) {
+            tracing::error!("{}; a client that it was sent to is disconnected", Error::unreadable(&self.path));
+        }
+    }
+
+    /// What the file ends with: its footer's checksum, and four bytes before that.
+    fn last_bytes(&self) -> [u8; END_BYTES] {
+        let end = self.map.as_ptr().wrapping_add(self.map.len() - END_BYTES).cast::<[u8; END_BYTES]>();
+        // SAFETY: `open` found a footer of more bytes at the map's end. Volatile: they are read now, however often before.
+        unsafe { end.read_volatile() }
+    }
+
+    /// Whether all that was read of the file so far was the file's; an error where the disk could not give some of it.
+    pub(super) fn still_whole(&self) -> Result<(), Error> {
+        // Of a file that was cut the page with the new end reads as zeros without a fault, so the old end is looked at.
+        if self.last_bytes() != self.end {
+            self.map.lose();
+        }
+        if self.map.is_lost() { Err(Error::unreadable(&self.path)) } else { Ok(()) }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -270,42 +352,51 @@ impl Sealed {
 
     /// Verifies what is needed to read record and details of message `row` without a check from then on.
     pub(super) fn check_message(&self, row: u32) -> Result<(), Error> {
+        if self.map.is_lost() {
+            return Err(Error::unreadable(&self.path));
+        }
         if self.is_checked(row) {
             return Ok(());
         }
-        let place = self.place(row);
-        if place.record_bytes != 0 {
-            let record = self.slice(place.record_start.to_native(), place.record_bytes.to_native())?;
-            rkyv::access::<ArchivedRecord, RkyvError>(record)
-                .map_err(|_| Error::corrupt(&self.path, place.record_start.to_native(), "record"))?;
+        let (start, bytes) = self.extent(row, Piece::Record);
+        if bytes != 0 {
+            let copy = self.copy(start, bytes)?;
+            rkyv::access::<ArchivedRecord, RkyvError>(&copy).map_err(|_| self.wrong(start, "record"))?;
         }
-        let details = self.slice(place.details_start.to_native(), place.details_bytes.to_native())?;
-        rkyv::access::<ArchivedDetails, RkyvError>(details)
-            .map_err(|_| Error::corrupt(&self.path, place.details_start.to_native(), "details"))?;
+        let (start, bytes) = self.extent(row, Piece::Details);
+        let copy = self.copy(start, bytes)?;
+        rkyv::access::<ArchivedDetails, RkyvError>(&copy).map_err(|_| self.wrong(start, "details"))?;
+        self.still_whole()?;
         self.validated.set(2 * row as usize);
         Ok(())
     }
 
-    /// The record of message `row`; `None` before [`Sealed::check_message`], and in a body file.
-    pub(super) fn record(&self, row: u32) -> Option<&ArchivedRecord> {
-        let place = self.place(row);
-        if !self.is_checked(row) || place.record_bytes == 0 {
-            return None;
-        }
-        let bytes = self.unverified(place.record_start.to_native(), place.record_bytes.to_native())?;
-        // SAFETY: the bit says that these very bytes were validated as this type.
-        Some(unsafe { rkyv::access_unchecked::<ArchivedRecord>(bytes) })
+    /// Verified bytes in memory of their own, for they are validated only where nothing changes them meanwhile.
+    fn copy(&self, start: u64, bytes: u32) -> Result<AlignedVec, Error> {
+        let slice = self.slice(start, bytes)?;
+        let mut copy = AlignedVec::with_capacity(slice.len());
+        copy.extend_from_slice(slice);
+        Ok(copy)
     }
 
-    /// The details of message `row`; `None` before [`Sealed::check_message`].
-    pub(super) fn details(&self, row: u32) -> Option<&ArchivedDetails> {
-        if !self.is_checked(row) {
-            return None;
-        }
+    /// The record of message `row`; a lost one before [`Sealed::check_message`], and in a body file.
+    pub(super) fn record(&self, row: u32) -> Kept<'_, ArchivedRecord> {
         let place = self.place(row);
-        let bytes = self.unverified(place.details_start.to_native(), place.details_bytes.to_native())?;
-        // SAFETY: the bit says that these very bytes were validated as this type.
-        Some(unsafe { rkyv::access_unchecked::<ArchivedDetails>(bytes) })
+        match self.unverified(place.record_start.to_native(), place.record_bytes.to_native()) {
+            // SAFETY: the bit says that these very bytes were validated as this type, unless `Place` reads as zeros by now.
+            Some(bytes) if self.is_checked(row) => unsafe { Kept::of(bytes) },
+            _ => Kept::lost(),
+        }
+    }
+
+    /// The details of message `row`; lost ones before [`Sealed::check_message`].
+    pub(super) fn details(&self, row: u32) -> Kept<'_, ArchivedDetails> {
+        let place = self.place(row);
+        match self.unverified(place.details_start.to_native(), place.details_bytes.to_native()) {
+            // SAFETY: likewise.
+            Some(bytes) if self.is_checked(row) => unsafe { Kept::of(bytes) },
+            _ => Kept::lost(),
+        }
     }
 
     /// The folded text of message `row`, where it is in this file.
@@ -313,23 +404,24 @@ impl Sealed {
         let (start, bytes) = self.extent(row, Piece::Text);
         let bytes = self.slice(start, bytes)?;
         if !self.validated.has(2 * row as usize + 1) {
-            std::str::from_utf8(bytes).map_err(|_| Error::corrupt(&self.path, start, "text is not UTF-8"))?;
+            std::str::from_utf8(bytes).map_err(|_| self.wrong(start, "text is not UTF-8"))?;
             self.validated.set(2 * row as usize + 1);
         }
-        // SAFETY: the bit says that these very bytes were found to be UTF-8.
+        // SAFETY: the bit says that these very bytes were found to be UTF-8. Where some are zeros by now, a character may be
+        // cut at a page's end: what searches in texts goes by octets.
         Ok(unsafe { std::str::from_utf8_unchecked(bytes) })
     }
 
     /// Messages that the file has.
     pub(super) fn message_count(&self) -> usize {
-        self.index().places.len()
+        self.places.1
     }
 
     /// Octets of the raw message `row`, where it is in this file.
     pub(super) fn octets(&self, row: u32, range: Range<usize>) -> Result<&[u8], Error> {
         let (start, bytes) = self.octets_extent(row, &range);
         if bytes as usize != range.len() {
-            return Err(Error::corrupt(&self.path, start, "a short message"));
+            return Err(self.wrong(start, "a short message"));
         }
         self.slice(start, bytes)
     }
@@ -361,9 +453,7 @@ impl Sealed {
         }
         let start = self.place(row).raw_start.to_native();
         let name = self.piece(row, Piece::Name)?;
-        name.try_into()
-            .map(|name| Some(Hash(name)))
-            .map_err(|_| Error::corrupt(&self.path, start, "name of a body file"))
+        name.try_into().map(|name| Some(Hash(name))).map_err(|_| self.wrong(start, "name of a body file"))
     }
 
     /// Where a piece of message `row` lies; no bytes where it has none in this file.
@@ -435,16 +525,26 @@ impl Sealed {
     }
 
     fn place(&self, row: u32) -> &ArchivedPlace {
-        &self.index().places[row as usize]
+        assert!((row as usize) < self.places.1, "a row of this file");
+        let place = self.map.as_ptr().wrapping_add(self.places.0 + row as usize * size_of::<ArchivedPlace>());
+        // SAFETY: `open` found so many places there, inside of the index. A place is numbers alone, so zeros are one as well.
+        unsafe { &*place.cast::<ArchivedPlace>() }
     }
 
     /// Bytes that lie before the index; verified.
     fn slice(&self, start: u64, bytes: u32) -> Result<&[u8], Error> {
+        if self.map.is_lost() {
+            return Err(Error::unreadable(&self.path));
+        }
         self.verify(start, u64::from(bytes))?;
-        self.unverified(start, bytes).ok_or_else(|| Error::corrupt(&self.path, start, "outside the file"))
+        self.unverified(start, bytes).ok_or_else(|| self.wrong(start, "outside the file"))
     }
 
     fn unverified(&self, start: u64, bytes: u32) -> Option<&[u8]> {
+        // Of a place that is zeros in part: nothing lies in the header.
+        if start < FRAME_BYTES as u64 && bytes > 0 {
+            return None;
+        }
         let end = start.checked_add(u64::from(bytes))?;
         self.map[..self.footer.index_start as usize].get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
@@ -473,10 +573,23 @@ impl Sealed {
     }
 }
 
-// SAFETY: a map is always the same slice, and nothing changes or unmaps it while `Sealed` lives.
+// SAFETY: a map is always the same slice, and nothing unmaps it while `Sealed` lives, nor changes it but for what is lost.
 unsafe impl Lend for Sealed {
     fn octets(&self) -> &[u8] {
         &self.map
+    }
+
+    fn is_lost(&self) -> bool {
+        let lost = self.still_whole().is_err();
+        if lost {
+            self.tell_unsent();
+        }
+        lost
+    }
+
+    fn lose(&self) {
+        self.map.lose();
+        self.tell_unsent();
     }
 }
 
@@ -490,7 +603,12 @@ unsafe impl Lend for Fresh {
 fn check_block(map: &Map, path: &str, end: u64, (block, crc): (u32, u32)) -> Result<(), Error> {
     let start = block as usize * SEALED_BLOCK_BYTES;
     let bytes = &map[start..(start + SEALED_BLOCK_BYTES).min(end as usize)];
-    if crc32c::crc32c(bytes) == crc { Ok(()) } else { Err(Error::corrupt(path, start as u64, "block checksum")) }
+    let fits = crc32c::crc32c(bytes) == crc;
+    match map.is_lost() {
+        true => Err(Error::unreadable(path)),
+        false if fits => Ok(()),
+        false => Err(Error::corrupt(path, start as u64, "block checksum")),
+    }
 }
 
 /// Where something lies in a file: from which byte, and how many.

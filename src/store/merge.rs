@@ -16,10 +16,10 @@ use super::Core;
 use super::account::{AccountInner, AccountState};
 use super::change::UidRanges;
 use super::columns::Row;
-use super::load::read_manifest;
+use super::load::{put_aside_unreadable, read_manifest};
 use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
 use super::manifest::Manifest;
-use super::map::Sealed;
+use super::map::{Encoded, Sealed};
 use super::message::Location;
 use super::rewrite::rewrite_hollow;
 use super::sealed::{
@@ -40,6 +40,8 @@ pub(super) struct Plan {
     /// Files before these stay, these are merged.
     pub kept: Vec<Rc<Sealed>>,
     pub merged: Vec<Rc<Sealed>>,
+    /// What those say but for messages, in their order.
+    pub indexes: Vec<Encoded<Index>>,
     /// Those after them stay as well.
     pub after: Vec<Rc<Sealed>>,
     pub mailboxes: BTreeMap<u32, MailboxPlan>,
@@ -88,6 +90,7 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
         return Ok(());
     }
     let mut merges = true;
+    let mut patience = state.inner.borrow().files.len();
     let (mut plan, file) = loop {
         let mut plan = begin(state, merges);
         fill(&mut plan, breathe).await;
@@ -99,8 +102,12 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
                     tracing::warn!(account = state.id().0, "no room to merge files; what is new is sealed alone");
                     merges = false;
                 }
-                let again = no_room || leave_out(state, &plan, &error);
+                // What was lost under way is met before it is written from then on: the next time it is another file.
+                let lost = error.is_unreadable() && patience > 0;
+                patience -= usize::from(lost);
+                let again = no_room || leave_out(state, &plan, &error) || lost;
                 give_back(state, plan);
+                put_aside_unreadable(core, &error).await;
                 if !again {
                     return Err(error);
                 }
@@ -205,14 +212,15 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     let unsealed: Vec<Rc<MailboxState>> = unsealed.cloned().collect();
     let new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
-    let sizes: Vec<Size> = kept[inner.unmerged..].iter().map(|file| file.size()).collect();
-    let merged = if merges { kept.split_off(kept.len() - due(&sizes, new_bytes)) } else { Vec::new() };
+    let indexes = if merges { choose(&mut inner, new_bytes) } else { Vec::new() };
+    let merged = kept.split_off(kept.len() - indexes.len());
     let forgettable = inner.mailboxes.values().filter(|mailbox| mailbox.is_forgettable());
     let mut forgotten: HashSet<u32> = forgettable.map(|mailbox| mailbox.id.0).collect();
     for file in if forgotten.is_empty() { &[][..] } else { &kept[..] } {
-        // Where a file that stays names it, the deletion has to be said.
-        for meta in file.index().mailboxes.iter() {
-            forgotten.remove(&meta.id.to_native());
+        // Where a file that stays names it, the deletion has to be said; what one names that can't be read nobody knows.
+        match file.index() {
+            Ok(index) => forgotten.retain(|id| index.mailboxes.iter().all(|meta| meta.id != *id)),
+            Err(_) => forgotten.clear(),
         }
     }
     let stays = |mailbox: &MailboxState| !forgotten.contains(&mailbox.id.0);
@@ -220,8 +228,7 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
         mailboxes.insert(mailbox.id.0, MailboxPlan::of(mailbox));
     }
-    for file in &merged {
-        let index = file.index();
+    for index in &indexes {
         let named = index.mailboxes.iter().map(|meta| meta.id.to_native());
         for id in named.chain(index.groups.iter().map(|group| group.mailbox.to_native())) {
             if let Some(mailbox) = inner.mailboxes.get(&id).filter(|mailbox| stays(mailbox)) {
@@ -235,12 +242,36 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
         from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
         kept,
         merged,
+        indexes,
         after: Vec::new(),
         mailboxes,
         forgotten,
         left_bodies,
         uid_validity: inner.uid_validity_assigned,
         mailbox_id: inner.mailbox_id_assigned,
+    }
+}
+
+/// The indexes of those of the youngest files that are due to be merged. One that can't be read is left out, and all before it.
+fn choose(inner: &mut AccountInner, new_bytes: u64) -> Vec<Encoded<Index>> {
+    if let Some(last) = inner.files.iter().rposition(|file| file.still_whole().is_err()) {
+        inner.unmerged = inner.unmerged.max(last + 1);
+    }
+    loop {
+        let sizes: Vec<Size> = inner.files[inner.unmerged..].iter().map(|file| file.size()).collect();
+        let first = inner.files.len() - due(&sizes, new_bytes);
+        let mut indexes = Vec::new();
+        let unreadable = inner.files[first..].iter().position(|file| match file.index() {
+            Ok(index) => {
+                indexes.push(index);
+                false
+            }
+            Err(_) => true,
+        });
+        match unreadable {
+            Some(damaged) => inner.unmerged = first + damaged + 1,
+            None => return indexes,
+        }
     }
 }
 
@@ -284,8 +315,8 @@ async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
     for mailbox in plan.mailboxes.values_mut() {
         let id = mailbox.meta.id;
         let mut candidates: UidRanges = mailbox.unsealed.flags.clone();
-        for file in &merged {
-            let groups = file.index().groups.iter();
+        for index in &plan.indexes {
+            let groups = index.groups.iter();
             for group in groups.filter(|group| group.mailbox.to_native() == id) {
                 let vanished = group.vanished.iter();
                 let vanished =
@@ -323,15 +354,19 @@ pub(super) async fn trim_vanished<B: AsyncFn()>(
         return;
     }
     let mut stays = vec![false; vanished.len()];
-    for group in kept.iter().flat_map(|file| file.index().groups.iter()).filter(|group| group.mailbox == mailbox) {
-        let (Some(first), Some(last)) = (group.uid.first(), group.uid.last()) else { continue };
-        let start = vanished.partition_point(|gone| gone.uid < first.to_native());
-        let end = vanished.partition_point(|gone| gone.uid <= last.to_native());
-        for piece in pieces(start..end) {
-            for index in piece {
-                stays[index] |= group.uid.binary_search_by_key(&vanished[index].uid, |uid| uid.to_native()).is_ok();
+    for file in kept {
+        // Nobody knows which messages are in one that can't be read: all is kept.
+        let Ok(index) = file.index() else { return };
+        for group in index.groups.iter().filter(|group| group.mailbox == mailbox) {
+            let (Some(first), Some(last)) = (group.uid.first(), group.uid.last()) else { continue };
+            let start = vanished.partition_point(|gone| gone.uid < first.to_native());
+            let end = vanished.partition_point(|gone| gone.uid <= last.to_native());
+            for piece in pieces(start..end) {
+                for index in piece {
+                    stays[index] |= group.uid.binary_search_by_key(&vanished[index].uid, |uid| uid.to_native()).is_ok();
+                }
+                breathe().await;
             }
-            breathe().await;
         }
     }
     let mut free: Vec<(u64, usize)> = vanished
@@ -479,7 +514,7 @@ async fn write_messages<B: AsyncFn()>(
             if shared.contains_key(&index) {
                 continue;
             }
-            warm(core, location, piece).await?;
+            warm(core, location, piece).await;
             // Archives are read in place, aligned; record and details are.
             if matches!(piece, Piece::Record | Piece::Details) {
                 writer.align().await?;
@@ -508,6 +543,10 @@ async fn write_messages<B: AsyncFn()>(
                     breath = 0;
                     breathe().await;
                 }
+            }
+            // What was written may have been lost under way: then it is begun again, and met before it is written.
+            if !bytes.is_empty() {
+                still_whole(location, piece)?;
             }
         }
     }
@@ -539,19 +578,36 @@ async fn shared_content<B: AsyncFn()>(rows: &[&Location], breathe: &B) -> HashMa
 }
 
 /// Has the disk read what the map would otherwise fault in, while others run.
-async fn warm(core: &Core, location: &Location, piece: Piece) -> Result<(), Error> {
-    let Location::Sealed(file, row) = location else { return Ok(()) };
-    let Some(mut cold) = file.cold_piece(*row, piece) else { return Ok(()) };
+async fn warm(core: &Core, location: &Location, piece: Piece) {
+    let Location::Sealed(file, row) = location else { return };
+    let Some(mut cold) = file.cold_piece(*row, piece) else { return };
     while cold.start < cold.end {
         let end = cold.end.min(cold.start + STORE_WRITE_BYTES as u64);
-        core.segments.get_range(file.header().account, file.name(), cold.start..end).await?;
+        // What can't be read is found when the map is.
+        if core.segments.get_range(file.header().account, file.name(), cold.start..end).await.is_err() {
+            return;
+        }
         cold.start = end;
     }
-    Ok(())
+}
+
+/// Whether what was read of a row's message was the message's.
+fn still_whole(location: &Location, piece: Piece) -> Result<(), Error> {
+    match (location, piece) {
+        (Location::Sealed(file, _), _) => file.still_whole(),
+        (Location::Fresh(fresh), Piece::Details | Piece::Text) => {
+            fresh.segment().map_or(Ok(()), |body| body.still_whole())
+        }
+        // In memory.
+        _ => Ok(()),
+    }
 }
 
 /// A piece as it goes into an account's file; `None`: it is in a body file, and stays there.
 fn piece_of(location: &Location, piece: Piece) -> Result<Option<&[u8]>, Error> {
+    if let Location::Sealed(sealed, _) = location {
+        sealed.still_whole()?;
+    }
     match (location, piece) {
         (Location::Fresh(fresh), piece) => fresh.piece(piece),
         (Location::Sealed(sealed, row), Piece::Text) if sealed.text_is_apart(*row) => Ok(None),

@@ -4,17 +4,17 @@
 //! expunged, merged into another file, or the file is removed; a body file that it has not looked into yet is there as long
 //! as the view that it came from was not told that the message is gone; making one and reading it allocate nothing, but
 //! where a body file is opened for it. Record and details are checked when the message is made, raw bytes and text block by
-//! block when they are first read.
+//! block when they are first read. What the disk can't give any more reads as zeros or as nothing: who has read something asks
+//! [`Message::still_whole`] before anybody gets to see it.
 
 use std::cell::OnceCell;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rkyv::rancor::Error as RkyvError;
-
 use super::body_file::{BodyFiles, ColdBlocks, Reading, WarmBlocks};
 use super::map::{Encoded, Sealed};
+use super::map_archive::Kept;
 use super::record::{ArchivedDetails, ArchivedRecord, Date, DeliveryEnvelope, Details, Record};
 use super::sealed::{NAME_BYTES, Piece};
 use super::spool::Body;
@@ -259,24 +259,33 @@ impl Message {
         Ok(Some(Message { pinned, uid }))
     }
 
-    fn record(&self) -> &ArchivedRecord {
+    fn record(&self) -> Kept<'_, ArchivedRecord> {
         match &self.pinned {
-            Pinned::Fresh(fresh) => &fresh.record,
-            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => {
-                sealed.record(*row).expect("checked when the message was pinned")
-            }
+            Pinned::Fresh(fresh) => Kept::whole(&fresh.record),
+            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => sealed.record(*row),
         }
     }
 
-    fn details(&self) -> &ArchivedDetails {
-        let (sealed, row) = match &self.pinned {
-            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => (sealed, *row),
+    fn details(&self) -> Kept<'_, ArchivedDetails> {
+        match &self.pinned {
+            Pinned::Sealed(sealed, row) | Pinned::Apart(Apart { sealed, row, .. }) => sealed.details(*row),
             Pinned::Fresh(fresh) => match &fresh.content {
-                Content::Inline { details, .. } => return details,
-                Content::Segment(sealed) => (sealed, 0),
+                Content::Inline { details, .. } => Kept::whole(details),
+                Content::Segment(sealed) => sealed.details(0),
             },
-        };
-        sealed.details(row).expect("checked when the message was pinned")
+        }
+    }
+
+    /// Whether all that was read of the message so far was the message's; an error where the disk could not give some of it.
+    pub fn still_whole(&self) -> Result<(), Error> {
+        match &self.pinned {
+            Pinned::Sealed(sealed, _) => sealed.still_whole(),
+            Pinned::Apart(apart) => {
+                apart.sealed.still_whole()?;
+                apart.body.get().map_or(Ok(()), |body| body.still_whole())
+            }
+            Pinned::Fresh(fresh) => fresh.segment().map_or(Ok(()), |body| body.still_whole()),
+        }
     }
 
     /// The message, octet for octet.
@@ -316,52 +325,64 @@ impl Message {
 
     /// ENVELOPE, ready for the wire.
     pub fn envelope(&self) -> &[u8] {
-        &self.details().envelope
+        let details = self.details();
+        details.slice(&details.root().envelope)
     }
 
     /// BODYSTRUCTURE, ready for the wire.
     pub fn bodystructure(&self) -> &[u8] {
-        &self.details().bodystructure
+        let details = self.details();
+        details.slice(&details.root().bodystructure)
     }
 
     /// How many parts it has.
     pub fn part_count(&self) -> usize {
-        self.details().parts.len()
+        self.archived_parts().len()
+    }
+
+    fn archived_parts(&self) -> &[mime::ArchivedPart] {
+        let details = self.details();
+        details.slice(&details.root().parts)
     }
 
     /// Part `index` in the order of the message; 0 is the root.
     pub fn part(&self, index: usize) -> Option<mime::Part> {
-        rkyv::deserialize::<mime::Part, RkyvError>(self.details().parts.get(index)?).ok()
+        self.archived_parts().get(index).map(mime::Part::from)
     }
 
     /// The parts in the order of the message.
     pub fn parts(&self) -> impl Iterator<Item = mime::Part> + '_ {
-        self.details().parts.iter().filter_map(|part| rkyv::deserialize::<mime::Part, RkyvError>(part).ok())
+        self.archived_parts().iter().map(mime::Part::from)
     }
 
     /// The subject, decoded and folded.
     pub fn subject(&self) -> &str {
-        &self.details().subject
+        let details = self.details();
+        details.text(&details.root().subject)
     }
 
     /// The senders, decoded and folded.
     pub fn from(&self) -> &str {
-        &self.details().from
+        let details = self.details();
+        details.text(&details.root().from)
     }
 
     /// The base subject (RFC 5256 §2.1).
     pub fn base_subject(&self) -> &str {
-        &self.details().base_subject
+        let details = self.details();
+        details.text(&details.root().base_subject)
     }
 
     /// The message's own Message-ID.
     pub fn message_id(&self) -> Option<&str> {
-        self.details().message_id.as_ref().map(|id| &**id)
+        let details = self.details();
+        details.root().message_id.as_ref().map(|id| details.text(id))
     }
 
     /// The Message-IDs of its References.
     pub fn references(&self) -> impl Iterator<Item = &str> + '_ {
-        self.details().references.iter().map(|id| &**id)
+        let details = self.details();
+        details.slice(&details.root().references).iter().map(move |id| details.text(id))
     }
 
     /// UID.
@@ -402,13 +423,16 @@ impl Message {
 
     /// The envelope it was delivered with.
     pub fn delivery(&self) -> Option<DeliveryEnvelope> {
-        let delivery = self.record().delivery.as_ref()?;
-        rkyv::deserialize::<DeliveryEnvelope, RkyvError>(delivery).ok()
+        let record = self.record();
+        let delivery = record.root().delivery.as_ref()?;
+        let owned = |text| String::from_utf8_lossy(record.text(text).as_bytes()).into_owned();
+        let recipients = record.slice(&delivery.recipients).iter().map(owned).collect();
+        Some(DeliveryEnvelope { return_path: owned(&delivery.return_path), recipients })
     }
 
     /// Memory that holds some of its octets, and where in it they are; for lending them to the kernel.
     pub fn lend(&self, range: Range<usize>) -> Result<(Rc<dyn Lend>, Range<usize>), Error> {
-        self.octets(range.clone())?;
+        let range = range.start..range.start + self.octets(range)?.len();
         let (source, start): (Rc<dyn Lend>, usize) = match &self.pinned {
             Pinned::Sealed(sealed, row) => (sealed.clone(), sealed.raw_start(*row)),
             Pinned::Apart(apart) => {

@@ -33,6 +33,8 @@ mod mailbox;
 mod mailbox_state;
 mod manifest;
 mod map;
+mod map_archive;
+mod map_fault;
 #[cfg(test)]
 mod memory_disk;
 mod merge;
@@ -74,6 +76,7 @@ pub use log_record::{Batch, Payload, RecordHeader};
 pub use mailbox::{Mailbox, Submitted};
 pub use mailbox_state::Counts;
 pub use map::Map;
+pub use map_fault::survive_lost_pages;
 pub use message::Message;
 pub use record::{Date, DeliveryEnvelope, Details, NewMessage, Record};
 pub use recovery::{Recovered, Replay, recover};
@@ -284,6 +287,12 @@ impl Store {
     /// Opens an account; a new one has its INBOX, durably, when this resolves.
     pub async fn account(&self, id: AccountId) -> Result<Account, Error> {
         load::account(&self.0, id).await
+    }
+
+    /// After an error that a message was read with: the file of which the disk can't give some is put aside. Others are passed
+    /// over.
+    pub async fn put_aside(&self, error: &Error) {
+        load::put_aside_unreadable(&self.0, error).await;
     }
 
     /// A place for a message to arrive in.

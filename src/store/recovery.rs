@@ -69,11 +69,13 @@ pub async fn recover(medium: &Medium, shards: usize) -> Result<Recovered, Error>
 async fn read_stream(medium: &Medium, stream: StreamId, epoch: u64, shards: &mut [Replay]) -> Result<(), Error> {
     let mut replay = medium.logs.stream(stream, epoch).replay(Lsn::default(), &PartSet::all());
     while let Some(batch) = replay.next().await {
-        for (header, payload) in batch?.records() {
+        let batch = batch?;
+        for (header, payload) in batch.records() {
             let shard = header.account.shard(shards.len());
             let record = ReplayRecord { account_seq: header.account_seq, kind: header.kind, payload };
             shards[shard].records.entry(header.account).or_default().push(record);
         }
+        batch.still_whole()?;
     }
     Ok(())
 }

@@ -13,11 +13,12 @@ use rkyv::rancor::Error as RkyvError;
 use super::Core;
 use super::account::AccountState;
 use super::columns::Row;
+use super::load::put_aside_unreadable;
 use super::mailbox_state::{MailboxState, Unsealed};
-use super::map::Sealed;
+use super::map::{Encoded, Sealed};
 use super::merge::{MailboxPlan, Plan, delete, install, leave_out, pieces, release, write};
 use super::message::Location;
-use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, Changed, MailboxMeta, Vanished};
+use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, Changed, Index, MailboxMeta, Vanished};
 use super::tiers::{Size, hollow};
 
 /// Writes a file that is half gone again, in its place, where it is due. What fails is tried at the next checkpoint.
@@ -31,6 +32,7 @@ pub(super) async fn rewrite_hollow<B: AsyncFn()>(core: &Core, state: &AccountSta
             }
         }
         Err(error) => {
+            put_aside_unreadable(core, &error).await;
             if !leave_out(state, &plan, &error) {
                 tracing::warn!(account = state.id().0, "a file that is half gone stays: {error}");
             }
@@ -41,17 +43,20 @@ pub(super) async fn rewrite_hollow<B: AsyncFn()>(core: &Core, state: &AccountSta
 
 /// Of the file that is due what no younger file says is gone: what is in the log alone may have to be replayed on top of it.
 async fn begin_hollow<B: AsyncFn()>(state: &AccountState, breathe: &B) -> Option<Plan> {
-    let (mut plan, mut mailboxes) = {
+    let (mut plan, mut mailboxes, after) = {
         let inner = state.inner.borrow();
         let sizes: Vec<Size> = inner.files[inner.unmerged..].iter().map(|file| file.size()).collect();
         let at = inner.unmerged + hollow(&sizes)?;
         let file = &inner.files[at];
+        let after: Vec<Encoded<Index>> =
+            inner.files[at + 1..].iter().map(|file| file.index().ok()).collect::<Option<_>>()?;
         let plan = Plan {
             seq: inner.sealed_seq,
             from_seq: file.header().from_seq,
             to_seq: file.header().to_seq,
             kept: inner.files[..at].to_vec(),
             merged: vec![file.clone()],
+            indexes: vec![file.index().ok()?],
             after: inner.files[at + 1..].to_vec(),
             mailboxes: BTreeMap::new(),
             forgotten: HashSet::new(),
@@ -59,18 +64,19 @@ async fn begin_hollow<B: AsyncFn()>(state: &AccountState, breathe: &B) -> Option
             uid_validity: inner.uid_validity_assigned,
             mailbox_id: inner.mailbox_id_assigned,
         };
-        (plan, inner.mailboxes.clone())
+        (plan, inner.mailboxes.clone(), after)
     };
     let file = plan.merged[0].clone();
-    for meta in file.index().mailboxes.iter() {
-        let mut later = plan.after.iter().rev().flat_map(|file| file.index().mailboxes.iter());
+    let index = &plan.indexes[0];
+    for meta in index.mailboxes.iter() {
+        let mut later = after.iter().rev().flat_map(|index| index.mailboxes.iter());
         if later.find(|later| later.id == meta.id).is_some_and(|later| later.deleted) {
             continue;
         }
         let id = meta.id.to_native();
         let mut part = MailboxPlan::of_file(mailboxes.remove(&id)?, meta)?;
-        for group in file.index().groups.iter().filter(|group| group.mailbox == id) {
-            part.take_group(group, &file, &plan.after, breathe).await;
+        for group in index.groups.iter().filter(|group| group.mailbox == id) {
+            part.take_group(group, &file, &after, breathe).await;
         }
         plan.mailboxes.insert(id, part);
     }
@@ -92,11 +98,11 @@ impl MailboxPlan {
         &mut self,
         group: &ArchivedGroup,
         file: &Rc<Sealed>,
-        younger: &[Rc<Sealed>],
+        younger: &[Encoded<Index>],
         breathe: &B,
     ) {
         let mut gone = vec![false; group.uid.len()];
-        let groups = younger.iter().flat_map(|file| file.index().groups.iter());
+        let groups = younger.iter().flat_map(|index| index.groups.iter());
         for vanished in groups.filter(|other| other.mailbox == group.mailbox).map(|other| &other.vanished) {
             for piece in pieces(0..vanished.len()) {
                 for entry in &vanished[piece] {

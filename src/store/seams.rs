@@ -170,7 +170,7 @@ pub trait SegmentStore {
     fn delete(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>>;
     /// The account's segments. Half-written ones that nobody writes any more are removed on the way.
     fn list(&self, account: AccountId) -> Boxed<'_, Result<Vec<Hash>, Error>>;
-    /// Takes a damaged segment out of the way, so that it is kept and not read again.
+    /// Takes a damaged segment out of the way, so that it is kept and not read again; refused where one of that name was before.
     fn quarantine(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>>;
     /// Room for what is arriving; `name` is used once in a shard's life.
     fn scratch(&self, name: String) -> Boxed<'_, Result<Box<dyn Scratch>, Error>>;

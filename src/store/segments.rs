@@ -196,8 +196,16 @@ impl<D: Disk> SegmentStore for FileSegments<D> {
     fn quarantine(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>> {
         Box::pin(async move {
             let path = segment_path(account, name);
-            let renamed = self.disk.rename(&path, &format!("{path}.corrupt")).await;
-            renamed.map_err(|error| Error::io(&path, &error))
+            let aside = format!("{path}.corrupt");
+            let renamed = async {
+                // What was put aside before may be the better one.
+                if self.disk.open(&aside, Open::Read).await.is_ok() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                self.disk.rename(&path, &aside).await?;
+                self.disk.sync_folder(&account_folder(account)).await
+            };
+            renamed.await.map_err(|error| Error::io(&path, &error))
         })
     }
 

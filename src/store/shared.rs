@@ -20,6 +20,7 @@ use super::map::{Encoded, Sealed};
 use super::record::{Details, NewMessage};
 use super::sealed::{FileHeader, FileKind, Index, Place, SealedWriter};
 use super::segments::segment_path;
+use super::spool::Body;
 use super::types::{AccountId, Error, Hash};
 use super::{Core, Store};
 use crate::limits::{
@@ -30,6 +31,8 @@ use crate::limits::{
 pub(super) struct Shared {
     copies: usize,
     details: OnceCell<Rc<Encoded<Details>>>,
+    /// In memory, where it goes into the log.
+    body: OnceCell<Body>,
     placed: RefCell<BTreeMap<AccountId, PlacedBody>>,
     /// Where the next account's name is taken from.
     source: Cell<Option<AccountId>>,
@@ -48,8 +51,8 @@ pub(super) struct PlacedBody {
 impl Shared {
     /// For so many copies.
     pub(super) fn among(copies: usize) -> Shared {
-        let (details, placed) = (OnceCell::new(), RefCell::default());
-        Shared { copies, details, placed, source: Cell::new(None), full: Cell::new(false) }
+        let (details, body, placed) = (OnceCell::new(), OnceCell::new(), RefCell::default());
+        Shared { copies, details, body, placed, source: Cell::new(None), full: Cell::new(false) }
     }
 
     pub(super) fn details(&self, message: &NewMessage) -> Result<Rc<Encoded<Details>>, Error> {
@@ -58,6 +61,15 @@ impl Shared {
         }
         let encoded = Details::of(&message.structure).encode().and_then(Encoded::new).ok_or_else(too_large)?;
         Ok(self.details.get_or_init(|| Rc::new(encoded)).clone())
+    }
+
+    /// What goes into the log and stays in memory until it is sealed. Mail whose octets the disk can't give back is refused.
+    pub(super) fn body(&self, message: &NewMessage) -> Result<Body, Error> {
+        if let Some(body) = self.body.get() {
+            return Ok(body.clone());
+        }
+        let body = message.body.in_memory()?;
+        Ok(self.body.get_or_init(|| body).clone())
     }
 
     /// What the message takes in the log with its content in the record; `None`: the content goes into a body file.
@@ -112,6 +124,10 @@ impl Shared {
         place.raw_bytes = u32::try_from(message.body.len()).map_err(|_| too_large())?;
         for piece in message.body.chunks(BREATH_BYTES) {
             writer.write(piece).await?;
+        }
+        if let Err(error) = message.body.still_whole() {
+            writer.give_up().await;
+            return Err(error);
         }
         let index = Index { places: vec![place], ..Index::default() };
         let name = writer.finish(&index, "body").await?.0;

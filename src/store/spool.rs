@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +43,25 @@ impl Body {
 
     pub(super) fn of_map(map: Map, hash: Hash) -> Body {
         Body { bytes: Bytes::Mapped(map), hash }
+    }
+
+    /// The same in memory, where nothing can become of it any more. An error where the disk can't give it back.
+    pub(super) fn in_memory(&self) -> Result<Body, Error> {
+        let Bytes::Mapped(map) = &self.bytes else { return Ok(self.clone()) };
+        let copy = Arc::new(map.to_vec());
+        self.still_whole()?;
+        Ok(Body { bytes: Bytes::Memory(copy), hash: self.hash })
+    }
+
+    /// Whether all that was read of it so far was the message; an error where the disk could not give some of it back. The
+    /// client has it still.
+    pub(super) fn still_whole(&self) -> Result<(), Error> {
+        match &self.bytes {
+            Bytes::Mapped(map) if map.is_lost() => {
+                Err(Error::io("spool", &io::Error::other("the disk can't give back what arrived")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// SHA-256 of the message.

@@ -192,6 +192,9 @@ pub enum Error {
     TooMany,
 }
 
+/// What is wrong with a file of which the disk can't give some.
+const UNREADABLE: &str = "the disk can't give all of it";
+
 impl Error {
     /// A refusal of the disk about `file`.
     pub(super) fn io(file: &str, error: &io::Error) -> Error {
@@ -203,6 +206,24 @@ impl Error {
 
     pub(super) fn corrupt(file: &str, offset: u64, what: &'static str) -> Error {
         Error::Corrupt { file: file.to_owned(), offset, what }
+    }
+
+    /// Some of a file that was written is not to be had from the disk any more.
+    pub(super) fn unreadable(file: &str) -> Error {
+        Error::corrupt(file, 0, UNREADABLE)
+    }
+
+    /// Whether it is that.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, Error::Corrupt { what: UNREADABLE, .. })
+    }
+
+    /// The segment that it is of, and the account in whose folder that lies.
+    pub(super) fn unreadable_segment(&self) -> Option<(AccountId, Hash)> {
+        let Error::Corrupt { file, what: UNREADABLE, .. } = self else { return None };
+        let (folder, name) = file.rsplit_once('/')?;
+        let account = AccountId(u64::from_str_radix(folder.rsplit('/').next()?, 16).ok()?);
+        Hash::parse(name).map(|name| (account, name))
     }
 
     /// The log is lost: nothing more will become durable in this process.

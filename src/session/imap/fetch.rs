@@ -3,7 +3,8 @@
 //!
 //! Invariants: messages are answered in mailbox order, UID first in a UID FETCH; nothing is allocated unless BODY is asked
 //! for, `\Seen` is to be set or a block of the map was never looked at; the view's numbers hold throughout, because it isn't
-//! advanced here.
+//! advanced here. What was written of a message that the disk turns out not to give is taken back, and where some of it is
+//! with the client, the connection ends.
 //! [`Dialogue::fill`] writes as far as it may and says why it stopped, so that a session that waits for a slow reader holds
 //! a cursor and nothing else.
 
@@ -14,11 +15,13 @@ use super::section::{self, for_each_field};
 use super::store::uid_ranges;
 use super::tell::{flag_list, refusal};
 use super::{Dialogue, State, command};
+use crate::io::Mark;
 use crate::limits;
 use crate::mime;
 use crate::net::{Arena, Wire};
 use crate::proto::imap::{Command, FetchItem, Range, Section, SectionText, Tagged, respond};
-use crate::store::{ColdBlocks, Entry, Error, FlagOp, Flags, Message, Reading, View};
+use crate::session::warn_of;
+use crate::store::{ColdBlocks, Entry, Error, FlagOp, Flags, Message, Reading, Store, View};
 
 /// What a FETCH is of.
 #[derive(Clone, Copy)]
@@ -43,6 +46,8 @@ struct Cursor {
     lent: usize,
     /// The message, from its first word to its last: what was announced of it can be kept.
     message: Option<Message>,
+    /// Where its first word is, as long as all that was written of it can be taken back.
+    start: Option<Mark>,
     /// Why messages were left out: the first of the reasons.
     failed: Option<Box<Error>>,
 }
@@ -57,7 +62,15 @@ impl Cursor {
     /// On to the next message.
     fn next(&mut self) {
         (self.seq, self.item, self.begun, self.lent) = (self.seq + 1, 0, false, 0);
-        self.message = None;
+        (self.message, self.start) = (None, None);
+    }
+
+    /// The message turns out not to be readable: takes back what was written of it, and leaves it out.
+    fn take_back(&mut self, wire: &mut Wire, why: Error) -> Option<Stop> {
+        let Some(start) = self.start.take() else { return Some(Stop::Broken(Box::new(why))) };
+        wire.rewind(start);
+        self.skip(why);
+        None
     }
 }
 
@@ -70,6 +83,8 @@ enum Stop {
     Rest,
     /// The message of this number has blocks that must be read in first.
     Cold(u32, Box<ColdBlocks>),
+    /// The client has some of a message that can't be read to its end.
+    Broken(Box<Error>),
 }
 
 impl Dialogue {
@@ -100,12 +115,22 @@ impl Dialogue {
             match self.fill(&wanted, &mut cursor) {
                 Stop::Done => break,
                 Stop::Full => {
+                    cursor.start = None;
                     self.wire.flush().await?;
                     self.wire.sent().await?;
                 }
-                Stop::Rest => self.wire.breathe().await?,
+                Stop::Rest => {
+                    if self.wire.is_full() {
+                        cursor.start = None;
+                    }
+                    self.wire.breathe().await?;
+                }
                 Stop::Cold(seq, cold) => Box::pin(self.warm(seq, cold, &mut cursor)).await,
+                Stop::Broken(error) => return Err(Box::pin(broken(&self.context.store, &error)).await),
             }
+        }
+        if let Some(error) = &cursor.failed {
+            Box::pin(self.context.store.put_aside(error)).await;
         }
         if cursor.failed.is_none() && self.must_set_seen(wanted.items) {
             Box::pin(self.set_seen(wanted.uids, &mut cursor)).await;
@@ -174,6 +199,13 @@ impl Dialogue {
             cursor.failed = Some(Box::new(error));
         }
     }
+}
+
+/// Ends the connection of a client that has some of a message.
+async fn broken(store: &Store, error: &Error) -> io::Error {
+    warn_of(error);
+    store.put_aside(error).await;
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
 /// `* seq FETCH (`, with the UID where it was asked by UID.
@@ -254,9 +286,13 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
             }
         }
         cursor.begun = true;
+        cursor.start = Some(wire.mark());
         begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
     }
     let stop = fill_items(wire, of, wanted, cursor);
+    if let Some(why) = cursor.message.as_ref().and_then(|message| message.still_whole().err()) {
+        return cursor.take_back(wire, why);
+    }
     if stop.is_none() {
         wire.output().extend_from_slice(b")\r\n");
         cursor.next();
@@ -386,6 +422,9 @@ fn write_section(wire: &mut Wire, message: &Message, section: &Section<'_>, lent
 fn lend(wire: &mut Wire, message: &Message, range: Octets<usize>, lent: usize) -> usize {
     let start = range.start + lent;
     let end = range.end.min(start + limits::SEND_BYTES);
+    if start >= end {
+        return 0;
+    }
     let Ok((source, lent)) = message.lend(start..end) else { return 0 };
     wire.parcel().lend(source, lent);
     if end < range.end { end - range.start } else { 0 }

@@ -123,6 +123,9 @@ impl Dialogue {
         };
         let criteria = Criteria { test, contents: compiler.contents, keys: compiler.keys };
         let Hunt { found, failed, .. } = self.find(&criteria, tagged.uid).await;
+        if let Some(error) = &failed {
+            Box::pin(self.context.store.put_aside(error)).await;
+        }
         self.wire.output().extend_from_slice(b"* SEARCH");
         for numbers in found.chunks(limits::BREATH_ROWS) {
             for number in numbers {
@@ -199,7 +202,9 @@ impl Dialogue {
                     if reading != Reading::Details {
                         warm(view, seq, &reading)?;
                     }
-                    look.matches(message).map_err(Unmatched::Failed)?
+                    let matches = look.matches(message).map_err(Unmatched::Failed)?;
+                    message.still_whole().map_err(Unmatched::Failed)?;
+                    matches
                 }
                 None => false,
             });

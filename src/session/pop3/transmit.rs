@@ -2,7 +2,8 @@
 //!
 //! Invariants: a session that waits for a slow reader holds a cursor and the octets under way, nothing else; whatever may
 //! fail is done before `+OK` is said; nothing is allocated unless a block of the map was never looked at. Long runs of a
-//! message are lent to the kernel from the map, shorter ones are copied into the output.
+//! message are lent to the kernel from the map, shorter ones are copied into the output. Where the disk turns out not to give a
+//! message, `+OK` is taken back, unless some of it is with the client: then the connection ends.
 
 use std::io;
 
@@ -12,6 +13,7 @@ use crate::limits;
 use crate::net::Wire;
 use crate::proto::imap::respond::number;
 use crate::proto::pop3::{Piece, Stuffer};
+use crate::session::warn_of;
 use crate::store::{ColdBlocks, Error, Message, Reading};
 
 /// What a listing is of.
@@ -44,12 +46,16 @@ enum Stop {
     Full,
     /// The message of this number has blocks that must be read in first.
     Cold(u32, Box<ColdBlocks>),
+    /// It can't be read: a refusal, where nothing is with the client.
+    Refused(Box<Error>),
+    /// The client has some of it.
+    Broken(Box<Error>),
 }
 
 impl Dialogue {
     pub(super) async fn transmit(&mut self, mut response: Response) -> io::Result<()> {
-        loop {
-            match self.fill(&mut response)? {
+        let refused = loop {
+            match self.fill(&mut response) {
                 Stop::Done => return Ok(()),
                 Stop::Full => {
                     self.wire.flush().await?;
@@ -58,12 +64,20 @@ impl Dialogue {
                 }
                 Stop::Cold(message, cold) => {
                     if let Err(error) = Box::pin(self.warm(message, cold)).await {
-                        self.err(refusal(&error));
-                        return Ok(());
+                        break error;
                     }
                 }
+                Stop::Refused(error) => break *error,
+                Stop::Broken(error) => {
+                    warn_of(&error);
+                    Box::pin(self.context.store.put_aside(&error)).await;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
+                }
             }
-        }
+        };
+        Box::pin(self.context.store.put_aside(&refused)).await;
+        self.err(refusal(&refused));
+        Ok(())
     }
 
     async fn warm(&mut self, message: u32, cold: Box<ColdBlocks>) -> Result<(), Error> {
@@ -75,35 +89,37 @@ impl Dialogue {
     }
 
     /// Writes from where the response stopped until there is enough.
-    fn fill(&mut self, response: &mut Response) -> io::Result<Stop> {
-        let State::Transaction(maildrop) = &self.state else { return Ok(Stop::Done) };
+    fn fill(&mut self, response: &mut Response) -> Stop {
+        let State::Transaction(maildrop) = &self.state else { return Stop::Done };
         let (number, pinned, stuffer) = match response {
-            Response::Scan { scan, next } => return Ok(self.fill_scan(*scan, next)),
+            Response::Scan { scan, next } => return self.fill_scan(*scan, next),
             Response::Message { message, pinned, stuffer } => (*message, pinned, stuffer),
         };
         if let Some(pinned) = pinned {
-            return fill_message(&mut self.wire, pinned, stuffer);
+            let filled = fill_message(&mut self.wire, pinned, stuffer);
+            return filled.unwrap_or_else(|error| Stop::Broken(Box::new(error)));
         }
         if maildrop.entry(number).is_none() {
             self.err(NO_MESSAGE);
-            return Ok(Stop::Done);
+            return Stop::Done;
         }
         if let Some(cold) = maildrop.view().cold(number, &Reading::Octets(0..usize::MAX)) {
-            return Ok(Stop::Cold(number, Box::new(cold)));
+            return Stop::Cold(number, Box::new(cold));
         }
         match whole(maildrop.view().message(number)) {
             Ok(Some(message)) => {
+                let start = self.wire.mark();
                 announce(self.wire.output(), message.size());
-                fill_message(&mut self.wire, pinned.insert(message), stuffer)
+                fill_message(&mut self.wire, pinned.insert(message), stuffer).unwrap_or_else(|error| {
+                    self.wire.rewind(start);
+                    Stop::Refused(Box::new(error))
+                })
             }
             Ok(None) => {
                 self.err(NO_MESSAGE);
-                Ok(Stop::Done)
+                Stop::Done
             }
-            Err(error) => {
-                self.err(refusal(&error));
-                Ok(Stop::Done)
-            }
+            Err(error) => Stop::Refused(Box::new(error)),
         }
     }
 
@@ -148,14 +164,15 @@ fn announce(out: &mut Vec<u8>, octets: u64) {
     out.extend_from_slice(b" octets\r\n");
 }
 
-/// The message from where `stuffer` stopped. An error, which is not met with a checked message, ends the connection: what
+/// The message from where `stuffer` stopped. An error, which is not met with a checked message unless some of it is lost: what
 /// was announced can't be kept.
-fn fill_message(wire: &mut Wire, message: &Message, stuffer: &mut Stuffer) -> io::Result<Stop> {
-    let broken = |_| io::Error::from(io::ErrorKind::InvalidData);
-    let raw = message.raw().map_err(broken)?;
-    loop {
+fn fill_message(wire: &mut Wire, message: &Message, stuffer: &mut Stuffer) -> Result<Stop, Error> {
+    let raw = message.raw()?;
+    // It has the length that it had.
+    message.still_whole()?;
+    let stop = loop {
         if wire.is_full() {
-            return Ok(Stop::Full);
+            break Stop::Full;
         }
         match stuffer.next(raw, limits::SEND_BYTES) {
             Piece::Insert(octets) => wire.output().extend_from_slice(octets),
@@ -163,10 +180,11 @@ fn fill_message(wire: &mut Wire, message: &Message, stuffer: &mut Stuffer) -> io
                 wire.output().extend_from_slice(&raw[range]);
             }
             Piece::Octets(range) => {
-                let (source, range) = message.lend(range).map_err(broken)?;
+                let (source, range) = message.lend(range)?;
                 wire.parcel().lend(source, range);
             }
-            Piece::End => return Ok(Stop::Done),
+            Piece::End => break Stop::Done,
         }
-    }
+    };
+    message.still_whole().map(|()| stop)
 }

@@ -5,6 +5,7 @@ mod bodies_model;
 mod commits;
 mod copy;
 mod crash;
+mod lost;
 mod model;
 mod objects;
 mod restart;

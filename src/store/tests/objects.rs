@@ -304,7 +304,11 @@ impl SegmentStore for Objects {
 
     fn quarantine(&self, account: AccountId, name: Hash) -> Boxed<'_, Result<(), Error>> {
         Box::pin(async move {
-            let moved = self.make(Effect::Quarantine(account, name)).await;
+            let moved = if self.0.borrow().kept.quarantined.contains(&(account, name)) {
+                Err(io::ErrorKind::AlreadyExists.into())
+            } else {
+                self.make(Effect::Quarantine(account, name)).await
+            };
             moved.map_err(|error| Error::io(&segment_path(account, name), &error))
         })
     }

@@ -168,6 +168,12 @@ fn segments_are_named_by_content_and_put_once<W: World>() {
         segments.quarantine(AccountId(6), names[0]).await.unwrap();
         assert_eq!(segments.list(AccountId(6)).await.unwrap(), []);
         assert_eq!((&*mapped, segments.mapper(AccountId(6), names[0])().is_err()), (&content[..], true));
+        // One of that name that came later does not take its place.
+        let mut again = segments.put(AccountId(6)).await.unwrap();
+        again.write(&content).await.unwrap();
+        again.finish().await.unwrap();
+        let refused = segments.quarantine(AccountId(6), names[0]).await;
+        assert!(matches!(refused, Err(Error::Io { kind: std::io::ErrorKind::AlreadyExists, .. })), "{refused:?}");
         assert!(matches!(segments.map(account, names[0]).await, Err(Error::Corrupt { what: "missing", .. })));
     });
 }

@@ -888,7 +888,8 @@ fn merging_keeps_everything_and_costs_a_logarithm<W: World>() {
     with_store(&disk, async |store| {
         let inbox = inbox(&store, 1).await;
         let inner = inbox.account().state().inner.borrow();
-        let vanished = inner.files.iter().flat_map(|file| file.index().groups.iter());
+        let indexes: Vec<_> = inner.files.iter().map(|file| file.index().unwrap()).collect();
+        let vanished = indexes.iter().flat_map(|index| index.groups.iter());
         let mut vanished: Vec<u32> =
             vanished.flat_map(|group| group.vanished.iter().map(|gone| gone.uid.to_native())).collect();
         vanished.sort_unstable();
