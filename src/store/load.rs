@@ -150,7 +150,7 @@ async fn put_aside(
 }
 
 /// Adds what one sealed file says to what the older ones said.
-fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
+pub(super) fn take_file(state: &AccountState, file: &Rc<Sealed>) -> Option<()> {
     let mut inner = state.inner.borrow_mut();
     let index = file.index();
     for meta in index.mailboxes.iter() {

@@ -22,6 +22,7 @@ mod commit;
 mod copy;
 mod disk;
 mod entries;
+pub mod fsck;
 mod load;
 mod log;
 mod log_record;

@@ -15,6 +15,8 @@ use super::seams::{Batches, Lsn, PartSet, StreamId};
 use super::types::{AccountId, Error};
 use crate::limits::LOG_SEGMENT_BYTES;
 
+/// The file that says which opening this is.
+pub(super) const EPOCH_PATH: &str = "log/EPOCH";
 const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH1";
 const EPOCH_BYTES: usize = 20;
 
@@ -138,7 +140,7 @@ async fn drop_sealed<D: Disk>(disk: &D, replay: &mut Replay) -> Result<(), Error
 
 /// Counts the epoch up, durably.
 async fn next_epoch<D: Disk>(disk: &D, segments: &[SegmentName]) -> Result<u64, Error> {
-    let path = "log/EPOCH";
+    let path = EPOCH_PATH;
     let io = |error: std::io::Error| Error::io(path, &error);
     let last = match read_whole(disk, path).await.map_err(io)? {
         None => 0,
@@ -146,14 +148,20 @@ async fn next_epoch<D: Disk>(disk: &D, segments: &[SegmentName]) -> Result<u64, 
     };
     let newest = segments.iter().map(|segment| segment.epoch).max().unwrap_or(0);
     let epoch = last.max(newest) + 1;
-    let mut bytes = EPOCH_MAGIC.to_vec();
-    bytes.extend_from_slice(&epoch.to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    replace(disk, "log", "EPOCH", bytes).await.map_err(io)?;
+    replace(disk, "log", "EPOCH", encode_epoch(epoch)).await.map_err(io)?;
     Ok(epoch)
 }
 
-fn decode_epoch(bytes: &[u8]) -> Option<u64> {
+/// The file that says `epoch`.
+pub(super) fn encode_epoch(epoch: u64) -> Vec<u8> {
+    let mut bytes = EPOCH_MAGIC.to_vec();
+    bytes.extend_from_slice(&epoch.to_le_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+/// The epoch that such a file says; `None`: it is damaged.
+pub(super) fn decode_epoch(bytes: &[u8]) -> Option<u64> {
     let bytes: &[u8; EPOCH_BYTES] = bytes.try_into().ok()?;
     let whole = bytes[0..8] == *EPOCH_MAGIC && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];
     whole.then(|| u64::from_le_bytes(bytes[8..16].try_into().expect("eight")))
