@@ -95,8 +95,8 @@ pub fn fsck(options: FsckOptions) -> Result<(), Failure> {
             out.done("directory: the torn record is cut")?;
         }
         report = work.check()?;
-        let left = report.findings.iter().filter(|finding| finding.grade != Grade::Harmless);
-        left.map(|finding| out.finding(finding, true)).collect::<Result<(), Failure>>()?;
+        let mut left = report.findings.iter().filter(|finding| finding.grade != Grade::Harmless);
+        left.try_for_each(|finding| out.finding(finding, true))?;
     }
     out.summary(&report)?;
     print(&out.text)?;

@@ -51,6 +51,8 @@ pub(super) struct Bodies {
     /// Those of them that records of the log name.
     open: HashMap<Hash, Rc<Sealed>>,
     pub broken: BTreeMap<Hash, FileScan>,
+    /// Files that a repair wrote: their message is lost, and they say so.
+    pub lost: BTreeSet<Hash>,
 }
 
 /// An account.
@@ -68,6 +70,8 @@ pub(super) struct AccountScan {
     pub pending: Vec<LogRecord>,
     /// Records of the log that can't be applied: for want of the body file, or because nobody knows what they say.
     pub unusable: Vec<(LogRecord, Option<Hash>)>,
+    /// Messages of the log that are lost, by their body files.
+    pub lost: Vec<Hash>,
     /// Octets that were read.
     pub octets: u64,
 }
@@ -90,6 +94,7 @@ pub(super) async fn scan<D: Disk>(
         sealed: 0,
         pending: Vec::new(),
         unusable: Vec::new(),
+        lost: Vec::new(),
         octets: 0,
     };
     account.read_manifest(disk).await?;
@@ -203,6 +208,7 @@ impl AccountScan {
             self.bodies.open.extend(sealed.map(|sealed| (name, sealed)));
             match files::known_body(&file).filter(|_| matches!(file.health, Health::Whole)) {
                 Some(known) => drop(self.bodies.known.insert(name, known)),
+                None if files::is_lost_body(&file) => drop(self.bodies.lost.insert(name)),
                 None => drop(self.bodies.broken.insert(name, file)),
             }
         }
@@ -241,7 +247,9 @@ impl AccountScan {
                 Some(Change::AppendedSegment { mailbox, uid, .. }) if !self.state.takes(mailbox, uid) => continue,
                 Some(Change::AppendedSegment { mailbox, uid, record: fresh, segment }) => {
                     let body = self.bodies.open.get(&segment).cloned();
-                    if !self.bodies.known.contains_key(&segment) {
+                    if self.bodies.lost.contains(&segment) {
+                        self.lost.push(segment);
+                    } else if !self.bodies.known.contains_key(&segment) {
                         self.unusable.push((record.clone(), Some(segment)));
                     }
                     let Some(message) = body.and_then(|body| Fresh::in_segment(fresh, body).ok()) else { continue };

@@ -302,3 +302,9 @@ pub(super) fn known_body(file: &FileScan) -> Option<KnownBody> {
     }
     Some((Hash::of(file.octets(extent)?), u64::from(extent.1)))
 }
+
+/// Whether a file is a body file that is as it was written, and without its message.
+pub(super) fn is_lost_body(file: &FileScan) -> bool {
+    let whole = file.sealed.as_ref().filter(|_| matches!(file.health, Health::Whole));
+    whole.is_some_and(|sealed| sealed.header().kind == FileKind::Body && sealed.is_lost(0, Piece::Raw))
+}

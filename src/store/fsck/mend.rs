@@ -71,25 +71,57 @@ impl<'a, D: Disk> Mender<'a, D> {
         for folder in folders.iter().filter(|folder| **folder != home) {
             let io = |error: std::io::Error| Error::io(folder, &error);
             self.segments.create_folder(id).await?;
-            let there: BTreeSet<String> = self.disk.list(&home).await.map_err(io)?.into_iter().collect();
             let mut names = self.disk.list(folder).await.map_err(io)?;
             names.sort_by_key(|name| name == manifest::NAME);
-            let mut moved = 0;
-            for name in names.iter().filter(|name| !there.contains(*name)) {
-                // Until the files have a durable name there, the manifest has none.
+            let mut moved = Vec::new();
+            for name in names {
                 if name == manifest::NAME {
                     self.disk.sync_folder(&home).await.map_err(io)?;
                 }
-                self.disk.rename(&format!("{folder}/{name}"), &format!("{home}/{name}")).await.map_err(io)?;
-                moved += 1;
+                let (from, to) = (format!("{folder}/{name}"), format!("{home}/{name}"));
+                if self.double(&from, &to).await? {
+                    moved.push(from);
+                }
             }
             self.disk.sync_folder(&home).await.map_err(io)?;
+            for path in &moved {
+                self.lose(path).await?;
+            }
             self.disk.sync_folder(folder).await.map_err(io)?;
-            if moved > 0 {
-                self.done.push(format!("{} of {} moved to {home}", count(moved, "file"), self.job.name(id)));
+            if !moved.is_empty() {
+                self.done.push(format!("{} of {} moved to {home}", count(moved.len(), "file"), self.job.name(id)));
             }
         }
         Ok(())
+    }
+
+    /// Gives a file a second name, or another one where it can't have two; false: something else has it.
+    async fn double(&self, from: &str, to: &str) -> Result<bool, Error> {
+        let io = |error: std::io::Error| Error::io(to, &error);
+        match self.disk.link(from, to).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                let (there, here) = (contents::read(&self.disk, to).await?, contents::read(&self.disk, from).await?);
+                Ok(there.zip(here).is_some_and(|(there, here)| *there.map == *here.map))
+            }
+            // A file system that knows no second names, or no more of this file.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::EMLINK | libc::EPERM))
+                    || error.kind() == std::io::ErrorKind::Unsupported =>
+            {
+                self.disk.rename(from, to).await.map_err(io)?;
+                Ok(true)
+            }
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    /// Takes a name away that is one of two, or gone already.
+    async fn lose(&self, path: &str) -> Result<(), Error> {
+        match self.disk.remove(path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether there is something to mend; what is missed for it is looked for elsewhere.
@@ -175,7 +207,11 @@ impl<'a, D: Disk> Mender<'a, D> {
             aside = format!("{name}.{number}{ASIDE}");
         }
         let io = |error: std::io::Error| Error::io(folder, &error);
-        self.disk.rename(&format!("{folder}/{name}"), &format!("{folder}/{aside}")).await.map_err(io)?;
+        let path = format!("{folder}/{name}");
+        // The new name is on the medium before the old one goes.
+        self.double(&path, &format!("{folder}/{aside}")).await?;
+        self.disk.sync_folder(folder).await.map_err(io)?;
+        self.lose(&path).await?;
         self.disk.sync_folder(folder).await.map_err(io)?;
         self.done.push(format!("{folder}/{name} is kept as {aside}"));
         Ok(())
@@ -270,7 +306,7 @@ impl<'a, D: Disk> Mender<'a, D> {
         if let Health::Exact(bytes) = &file.health {
             self.restore(account, file, bytes).await?;
         }
-        let source = Source { file, sealed, elsewhere: &self.elsewhere, bodies };
+        let source = Source { file, sealed, elsewhere: &self.elsewhere, bodies, lost: &account.bodies.lost };
         let (contents, shared, changed) = contents_of(&source, slot);
         if !changed && file.is_known() {
             return Ok((file.name, sealed.len()));

@@ -98,6 +98,7 @@ impl<D: Disk> Mender<'_, D> {
     async fn unnamed_bodies(&self, account: &AccountScan) -> Result<Vec<Found>, Error> {
         let mut named: BTreeSet<Hash> =
             account.bodies.known.keys().chain(account.bodies.broken.keys()).copied().collect();
+        named.extend(&account.bodies.lost);
         named.extend(account.slots.iter().filter_map(|slot| slot.file.as_ref()).map(|file| file.name));
         let mut found = Vec::new();
         for name in account.names.iter().filter_map(|name| Hash::parse(name)).filter(|name| !named.contains(name)) {

@@ -5,7 +5,7 @@
 //! believed is not copied; a record or details that are made anew say what the message and the columns say. What is lost lies
 //! outside the file, as a checkpoint has it ([`LOST`]); who asks for it is told so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub(super) struct Source<'a> {
     pub elsewhere: &'a Elsewhere,
     /// The octets of body files that can be read and are needed.
     pub bodies: &'a HashMap<Hash, Map>,
+    /// Body files that say that their message is lost.
+    pub lost: &'a BTreeSet<Hash>,
 }
 
 /// What a message is told of by, where its content is lost and nothing else of it can be read.
@@ -93,7 +95,8 @@ impl Source<'_> {
     /// What becomes of a message that is not as it should be, and whether anything does.
     pub fn mended(&self, at: u32, row: &Row, columns: columns::Row) -> (Contents, bool) {
         let raw = self.raw(at, row);
-        let stays_apart = matches!(&row.raw, Raw::Apart(name) if self.bodies.contains_key(name));
+        let is_apart = |name: &Hash| self.bodies.contains_key(name) || raw.is_none() && self.lost.contains(name);
+        let stays_apart = matches!(&row.raw, Raw::Apart(name) if is_apart(name));
         let text_moves = self.sealed.text_is_apart(at) && !stays_apart;
         let is_made = row.record.is_none() || !row.details || !row.text || text_moves;
         let structure =

@@ -32,7 +32,7 @@ fn mail(number: u64, bytes: usize) -> NewMessage {
 
 const LONG: usize = crate::limits::INLINE_BODY_BYTES_MAX + 9000;
 
-/// Three sealed files and a log: messages, one in a body file of its own and one that both share, flags, expunges, copies.
+/// Three sealed files: messages, one in a body file of its own and one that both share, flags, expunges, copies.
 async fn fill(store: Store) {
     let (one, two) = (store.account(ONE).await.unwrap(), store.account(TWO).await.unwrap());
     let (inbox, other) = (one.mailbox("INBOX").unwrap(), two.mailbox("INBOX").unwrap());
@@ -59,6 +59,13 @@ async fn fill(store: Store) {
     // The same as one that is sealed, elsewhere.
     other.append(mail(3, 700)).await.unwrap();
     store.seal_all().await.unwrap();
+}
+
+/// What no file has yet.
+async fn go_on(store: Store) {
+    let (one, two) = (store.account(ONE).await.unwrap(), store.account(TWO).await.unwrap());
+    let (inbox, other, work) =
+        (one.mailbox("INBOX").unwrap(), two.mailbox("INBOX").unwrap(), one.mailbox("Work").unwrap());
     inbox.append(mail(20, 700)).await.unwrap();
     inbox.append(mail(61, LONG)).await.unwrap();
     work.append(mail(21, 700)).await.unwrap();
@@ -71,6 +78,8 @@ fn filled() -> MemoryDisk {
     tiers::SCALE.set(512);
     let disk = MemoryDisk::default();
     with_segments(&disk, 1, 2 << 20, |mut stores| fill(stores.remove(0))).unwrap();
+    with_segments(&disk, 1, 2 << 20, |mut stores| go_on(stores.remove(0))).unwrap();
+    block_on(remove_old_logs(&disk, 2)).unwrap();
     disk
 }
 
@@ -235,14 +244,15 @@ fn a_wiped_message_is_lost_alone_and_keeps_its_uid() {
     wipe(&disk, &files[0], at, 300);
     let report = checked(&disk);
     let found = found(&report, &files[0], "INBOX UID 7 \"number 6\"");
-    assert!(found.means.contains("1 message touched"), "{}", found.means);
+    // A block holds the other's text.
+    assert!(found.cure.contains("1 message will be looked for"), "{}", found.cure);
     mend(&disk);
     let mut after = dump(&disk).unwrap();
     let inbox = (1, "INBOX".to_owned());
     let lost = after.get_mut(&inbox).unwrap().2.remove(&7).unwrap();
     assert!(lost.2.is_err());
     let mut expected = before.clone();
-    expected.get_mut(&inbox).unwrap().2.remove(&7).unwrap();
+    expected.get_mut(&inbox).unwrap().2.remove(&7);
     assert_eq!(after, expected);
     let report = checked(&disk);
     assert_eq!(damage(&report).len(), 1);
@@ -357,8 +367,10 @@ fn a_file_without_an_index_gives_up_its_messages() {
             };
             if validity == validity_after {
                 assert!(next_after >= next, "UIDs of {name:?} would be given out again");
-                for (uid, message) in messages_after {
-                    assert_eq!(message.2.as_ref().ok().map(|m| &m.0), messages[uid].2.as_ref().ok().map(|m| &m.0));
+                // What is expunged may come back, but no UID means another message.
+                let known = messages_after.iter().filter_map(|(uid, message)| Some((message, messages.get(uid)?)));
+                for (is, was) in known {
+                    assert_eq!(is.2.as_ref().ok().map(|m| &m.0), was.2.as_ref().ok().map(|m| &m.0));
                 }
             }
         }
@@ -406,7 +418,8 @@ fn a_lost_body_file_leaves_its_message() {
         let (was, is) = (&mut expected.get_mut(&inbox).unwrap().2, &mut after.get_mut(&inbox).unwrap().2);
         let lost: Vec<u32> = is.iter().filter(|(_, message)| message.2.is_err()).map(|(uid, _)| *uid).collect();
         assert_eq!(lost.len(), 1, "number {}", subject(path));
-        (was.remove(&lost[0]), is.remove(&lost[0]));
+        was.remove(&lost[0]);
+        is.remove(&lost[0]);
         assert_eq!(after, expected);
     }
 }
@@ -492,6 +505,30 @@ fn left_overs_are_harmless() {
     assert_eq!(mended(&disk).unwrap(), [""; 0]);
 }
 
+/// What two stores don't have in common.
+fn differences(one: &Dump, other: &Dump) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in one.keys().chain(other.keys()) {
+        let (Some(one), Some(other)) = (one.get(name), other.get(name)) else {
+            found.push(format!("{name:?} is in one"));
+            continue;
+        };
+        if (one.0, one.1) != (other.0, other.1) {
+            found.push(format!("{name:?}: {:?} and {:?}", (one.0, one.1), (other.0, other.1)));
+        }
+        for uid in one.2.keys().chain(other.2.keys()) {
+            let short = |message: Option<&Shown>| {
+                let read = message.map(|message| message.2.as_ref().map(|read| (read.0.len(), read.2.len(), read.3)));
+                format!("{:?} {read:?}", message.map(|message| (message.0, message.1)))
+            };
+            if one.2.get(uid) != other.2.get(uid) {
+                found.push(format!("{name:?} {uid}: {} and {}", short(one.2.get(uid)), short(other.2.get(uid))));
+            }
+        }
+    }
+    found
+}
+
 /// What a repair makes of a folder, whatever happened to it: accounts open, UIDs mean what they meant, and a second repair has
 /// nothing to do.
 fn assert_mends(disk: &MemoryDisk, before: &Dump, context: &str) -> Dump {
@@ -504,7 +541,9 @@ fn assert_mends(disk: &MemoryDisk, before: &Dump, context: &str) -> Dump {
         let Some((_, next_before, messages_before)) = before.get(name).filter(|before| before.0 == *validity) else {
             continue;
         };
-        assert!(next >= next_before || damaged_log(disk), "{context}: {name:?} gives UIDs out again");
+        // Records that a log ended with leave nothing behind when all of them are gone.
+        let cut = disk.paths().iter().any(|path| path.starts_with("log/") && path.ends_with(".corrupt"));
+        assert!(next >= next_before || cut || context.contains("log/"), "{context}: {name:?} gives UIDs out again");
         for (uid, message) in messages {
             let raw = |message: &Shown| message.2.as_ref().ok().map(|message| message.0.clone());
             let (is, was) = (raw(message), messages_before.get(uid).and_then(raw));
@@ -514,11 +553,6 @@ fn assert_mends(disk: &MemoryDisk, before: &Dump, context: &str) -> Dump {
     let again = mended(disk).unwrap();
     assert!(again.is_empty(), "{context}: a second repair does {again:?}");
     after
-}
-
-/// Whether a segment was put aside, and records with it that nothing else says were there.
-fn damaged_log(disk: &MemoryDisk) -> bool {
-    disk.paths().iter().any(|path| path.starts_with("log/") && path.ends_with(".corrupt"))
 }
 
 /// Damage of one kind or the other, anywhere; whether it is a single bit.
@@ -559,7 +593,7 @@ fn random_damage() {
         }
         let after = assert_mends(&disk, &before, &context);
         if times == 1 && struck[0].1 {
-            assert!(after == before, "{context}: one bit is not put right\n{report:#?}");
+            assert_eq!(differences(&after, &before), [""; 0], "{context}: one bit is not put right\n{report:#?}");
         }
     }
 }
@@ -603,7 +637,7 @@ fn power_cuts_while_mending() {
             assert!(mended(&disk).is_err());
             let context = format!("damage {number}, stopped at {stop} of {total}");
             let after = assert_mends(&disk.crash(stop), &before, &context);
-            assert!(after == expected, "{context}");
+            assert_eq!(differences(&after, &expected), [""; 0], "{context}");
         }
     }
 }

@@ -277,11 +277,7 @@ fn touched(account: &AccountScan, slot: &Slot) -> String {
     if rows.is_empty() {
         return "no message that is there is touched".to_owned();
     }
-    let shown = rows.iter().take(FSCK_SHOWN_MAX).map(|(mailbox, uid, row)| {
-        let subject = row.subject.as_deref().map(|subject| format!(" \"{}\"", plain(subject))).unwrap_or_default();
-        format!("{} UID {uid}{subject}", plain(&account.mailbox_name(*mailbox)))
-    });
-    let shown: Vec<String> = shown.collect();
+    let shown: Vec<String> = rows.iter().take(FSCK_SHOWN_MAX).map(|message| shown_message(account, message)).collect();
     let more = rows.len() - shown.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{} touched: {}{more}", count(rows.len(), "message"), shown.join(", "))
@@ -308,28 +304,39 @@ fn gaps(account: &AccountScan, name: &str, out: &mut Vec<Finding>) {
 
 fn of_bodies(account: &AccountScan, name: &str, out: &mut Vec<Finding>) {
     for (hash, file) in &account.bodies.broken {
-        let rows = account.slots.iter().flat_map(|slot| slot.rows.values());
-        let users: Vec<&(u32, u32, Row)> = rows.filter(|(_, _, row)| row.raw == Raw::Apart(*hash)).collect();
         let logged = account.unusable.iter().filter(|(_, body)| *body == Some(*hash)).count();
-        if users.is_empty() && logged == 0 {
-            continue;
-        }
+        let Some(users) = users(account, *hash, logged) else { continue };
         let offset = file.faults.first().map_or(0, |fault| fault.0);
         let finding = Finding::new(Grade::Damaged, &*file.path, faults(file)).of(account.id).at(offset);
-        let shown = users.iter().take(FSCK_SHOWN_MAX).map(|(mailbox, uid, row)| {
-            let subject = row.subject.as_deref().map(plain).unwrap_or_default();
-            format!("{} UID {uid} \"{subject}\"", plain(&account.mailbox_name(*mailbox)))
-        });
-        let mut shown: Vec<String> = shown.collect();
-        if logged > 0 {
-            shown.push(format!("{} that no file has yet", count(logged, "message")));
-        }
-        let means = format!("{name} can't read the long message: {}", shown.join(", "));
+        let means = format!("{name} can't read the long message: {users}");
         out.push(finding.means(means).cure(match file.health {
             Health::Exact(_) => "it is put right, octet for octet: its name proves it",
             _ => "it is looked for in the other accounts' folders; else the message stays as far as it can be read",
         }));
     }
+    for hash in &account.bodies.lost {
+        let logged = account.lost.iter().filter(|lost| *lost == hash).count();
+        let Some(users) = users(account, *hash, logged) else { continue };
+        let finding = Finding::new(Grade::Lost, format!("{}/{hash}", account.folder), "its message was lost before");
+        let finding = finding.of(account.id).means(format!("{name} can't read the long message: {users}"));
+        out.push(finding.cure("nothing, unless it is found elsewhere"));
+    }
+}
+
+/// Which messages a body file is needed for; `None`: for none. `logged`: those that only the log has.
+fn users(account: &AccountScan, body: Hash, logged: usize) -> Option<String> {
+    let rows = account.slots.iter().flat_map(|slot| slot.rows.values());
+    let shown = rows.filter(|(_, _, row)| row.raw == Raw::Apart(body)).take(FSCK_SHOWN_MAX);
+    let mut shown: Vec<String> = shown.map(|message| shown_message(account, message)).collect();
+    if logged > 0 {
+        shown.push(format!("{} that no file has yet", count(logged, "message")));
+    }
+    (!shown.is_empty()).then(|| shown.join(", "))
+}
+
+fn shown_message(account: &AccountScan, (mailbox, uid, row): &(u32, u32, Row)) -> String {
+    let subject = row.subject.as_deref().map(|subject| format!(" \"{}\"", plain(subject))).unwrap_or_default();
+    format!("{} UID {uid}{subject}", plain(&account.mailbox_name(*mailbox)))
 }
 
 fn of_records(account: &AccountScan, name: &str, out: &mut Vec<Finding>) {
@@ -348,6 +355,7 @@ fn of_names(account: &AccountScan, out: &mut Vec<Finding>) {
         .filter_map(|slot| slot.file.as_ref().map(|file| file.name))
         .chain(account.bodies.known.keys().copied())
         .chain(account.bodies.broken.keys().copied())
+        .chain(account.bodies.lost.iter().copied())
         .collect();
     for name in &account.names {
         let path = format!("{}/{name}", account.folder);
