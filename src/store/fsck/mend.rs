@@ -226,7 +226,7 @@ impl<'a, D: Disk> Mender<'a, D> {
     }
 
     /// Writes a file again exactly as it was.
-    async fn restore(&mut self, account: &AccountScan, file: &FileScan, bytes: &[u8]) -> Result<(), Error> {
+    pub async fn restore(&mut self, account: &AccountScan, file: &FileScan, bytes: &[u8]) -> Result<(), Error> {
         self.put_file_aside(account, file).await?;
         let mut put = self.segments.put(account.id).await?;
         for piece in bytes.chunks(STORE_WRITE_BYTES) {

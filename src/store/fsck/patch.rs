@@ -94,8 +94,8 @@ impl<D: Disk> Mender<'_, D> {
         Ok(named)
     }
 
-    /// Messages in body files that no file names any more.
-    async fn unnamed_bodies(&self, account: &AccountScan) -> Result<Vec<Found>, Error> {
+    /// Messages in body files that no file names any more. One that can't be read is put aside, or the server would remove it.
+    async fn unnamed_bodies(&mut self, account: &AccountScan) -> Result<Vec<Found>, Error> {
         let mut named: BTreeSet<Hash> =
             account.bodies.known.keys().chain(account.bodies.broken.keys()).copied().collect();
         named.extend(&account.bodies.lost);
@@ -104,7 +104,14 @@ impl<D: Disk> Mender<'_, D> {
         for name in account.names.iter().filter_map(|name| Hash::parse(name)).filter(|name| !named.contains(name)) {
             let path = format!("{}/{name}", account.folder);
             let file = files::scan(&self.disk, (path, name), account.id, None).await?;
+            let is_account = file.header.is_some_and(|header| header.kind == FileKind::Account);
+            if !file.is_known() && !is_account {
+                self.put_aside(&account.folder, &name.to_string(), &account.names).await?;
+            }
             if let (Some(sealed), Some((hash, _))) = (&file.sealed, known_body(&file)) {
+                if let Health::Exact(bytes) = &file.health {
+                    self.restore(account, &file, bytes).await?;
+                }
                 let raw = file.octets(sealed.extent(0, Piece::Raw)).unwrap_or_default();
                 let structure = mime::structure(raw);
                 let date = Date { seconds: sent(&structure), offset_minutes: 0 };
