@@ -17,7 +17,7 @@ use crate::config::data::{DataFolder, Problem};
 use crate::directory::{self, Directory, Inspected};
 use crate::io::{Ring, Sizes, block_on};
 use crate::limits::FSCK_PROGRESS_PAUSE;
-use crate::store::fsck::{self, Finding, Grade, Job, Progress, Report};
+use crate::store::fsck::{self, Finding, Grade, Job, Progress, Repaired, Report};
 use crate::store::{AccountId, RingDisk};
 
 #[derive(Args, Debug)]
@@ -41,6 +41,7 @@ pub struct FsckOptions {
 enum Line<'a> {
     Found(Told<'a>),
     Done { what: &'a str },
+    Gone { what: &'a str },
     Left(Told<'a>),
     Summary { accounts: usize, octets: u64, damaged: usize, lost: usize, harmless: usize },
 }
@@ -86,9 +87,13 @@ pub fn fsck(options: FsckOptions) -> Result<(), Failure> {
     let mut out = Out { json, names: &names, text: String::new() };
     let mut report = work.check()?;
     report.findings.iter().try_for_each(|finding| out.finding(finding, false))?;
+    let mut gone = Vec::new();
     let torn = inspected.faults.iter().any(|fault| fault.torn);
     if repair && (torn || !report.is_clean()) {
-        work.repair()?.iter().try_for_each(|what| out.done(what))?;
+        let Repaired { done, lost } = work.repair()?;
+        done.iter().try_for_each(|what| out.done(what))?;
+        gone = lost;
+        gone.iter().try_for_each(|what| out.gone(what))?;
         if torn && inspected.faults.iter().all(|fault| fault.torn) {
             // A start cuts it as well.
             Directory::open(folder.path(), settings).map_err(Failure::Directory)?;
@@ -100,7 +105,7 @@ pub fn fsck(options: FsckOptions) -> Result<(), Failure> {
     }
     out.summary(&report)?;
     print(&out.text)?;
-    verdict(&report, repair)
+    verdict(&report, repair, gone.len())
 }
 
 impl Work<'_> {
@@ -115,7 +120,7 @@ impl Work<'_> {
         Ok(report)
     }
 
-    fn repair(&mut self) -> Result<Vec<String>, Failure> {
+    fn repair(&mut self) -> Result<Repaired, Failure> {
         let disk = RingDisk::new(self.ring, self.folder.path());
         let done = block_on(self.ring, fsck::repair(&disk, self.job, &mut |now| self.bar.show("mended", now)));
         self.bar.clear();
@@ -218,6 +223,14 @@ impl Out<'_> {
         Ok(())
     }
 
+    fn gone(&mut self, what: &str) -> Result<(), Failure> {
+        if self.json {
+            return self.line(&Line::Gone { what });
+        }
+        let _ = writeln!(self.text, "gone: {what}");
+        Ok(())
+    }
+
     fn summary(&mut self, report: &Report) -> Result<(), Failure> {
         let [damaged, lost, harmless] =
             [Grade::Damaged, Grade::Lost, Grade::Harmless].map(|grade| graded(report, grade));
@@ -243,14 +256,14 @@ fn graded(report: &Report, grade: Grade) -> usize {
     report.findings.iter().filter(|finding| finding.grade == grade).count()
 }
 
-/// The exit code, as a failure where something is damaged.
-fn verdict(report: &Report, repaired: bool) -> Result<(), Failure> {
-    if report.is_clean() {
+/// The exit code, as a failure where something is damaged, or `gone` with this repair.
+fn verdict(report: &Report, repaired: bool, gone: usize) -> Result<(), Failure> {
+    if report.is_clean() && gone == 0 {
         return Ok(());
     }
     let (damaged, lost) = (graded(report, Grade::Damaged), graded(report, Grade::Lost));
     Err(Failure::Other(match repaired {
-        true => format!("{} could not be mended", damaged + lost),
+        true => format!("{} could not be mended", damaged + lost + gone),
         false if damaged == 0 => format!("{lost} lost, which a repair does not bring back"),
         false => format!("{damaged} damaged: `ringpost fsck --repair` mends what can be mended"),
     }))
@@ -320,10 +333,11 @@ mod tests {
     #[test]
     fn the_exit_code_says_whether_something_is_damaged() {
         let report = |grade| Report { findings: vec![finding(grade)], ..Report::default() };
-        assert!(verdict(&report(Grade::Harmless), false).is_ok());
+        assert!(verdict(&report(Grade::Harmless), false, 0).is_ok());
         for (grade, repaired) in [(Grade::Damaged, false), (Grade::Lost, false), (Grade::Lost, true)] {
-            assert_eq!(verdict(&report(grade), repaired).unwrap_err().exit_code(), 1);
+            assert_eq!(verdict(&report(grade), repaired, 0).unwrap_err().exit_code(), 1);
         }
+        assert_eq!(verdict(&report(Grade::Harmless), true, 1).unwrap_err().exit_code(), 1);
     }
 
     #[test]

@@ -42,9 +42,9 @@ fn text_in(octets: &[u8], wanted: &str) -> bool {
 }
 
 /// A server with a message in a sealed file, stopped.
-fn sealed(name: &str) -> (Server, PathBuf) {
+fn sealed(name: &str, lines: usize) -> (Server, PathBuf) {
     let mut server = Server::start(name);
-    server.login().append("INBOX", &numbered("precious", 5));
+    server.login().append("INBOX", &numbered("precious", lines));
     server.stop();
     // A start seals what the last run left in the log.
     server.run();
@@ -77,7 +77,7 @@ fn it_refuses_beside_a_server() {
 
 #[test]
 fn a_flipped_file_is_told_of_and_mended() {
-    let (mut server, path) = sealed("fsck-flipped");
+    let (mut server, path) = sealed("fsck-flipped", 5);
     let data = server.data();
     let clean = fsck(&data, &[]);
     assert_eq!(clean.status.code(), Some(0), "{}{}", text(&clean.stdout), text(&clean.stderr));
@@ -130,7 +130,7 @@ fn a_flipped_file_is_told_of_and_mended() {
 
 #[test]
 fn what_is_lost_is_told_until_it_is_gone() {
-    let (mut server, path) = sealed("fsck-lost");
+    let (mut server, path) = sealed("fsck-lost", 3000);
     let data = server.data();
     let mut octets = fs::read(&path).expect("the file");
     let header = b"Subject: precious";

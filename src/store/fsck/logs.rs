@@ -40,6 +40,8 @@ pub(super) struct SegmentScan {
     pub damage: Option<(u64, String)>,
     /// Where its records end, if something that was begun lies behind.
     pub torn: Option<u64>,
+    /// Records of it are missing, and nobody knows what they said.
+    pub is_cut: bool,
     /// Another version wrote it.
     pub foreign: bool,
 }
@@ -100,6 +102,7 @@ pub(super) async fn scan<D: Disk>(disk: &D) -> Result<LogScan, Error> {
                 segment = alone;
                 if let Some(before) = log.segments.last_mut() {
                     before.damage = Some((before.torn.unwrap_or(0), "its last records are missing".to_owned()));
+                    before.is_cut = true;
                 }
             }
         }
@@ -137,7 +140,8 @@ fn read_segment(map: &Map, name: SegmentName, follows: Option<u64>) -> SegmentSc
         _ => None,
     };
     let torn = walk.torn();
-    SegmentScan { name, records: walk.records, damage, torn, foreign }
+    let is_cut = damage.is_some() && walk.misses();
+    SegmentScan { name, records: walk.records, damage, torn, is_cut, foreign }
 }
 
 /// Goes over a segment from record to record.
@@ -174,6 +178,11 @@ impl Walk<'_> {
                 None => return,
             }
         }
+    }
+
+    /// Whether there is a gap between the records that count.
+    fn misses(&self) -> bool {
+        self.records.windows(2).any(|pair| pair[0].0.seq + 1 != pair[1].0.seq) || self.records.is_empty()
     }
 
     /// Whether a record is of this incarnation of the segment, and behind those before it.

@@ -35,6 +35,8 @@ pub(super) struct Mender<'a, D: Disk> {
     pub instead: HashMap<(AccountId, u64), Vec<u8>>,
     /// What was done, in words.
     pub done: Vec<String>,
+    /// What nobody can find any more from now on.
+    pub lost: Vec<String>,
 }
 
 /// The highest numbers that an account gave out.
@@ -48,7 +50,7 @@ impl<'a, D: Disk> Mender<'a, D> {
     pub fn new(disk: D, job: Job<'a>) -> Mender<'a, D> {
         let segments = FileSegments::new(disk.clone());
         let (elsewhere, instead, done) = (Elsewhere::default(), HashMap::new(), Vec::new());
-        Mender { disk, segments, job, elsewhere, instead, done }
+        Mender { disk, segments, job, elsewhere, instead, done, lost: Vec::new() }
     }
 
     /// Writes the epoch anew where it can't be read. `used`: there is something that has one.

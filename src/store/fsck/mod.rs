@@ -124,8 +124,17 @@ pub async fn check<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Pro
     Ok(report)
 }
 
-/// Mends what can be mended; what was done, in words. What is left is for another [`check`] to say.
-pub async fn repair<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<String>, Error> {
+/// What a repair did, in words.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Repaired {
+    /// Step by step.
+    pub done: Vec<String>,
+    /// What was damaged, and is not there any more: nothing is left of it that another check would find.
+    pub lost: Vec<String>,
+}
+
+/// Mends what can be mended. What is left is for another [`check`] to say, but for [`Repaired::lost`].
+pub async fn repair<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Repaired, Error> {
     let mut mender = Mender::new(disk.clone(), job);
     // The accounts need the log that they are mended with, and it what became of the files that its records name.
     let log = logs::scan(disk).await?;
@@ -159,7 +168,7 @@ pub async fn repair<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Pr
         progress(looked);
     }
     mender.mend_log(&log).await?;
-    Ok(mender.done)
+    Ok(Repaired { done: mender.done, lost: mender.lost })
 }
 
 impl Job<'_> {

@@ -90,7 +90,9 @@ impl<D: Disk> Mender<'_, D> {
         let named = refill::write(put, header, (index, contents), &shared).await?;
         let name = self.job.name(account.id);
         let what = count(messages, "message");
-        self.done.push(format!("{name}: {what} of changes {} to {} in {RECOVERED}", slot.from + 1, slot.to));
+        let changes = format!("changes {} to {}", slot.from + 1, slot.to);
+        self.done.push(format!("{name}: {what} of {changes} in {RECOVERED}"));
+        self.lost.push(format!("{name}: what else {changes} brought, mailboxes and flags among it"));
         Ok(named)
     }
 

@@ -51,6 +51,9 @@ impl<D: Disk> Mender<'_, D> {
         self.done.push(format!("{} of the log in new segments", count(records, "record")));
         let names = self.disk.list("log").await.map_err(|error| Error::io("log", &error))?.into_iter().collect();
         for index in moved {
+            if log.segments[index].is_cut {
+                self.lost.push(format!("{}: records that can't be read", log.segments[index].name.path()));
+            }
             let path = log.segments[index].name.path();
             self.put_aside("log", path.trim_start_matches("log/"), &names).await?;
         }

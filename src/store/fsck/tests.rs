@@ -133,7 +133,7 @@ fn checked(disk: &MemoryDisk) -> Report {
 
 fn mended(disk: &MemoryDisk) -> Result<Vec<String>, Error> {
     let names = names();
-    block_on(repair(disk, Job { names: &names, only: None }, &mut |_| ()))
+    block_on(repair(disk, Job { names: &names, only: None }, &mut |_| ())).map(|repaired| repaired.done)
 }
 
 /// What is damaged or lost.
