@@ -457,3 +457,30 @@ pub const BODY_FILES_OPEN_MAX: usize = 128;
 pub const BODY_NAMES_AT_ONCE: usize = 32;
 /// Without a checkpoint for so long, what is not sealed is: a start after a quiet day replays minutes.
 pub const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
+
+// fsck.
+
+/// What a disk with damage is read by: the unit in which it fails.
+pub const FSCK_PAGE_BYTES: usize = 4096;
+/// How often the line on a terminal that says how far it is changes.
+pub const FSCK_PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+/// Messages, faults or accounts that one finding names: a few lines of a terminal.
+pub const FSCK_SHOWN_MAX: usize = 5;
+/// Characters of a subject or a mailbox that it shows.
+pub const FSCK_SUBJECT_CHARACTERS_MAX: usize = 60;
+/// Messages that are looked for elsewhere in one repair: 32 octets each and the table, 64 MB.
+pub const FSCK_WANTED_MAX: usize = 1_000_000;
+/// What a repair hashes to find the messages of one file that has lost its index: 16 times the largest of most
+/// ([`FILE_BYTES_FINAL`] merged), some seconds.
+pub const FSCK_TRIED_BYTES_MAX: u64 = 64 * FILE_BYTES_FINAL;
+/// Places at which the next of them is tried.
+pub const FSCK_PLACES_MAX: usize = 1024;
+/// An epoch that is not known is written so far above all that can be seen: more starts than a server has in its life.
+pub const FSCK_EPOCHS_SKIPPED: u64 = 1 << 20;
+/// The same for UIDVALIDITY and ids of mailboxes.
+pub const FSCK_NUMBERS_SKIPPED: u32 = 1 << 16;
+/// And for the UIDs of a mailbox whose last file is lost, beside one for each [`FSCK_UID_BYTES_MIN`] of it: 4,000 such repairs use up
+/// what there are.
+pub const FSCK_UIDS_SKIPPED: u32 = 1 << 20;
+/// What an UID that was given out leaves in a file at least: one that vanished ([`VANISHED_MAX`] of them).
+pub const FSCK_UID_BYTES_MIN: u64 = 12;

@@ -21,7 +21,8 @@ use super::error::Error;
 use crate::config::data::replace_file;
 use crate::limits::{DIRECTORY_DEAD_BYTES_MIN, DIRECTORY_RECORD_BYTES_MAX};
 
-const VERSION: u32 = 1;
+/// The format of the file.
+pub(super) const VERSION: u32 = 1;
 
 /// What a line of the file says.
 #[derive(Serialize, Deserialize)]
@@ -189,7 +190,8 @@ fn line(record: &Record) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
-fn parse(line: &[u8]) -> Result<Record, String> {
+/// The record that a line says, or what is wrong with it.
+pub(super) fn parse(line: &[u8]) -> Result<Record, String> {
     let (crc, json) = line.split_at_checked(9).ok_or("a line that is too short")?;
     let crc = std::str::from_utf8(crc)
         .ok()

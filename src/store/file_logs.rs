@@ -16,7 +16,8 @@ use crate::limits::LOG_SEGMENT_BYTES;
 const EPOCH_MAGIC: &[u8; 8] = b"RPEPOCH2";
 const EPOCH_MAGIC_1: &[u8; 8] = b"RPEPOCH1";
 const EPOCH_BYTES: usize = 20;
-const EPOCH_PATH: &str = "log/EPOCH";
+/// The file that says which opening this is.
+pub(super) const EPOCH_PATH: &str = "log/EPOCH";
 
 /// [`Logs`] over files.
 pub(super) struct FileLogs<D: Disk> {
@@ -49,10 +50,7 @@ impl<D: Disk> FileLogs<D> {
         };
         let newest = segments.iter().map(|segment| segment.epoch).max().unwrap_or(0);
         let epoch = last.max(newest) + 1;
-        let mut bytes = EPOCH_MAGIC.to_vec();
-        bytes.extend_from_slice(&epoch.to_le_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-        match replace(&self.disk, "log", "EPOCH", bytes).await.map_err(io) {
+        match replace(&self.disk, "log", "EPOCH", encode_epoch(epoch)).await.map_err(io) {
             // Where there is no room, nothing is written in the epoch before a segment of it is there, whose name has its number.
             Ok(()) | Err(Error::Full) => Ok(epoch),
             Err(error) => Err(error),
@@ -113,7 +111,16 @@ impl<D: Disk> Logs for FileLogs<D> {
     }
 }
 
-fn decode_epoch(bytes: &[u8]) -> Option<u64> {
+/// The file that says `epoch`.
+pub(super) fn encode_epoch(epoch: u64) -> Vec<u8> {
+    let mut bytes = EPOCH_MAGIC.to_vec();
+    bytes.extend_from_slice(&epoch.to_le_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+/// The epoch that such a file says; `None`: it is damaged.
+pub(super) fn decode_epoch(bytes: &[u8]) -> Option<u64> {
     let bytes: &[u8; EPOCH_BYTES] = bytes.try_into().ok()?;
     let known = [EPOCH_MAGIC, EPOCH_MAGIC_1].iter().any(|magic| bytes[0..8] == magic[..]);
     let whole = known && crc32c::crc32c(&bytes[..16]).to_le_bytes() == bytes[16..20];

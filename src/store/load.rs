@@ -166,7 +166,7 @@ async fn put_aside(
 }
 
 /// Adds what one sealed file says to what the older ones said.
-fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &ArchivedIndex) -> Option<()> {
+pub(super) fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &ArchivedIndex) -> Option<()> {
     let mut inner = state.inner.borrow_mut();
     for meta in index.mailboxes.iter() {
         let id = meta.id.to_native();

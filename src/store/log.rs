@@ -389,7 +389,8 @@ async fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::Resul
     Ok(())
 }
 
-fn segment_header(name: SegmentName) -> Vec<u8> {
+/// The first bytes of a segment.
+pub(super) fn segment_header(name: SegmentName) -> Vec<u8> {
     let mut header = vec![0; LOG_HEADER_BYTES];
     header[0..8].copy_from_slice(LOG_MAGIC);
     header[8..10].copy_from_slice(&LOG_FORMAT.to_le_bytes());

@@ -134,7 +134,7 @@ impl<D: Disk> Batches for FileReplay<D> {
 }
 
 /// A header that is whole must be one that this version reads. One that is torn says nothing: the segment had no records.
-fn check_header(map: &Map, path: &str) -> Result<(), Error> {
+pub(super) fn check_header(map: &Map, path: &str) -> Result<(), Error> {
     let Some(header) = map.get(..LOG_HEADER_BYTES) else { return Ok(()) };
     let whole = header[0..8] == *LOG_MAGIC && crc32c::crc32c(&header[..60]).to_le_bytes() == header[60..64];
     if whole && !(1..=LOG_FORMAT).contains(&u16::from_le_bytes([header[8], header[9]])) {
@@ -146,13 +146,14 @@ fn check_header(map: &Map, path: &str) -> Result<(), Error> {
     Ok(())
 }
 
-struct Read {
+/// What [`read_records`] found.
+pub(super) struct Read {
     batches: Vec<Vec<(Partition, u32)>>,
     last: Option<u64>,
 }
 
 /// The records of a segment, batch by batch, up to the cut. `follows`: the last record of the segment before.
-fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Read, Error> {
+pub(super) fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -> Result<Read, Error> {
     let mut read = Read { batches: Vec::new(), last: None };
     let mut at = LOG_HEADER_BYTES;
     while let Some(bytes) = map.get(at..)

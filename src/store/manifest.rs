@@ -5,6 +5,8 @@
 
 use super::types::{AccountId, Hash};
 
+/// What is wrong with a manifest that is whole, and that a newer server wrote.
+pub(super) const OTHER_VERSION: &str = "written in a format of another version";
 const MAGIC: &[u8; 8] = b"RPMANIFE";
 const FORMAT: u16 = 1;
 const HEADER_BYTES: usize = 48;
@@ -51,7 +53,7 @@ impl Manifest {
             return Err("manifest checksum");
         }
         if bytes[8..10] != FORMAT.to_le_bytes() {
-            return Err("written in a format of another version");
+            return Err(OTHER_VERSION);
         }
         if long(16) != account.0 || end - HEADER_BYTES != short(12) as usize * ENTRY_BYTES {
             return Err("another account's manifest, or of another length");

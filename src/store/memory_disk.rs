@@ -429,8 +429,9 @@ impl Disk for MemoryDisk {
     async fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let state = self.0.borrow();
         let prefix = format!("{path}/");
-        let names = state.names.keys().filter_map(|name| name.strip_prefix(&prefix));
-        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
+        let paths = state.names.keys().chain(&state.folders);
+        let names = paths.filter_map(|path| path.strip_prefix(&prefix)).filter(|name| !name.contains('/'));
+        Ok(names.map(str::to_owned).collect::<BTreeSet<String>>().into_iter().collect())
     }
 
     async fn map(&self, path: &str) -> io::Result<Map> {

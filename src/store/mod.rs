@@ -25,6 +25,7 @@ mod copy;
 mod disk;
 mod entries;
 mod file_logs;
+pub mod fsck;
 mod load;
 mod log;
 mod log_record;

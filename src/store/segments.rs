@@ -18,7 +18,7 @@ use super::types::{AccountId, Error, Hash};
 use crate::limits::{BREATH_BYTES, STORE_WRITE_BYTES};
 
 /// The manifest's name in the account's folder.
-const MANIFEST: &str = "MANIFEST";
+pub(super) const MANIFEST: &str = "MANIFEST";
 
 /// The folder of an account.
 pub(super) fn account_folder(account: AccountId) -> String {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod domain;
+mod fsck;
 mod octets;
 mod password;
 mod sessions;
@@ -130,6 +131,17 @@ Examples:
   ringpost stat --data /srv/mail
   ringpost stat --json --config /etc/ringpost.toml | jq '.commands[] | select(.name == \"FETCH\")'")]
     Stat(stat::StatOptions),
+    /// Check the data folder, and mend what is damaged; the server must not run
+    #[command(after_help = "\
+Everything is read and compared: the log, every sealed file, every message. Each finding says where it is, what it means to
+whom, and what a repair does. `harmless` ones are left-overs that the server removes or passes over. Damaged files are kept
+as ….corrupt; remove them when nothing is missed. The exit code is 1 where something is damaged, or could not be mended.
+
+Examples:
+  ringpost fsck --data /srv/mail                         say what is damaged, and change nothing
+  ringpost fsck --repair --data /srv/mail                and mend it
+  ringpost fsck --user anna@example.org --json --config /etc/ringpost.toml")]
+    Fsck(fsck::FsckOptions),
     /// Read a configuration file and report every mistake in it
     #[command(after_help = "\
 Each mistake is a line with the file, the line, the key, what was expected and what was found. Warnings don't keep the
@@ -254,6 +266,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Who(options) => done(sessions::who(options)),
         Command::Kick(options) => done(sessions::kick(options)),
         Command::Stat(options) => done(stat::stat(options)),
+        Command::Fsck(options) => {
+            log("warn");
+            done(fsck::fsck(options))
+        }
         Command::CheckConfig { file } => done(check_config(&file)),
     }
 }
@@ -386,6 +402,7 @@ mod tests {
             ("domain set x", "--catch-all <NAME|none>"),
             ("domain", "requires a subcommand"),
             ("check-config", "<FILE>"),
+            ("fsck --mend", "unexpected argument '--mend'"),
             ("kick", "ID"),
             ("kick x", "invalid digit"),
             ("who --data d --config f", "cannot be used with"),

@@ -6,5 +6,6 @@ mod support;
 
 mod accounts;
 mod admin;
+mod fsck;
 mod refusals;
 mod stopping;
