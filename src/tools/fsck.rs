@@ -18,7 +18,7 @@ use crate::directory::{self, Directory, Inspected};
 use crate::io::{Ring, Sizes, block_on};
 use crate::limits::FSCK_PROGRESS_PAUSE;
 use crate::store::fsck::{self, Finding, Grade, Job, Progress, Repaired, Report};
-use crate::store::{AccountId, RingDisk};
+use crate::store::{AccountId, RingDisk, survive_lost_pages};
 
 #[derive(Args, Debug)]
 pub struct FsckOptions {
@@ -80,6 +80,7 @@ pub fn fsck(options: FsckOptions) -> Result<(), Failure> {
     let names: HashMap<AccountId, String> =
         accounts.map(|account| (AccountId(account.account), account.name.clone())).collect();
     let only = chosen(&user, &inspected)?;
+    survive_lost_pages().map_err(|error| Failure::Other(error.to_string()))?;
     let ring = Ring::new(&Sizes { submissions: 64, completions: 256, buffers: 2, buffer_bytes: 64 });
     let ring = ring.map_err(|error| Failure::Other(error.to_string()))?;
     let job = Job { names: &names, only: only.as_ref() };

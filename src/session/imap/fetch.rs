@@ -62,7 +62,7 @@ impl Cursor {
     /// On to the next message.
     fn next(&mut self) {
         (self.seq, self.item, self.begun, self.lent) = (self.seq + 1, 0, false, 0);
-        (self.message, self.start) = (None, None);
+        self.message = None;
     }
 
     /// The message turns out not to be readable: takes back what was written of it, and leaves it out.
@@ -286,11 +286,14 @@ fn fill_message(wire: &mut Wire, of: (&View, &Entry), wanted: &Wanted<'_>, curso
             }
         }
         cursor.begun = true;
-        cursor.start = Some(wire.mark());
+        cursor.start = wanted.needs_message.then(|| wire.mark());
         begin(wire.output(), cursor.seq, entry.uid.0, wanted.uid);
     }
     let stop = fill_items(wire, of, wanted, cursor);
-    if let Some(why) = cursor.message.as_ref().and_then(|message| message.still_whole().err()) {
+    // Flags, sizes and dates are in memory.
+    if wanted.needs_message
+        && let Some(why) = cursor.message.as_ref().and_then(|message| message.still_whole().err())
+    {
         return cursor.take_back(wire, why);
     }
     if stop.is_none() {
