@@ -1,4 +1,4 @@
-"""Reads an interval log by the Python package hdrhistogram: a line an interval, with its count, 99 % and maximum.
+"""Reads an interval log by the Python package hdrhistogram: a line an interval, with its count, maximum, and what is a little below and above 99 %.
 
 hlog.py FILE
 """
@@ -10,4 +10,5 @@ from hdrh.log import HistogramLogReader
 
 reader = HistogramLogReader(sys.argv[1], HdrHistogram(1, 3_600_000_000_000, 3))
 while (histogram := reader.get_next_interval_histogram()) is not None:
-    print(histogram.get_total_count(), histogram.get_value_at_percentile(99), histogram.get_max_value())
+    beside = [histogram.get_value_at_percentile(percent) for percent in (98.5, 99.5)]
+    print(histogram.get_total_count(), histogram.get_max_value(), *beside)

@@ -84,9 +84,9 @@ fn a_run_leaves_its_figures() {
         told.lines().map(|line| line.split(' ').map(|word| word.parse().expect("a number")).collect()).collect();
     assert_eq!(lines.len(), 3, "{other:?}");
     for (line, second) in lines.iter().zip(&report.series) {
-        assert_eq!([line[0], line[2]], [second.operations, second.max], "{other:?}");
-        // The two libraries round the rank of a percentile differently: the next bucket is two thousandths away.
-        assert!(line[1].abs_diff(second.p99) * 500 < second.p99, "{other:?}");
+        assert_eq!([line[0], line[1]], [second.operations, second.max], "{other:?}");
+        // The two libraries round the rank of a percentile differently, and the next value may be far away.
+        assert!((line[2]..=line[3]).contains(&second.p99), "{} in {other:?}", second.p99);
     }
 
     let text = fs::read_to_string(hgrm).expect("it was written");
