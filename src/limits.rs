@@ -263,9 +263,9 @@ pub const FILE_BYTES_SMALL: u64 = 64 * 1024;
 /// the 65,530 that Linux gives a process (vm.max_map_count): 2,500 accounts in memory with twenty and some large ones each.
 pub const FILES_MERGED_MIN: usize = 4;
 /// Files that a process maps at once, of all shards: four times what Linux lets one do (vm.max_map_count is 65,530), for where
-/// that was raised; 32 bytes each as they are needed.
+/// that was raised; 24 octets each as they are needed.
 pub const MAPS_MAX: usize = 256 * MAPS_A_CHUNK;
-/// By so many the room for them grows: 32 KiB.
+/// By so many the room for them grows: 24 KiB.
 pub const MAPS_A_CHUNK: usize = 1024;
 /// The unit of checksums in a sealed file: small enough to verify in the time of a page fault.
 pub const SEALED_BLOCK_BYTES: usize = 64 * 1024;

@@ -7,9 +7,9 @@
 use std::rc::Rc;
 
 use super::map::Sealed;
+use super::map_index::GroupOf;
 use super::message::Location;
 use super::record::Date;
-use super::sealed::ArchivedGroup;
 
 /// One row's plain values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Row {
 
 impl Row {
     /// A row of a sealed file.
-    pub(super) fn of_group(group: &ArchivedGroup, index: usize) -> Row {
+    pub(super) fn of_group(group: &GroupOf<'_>, index: usize) -> Row {
         Row {
             uid: group.uid[index].to_native(),
             modseq: group.modseq[index].to_native(),
@@ -68,7 +68,7 @@ impl Columns {
     }
 
     /// Adds all rows of a sealed file's group, column by column.
-    pub(super) fn extend(&mut self, group: &ArchivedGroup, file: &Rc<Sealed>) {
+    pub(super) fn extend(&mut self, group: &GroupOf<'_>, file: &Rc<Sealed>) {
         self.uid.extend(group.uid.iter().map(|uid| uid.to_native()));
         self.modseq.extend(group.modseq.iter().map(|modseq| modseq.to_native()));
         self.flags.extend(group.flags.iter().map(|flags| flags.to_native()));
@@ -76,7 +76,7 @@ impl Columns {
         self.size.extend(group.size.iter().map(|size| size.to_native()));
         self.date_seconds.extend(group.date_seconds.iter().map(|seconds| seconds.to_native()));
         self.date_offset.extend(group.date_offset.iter().map(|minutes| minutes.to_native()));
-        let first = group.first.to_native();
+        let first = group.first;
         self.location.extend((0..group.uid.len() as u32).map(|index| Location::Sealed(file.clone(), first + index)));
     }
 

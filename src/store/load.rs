@@ -16,8 +16,8 @@ use super::change::Change;
 use super::mailbox_state::MailboxState;
 use super::manifest::Manifest;
 use super::map::Sealed;
+use super::map_index::IndexOf;
 use super::message::Fresh;
-use super::sealed::ArchivedIndex;
 use super::seams::{Owner, SegmentStore};
 use super::segments::{manifest_path, segment_path};
 use super::types::{AccountId, Error, Hash};
@@ -105,9 +105,9 @@ async fn load(core: &Core, id: AccountId) -> Result<AccountState, Error> {
         if file.len() != bytes {
             return Err(Error::corrupt(file.path(), 0, "of another length than the manifest says"));
         }
-        let index = file.index()?;
-        take_file(&state, &file, &index)
-            .ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
+        let taken = take_file(&state, &file, &file.index()?);
+        file.still_whole()?;
+        taken.ok_or_else(|| Error::corrupt(file.path(), 0, "does not fit the files before it"))?;
     }
     state.inner.borrow_mut().finish_load();
     let replayed = replay(core, &state, manifest.seq).await?;
@@ -166,12 +166,12 @@ async fn put_aside(
 }
 
 /// Adds what one sealed file says to what the older ones said.
-pub(super) fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &ArchivedIndex) -> Option<()> {
+pub(super) fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &IndexOf<'_>) -> Option<()> {
     let mut inner = state.inner.borrow_mut();
-    for meta in index.mailboxes.iter() {
-        let id = meta.id.to_native();
+    for meta in &index.mailboxes {
+        let id = meta.id;
         if !inner.mailboxes.contains_key(&id) {
-            let mailbox = MailboxState::new(id, &meta.name, meta.uid_validity.to_native(), meta.special_use);
+            let mailbox = MailboxState::new(id, &meta.name, meta.uid_validity, meta.special_use);
             inner.add_mailbox(mailbox);
         }
         let mailbox = inner.mailboxes.get(&id)?;
@@ -181,8 +181,8 @@ pub(super) fn take_file(state: &AccountState, file: &Rc<Sealed>, index: &Archive
         mailbox.deleted.set(meta.deleted);
         mailbox.data.borrow_mut().load_meta(meta);
     }
-    for group in index.groups.iter() {
-        let mailbox = inner.mailboxes.get(&group.mailbox.to_native())?.clone();
+    for group in &index.groups {
+        let mailbox = inner.mailboxes.get(&group.mailbox)?.clone();
         if !mailbox.data.borrow_mut().load_group(group, file) {
             return None;
         }

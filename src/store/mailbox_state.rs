@@ -14,8 +14,9 @@ use std::task::Waker;
 use super::change::{SpecialUse, UidRanges};
 use super::columns::{Columns, Hidden, Row};
 use super::map::Sealed;
+use super::map_index::GroupOf;
 use super::message::Location;
-use super::sealed::{ArchivedGroup, ArchivedMailboxMeta, MailboxMeta, Vanished};
+use super::sealed::{MailboxMeta, Vanished};
 use super::types::{FlagOp, Flags, Hash, MailboxId};
 use crate::limits::{FLAG_NOTICES_MAX, KEYWORDS_MAX, TOMBSTONES_MAX};
 
@@ -311,17 +312,17 @@ impl MailboxData {
     }
 
     /// Takes over what a sealed file says of the mailbox itself.
-    pub(super) fn load_meta(&mut self, meta: &ArchivedMailboxMeta) {
-        self.uid_next = self.uid_next.max(meta.uid_next.to_native());
+    pub(super) fn load_meta(&mut self, meta: &MailboxMeta) {
+        self.uid_next = self.uid_next.max(meta.uid_next);
         self.uid_next_assigned = self.uid_next;
         self.keywords = meta.keywords.iter().take(KEYWORDS_MAX).map(|name| name.as_str().into()).collect();
         self.keywords_named.clone_from(&self.keywords);
-        self.highest_modseq = meta.highest_modseq.to_native();
-        self.recent_from = meta.recent_from.to_native();
+        self.highest_modseq = meta.highest_modseq;
+        self.recent_from = meta.recent_from;
     }
 
     /// Takes over a sealed file's changes of older files' messages, and its own messages; false: they don't fit.
-    pub(super) fn load_group(&mut self, group: &ArchivedGroup, file: &Rc<Sealed>) -> bool {
+    pub(super) fn load_group(&mut self, group: &GroupOf<'_>, file: &Rc<Sealed>) -> bool {
         let gone = group.vanished.iter().filter_map(|gone| self.columns.index_of(gone.uid.to_native()));
         let mut gone: Vec<u32> = gone.filter(|&row| !self.hidden.has(row)).map(|row| row as u32).collect();
         gone.sort_unstable();

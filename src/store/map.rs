@@ -4,8 +4,8 @@
 //! an archive is read unchecked only after its blocks' checksums and its own validation passed once; no reference
 //! outlives its map. What is touched first is verified first: the header, the footer and the index when a file is opened,
 //! a message when it is asked for. A page that the disk can't give any more reads as zeros ([`super::map_fault`]): all that is
-//! read of a file is ready for them ([`super::map_archive`]; the index is read from a copy), nothing is read of a file of
-//! which some is lost, and who has read something is told by [`Sealed::still_whole`] whether it was the file's.
+//! read of a file is ready for them ([`super::map_archive`], [`super::map_index`]), nothing is read of a file of which some
+//! is lost, and who has read something is told by [`Sealed::still_whole`] whether it was the file's.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -13,6 +13,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ops::{Deref, Range};
+use std::ptr;
 use std::sync::Arc;
 
 use rkyv::api::high::HighValidator;
@@ -23,11 +24,10 @@ use rkyv::{Archive, Portable};
 
 use super::map_archive::Kept;
 use super::map_fault::{Mark, Watched};
+use super::map_index::IndexOf;
 use super::message::Fresh;
 use super::record::{ArchivedDetails, ArchivedRecord};
-use super::sealed::{
-    APART, ArchivedIndex, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, Index, LOST, NAME_BYTES, Piece,
-};
+use super::sealed::{APART, ArchivedPlace, FRAME_BYTES, FileHeader, FileKind, Footer, LOST, NAME_BYTES, Piece};
 use super::tiers::Size;
 use super::types::{AccountId, Error, Hash};
 use crate::io::Lend;
@@ -241,44 +241,32 @@ impl Sealed {
         Ok(sealed)
     }
 
-    /// Validates the index as an archive, and that its columns fit each other; where the places of messages begin, and how many
-    /// they are.
+    /// Verifies the index, and that it fits itself; where the places of messages begin, and how many they are.
     fn validate_index(&self) -> Result<(usize, usize), Error> {
-        let start = self.footer.index_start;
-        let wrong = |what| self.wrong(start, what);
-        self.verify(start, self.footer.index_bytes)?;
-        let copy = self.copy_index()?;
-        let index = rkyv::access::<ArchivedIndex, RkyvError>(&copy).map_err(|_| wrong("the index is no archive"))?;
-        let mut next = 0;
-        for group in index.groups.iter() {
-            let count = group.uid.len();
-            let columns = [group.modseq.len(), group.flags.len(), group.keywords.len(), group.size.len()];
-            let dates = [group.date_seconds.len(), group.date_offset.len()];
-            if columns.iter().chain(&dates).any(|&column| column != count) || group.first.to_native() as usize != next {
-                return Err(wrong("columns of different lengths"));
-            }
-            next += count;
-        }
-        let places = index.places.len();
-        let expected = if self.header.kind == FileKind::Body { 1 } else { next };
-        if places != expected || places > u32::MAX as usize {
-            return Err(wrong("as many places as messages"));
-        }
-        Ok((start as usize + (index.places.as_ptr().addr() - copy.as_ptr().addr()), places))
-    }
-
-    /// The octets of the index. They are all the file's, whatever becomes of its pages later.
-    fn copy_index(&self) -> Result<AlignedVec, Error> {
         let start = self.footer.index_start as usize;
-        let mut copy = AlignedVec::with_capacity(self.footer.index_bytes as usize);
-        copy.extend_from_slice(&self.map[start..start + self.footer.index_bytes as usize]);
-        self.still_whole().map(|()| copy)
+        match self.footer.knows(&self.map[start..start + self.footer.index_bytes as usize]) {
+            // Its blocks may have messages as well, which are another matter.
+            Some(true) => {}
+            Some(false) => return Err(self.wrong(self.footer.index_start, "index checksum")),
+            None => self.verify(self.footer.index_start, self.footer.index_bytes)?,
+        }
+        let index = self.index()?;
+        let places = index.places.len();
+        let expected = if self.header.kind == FileKind::Body { 1 } else { index.rows() };
+        if places != expected || places > u32::MAX as usize {
+            return Err(self.wrong(self.footer.index_start, "as many places as messages"));
+        }
+        // No places lie nowhere.
+        let start = index.places.first().map_or(0, |first| ptr::from_ref(first).addr() - self.map.as_ptr().addr());
+        Ok((start, places))
     }
 
-    /// Everything but the messages, in memory of its own: a list that is gone through must not become another under way.
-    pub(super) fn index(&self) -> Result<Encoded<Index>, Error> {
-        // `open` validated these very octets as this type, and that the file still has them is known when they are copied.
-        self.copy_index().map(|bytes| Encoded { bytes, kind: PhantomData })
+    /// Everything but the messages, where it lies. Who has read of it asks whether the file is [`Sealed::still_whole`].
+    pub(super) fn index(&self) -> Result<IndexOf<'_>, Error> {
+        let start = self.footer.index_start;
+        let octets = &self.map[start as usize..(start + self.footer.index_bytes) as usize];
+        let index = IndexOf::of(octets).map_err(|what| self.wrong(start, what))?;
+        self.still_whole().map(|()| index)
     }
 
     /// Something is not as it was written; where some of the file is lost, because of that.

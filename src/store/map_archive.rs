@@ -86,7 +86,13 @@ impl<'a, T> Kept<'a, T> {
     /// The elements of one of its vectors.
     pub(super) fn slice<E>(&self, vector: &'a ArchivedVec<E>) -> &'a [E] {
         let (first, count) = (vector.as_ptr(), vector.len());
-        if count == 0 || !first.is_aligned() || !self.holds(first.cast(), count.saturating_mul(size_of::<E>())) {
+        // What leads to itself has lost the page that said where.
+        let is_lost = first.addr() == std::ptr::from_ref(vector).addr();
+        if count == 0
+            || is_lost
+            || !first.is_aligned()
+            || !self.holds(first.cast(), count.saturating_mul(size_of::<E>()))
+        {
             return &[];
         }
         // SAFETY: the elements are inside of the archive, which lives as long, and aligned; each is what was validated or

@@ -171,12 +171,11 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, _context
     unsafe {
         let errno = libc::__errno_location();
         let before = *errno;
-        // Codes above 0 are the kernel's own: only then is there an address.
-        let by_kernel = (*info).si_code > 0;
-        if !(by_kernel && cover((*info).si_addr().addr())) {
+        // What this thread was reading: only then is there an address of ours, and does it come again by itself.
+        let own = matches!((*info).si_code, libc::BUS_ADRERR | libc::BUS_OBJERR | libc::BUS_MCEERR_AR);
+        if !(own && cover((*info).si_addr().addr())) {
             libc::signal(signal, libc::SIG_DFL);
-            if !by_kernel {
-                // Somebody sent it: it does not come again by itself.
+            if !own {
                 libc::raise(signal);
             }
         }

@@ -19,7 +19,8 @@ use super::columns::Row;
 use super::load::{put_aside_unreadable, read_manifest};
 use super::mailbox_state::{MailboxState, Unsealed, merge_ranges};
 use super::manifest::Manifest;
-use super::map::{Encoded, Sealed};
+use super::map::Sealed;
+use super::map_index::{GroupOf, IndexOf};
 use super::message::Location;
 use super::rewrite::rewrite_hollow;
 use super::sealed::{
@@ -40,8 +41,6 @@ pub(super) struct Plan {
     /// Files before these stay, these are merged.
     pub kept: Vec<Rc<Sealed>>,
     pub merged: Vec<Rc<Sealed>>,
-    /// What those say but for messages, in their order.
-    pub indexes: Vec<Encoded<Index>>,
     /// Those after them stay as well.
     pub after: Vec<Rc<Sealed>>,
     pub mailboxes: BTreeMap<u32, MailboxPlan>,
@@ -93,8 +92,11 @@ pub(super) async fn seal<B: AsyncFn()>(core: &Core, state: &Rc<AccountState>, br
     let mut patience = state.inner.borrow().files.len();
     let (mut plan, file) = loop {
         let mut plan = begin(state, merges);
-        fill(&mut plan, breathe).await;
-        match write(core, state, &mut plan, breathe).await {
+        let written = match fill(&mut plan, breathe).await {
+            Ok(()) => write(core, state, &mut plan, breathe).await,
+            Err(error) => Err(error),
+        };
+        match written {
             Ok(file) => break (plan, file),
             Err(error) => {
                 let no_room = error == Error::Full && !plan.merged.is_empty();
@@ -212,8 +214,7 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     let unsealed: Vec<Rc<MailboxState>> = unsealed.cloned().collect();
     let new_bytes: u64 = unsealed.iter().map(|mailbox| mailbox.data.borrow().unsealed.weight()).sum();
     let mut kept = inner.files.clone();
-    let indexes = if merges { choose(&mut inner, new_bytes) } else { Vec::new() };
-    let merged = kept.split_off(kept.len() - indexes.len());
+    let merged = if merges { kept.split_off(choose(&mut inner, new_bytes)) } else { Vec::new() };
     let forgettable = inner.mailboxes.values().filter(|mailbox| mailbox.is_forgettable());
     let mut forgotten: HashSet<u32> = forgettable.map(|mailbox| mailbox.id.0).collect();
     for file in if forgotten.is_empty() { &[][..] } else { &kept[..] } {
@@ -228,9 +229,10 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     for mailbox in unsealed.iter().filter(|mailbox| stays(mailbox)) {
         mailboxes.insert(mailbox.id.0, MailboxPlan::of(mailbox));
     }
-    for index in &indexes {
-        let named = index.mailboxes.iter().map(|meta| meta.id.to_native());
-        for id in named.chain(index.groups.iter().map(|group| group.mailbox.to_native())) {
+    // Of one that is lost from now on nothing is written: [`fill`] looks at them all once more.
+    for index in merged.iter().filter_map(|file| file.index().ok()) {
+        let named = index.mailboxes.iter().map(|meta| meta.id);
+        for id in named.chain(index.groups.iter().map(|group| group.mailbox)) {
             if let Some(mailbox) = inner.mailboxes.get(&id).filter(|mailbox| stays(mailbox)) {
                 mailboxes.entry(id).or_insert_with(|| MailboxPlan::of(mailbox));
             }
@@ -242,7 +244,6 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
         from_seq: merged.first().map_or(inner.sealed_seq, |file| file.header().from_seq),
         kept,
         merged,
-        indexes,
         after: Vec::new(),
         mailboxes,
         forgotten,
@@ -252,25 +253,17 @@ fn begin(state: &AccountState, merges: bool) -> Plan {
     }
 }
 
-/// The indexes of those of the youngest files that are due to be merged. One that can't be read is left out, and all before it.
-fn choose(inner: &mut AccountInner, new_bytes: u64) -> Vec<Encoded<Index>> {
+/// The first of the youngest files that are due to be merged. One that can't be read is left out, and all before it.
+fn choose(inner: &mut AccountInner, new_bytes: u64) -> usize {
     if let Some(last) = inner.files.iter().rposition(|file| file.still_whole().is_err()) {
         inner.unmerged = inner.unmerged.max(last + 1);
     }
     loop {
         let sizes: Vec<Size> = inner.files[inner.unmerged..].iter().map(|file| file.size()).collect();
         let first = inner.files.len() - due(&sizes, new_bytes);
-        let mut indexes = Vec::new();
-        let unreadable = inner.files[first..].iter().position(|file| match file.index() {
-            Ok(index) => {
-                indexes.push(index);
-                false
-            }
-            Err(_) => true,
-        });
-        match unreadable {
+        match inner.files[first..].iter().position(|file| file.index().is_err()) {
             Some(damaged) => inner.unmerged = first + damaged + 1,
-            None => return indexes,
+            None => return first,
         }
     }
 }
@@ -309,27 +302,25 @@ fn give_back(state: &AccountState, plan: Plan) {
     }
 }
 
-/// Collects rows, changes and expunges.
-async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
+/// Collects rows, changes and expunges. An error where a file that is to be merged was lost meanwhile.
+async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) -> Result<(), Error> {
     let merged = plan.merged.clone();
+    let indexes: Vec<IndexOf<'_>> = merged.iter().map(|file| file.index()).collect::<Result<_, _>>()?;
+    let groups = by_mailbox(&indexes);
     for mailbox in plan.mailboxes.values_mut() {
         let id = mailbox.meta.id;
         let mut candidates: UidRanges = mailbox.unsealed.flags.clone();
-        for index in &plan.indexes {
-            let groups = index.groups.iter();
-            for group in groups.filter(|group| group.mailbox.to_native() == id) {
-                let vanished = group.vanished.iter();
-                let vanished =
-                    vanished.map(|gone| Vanished { uid: gone.uid.to_native(), modseq: gone.modseq.to_native() });
-                mailbox.vanished.extend(vanished);
-                candidates.extend(group.changed.iter().map(|row| (row.uid.to_native(), row.uid.to_native())));
-                for range in pieces(0..group.uid.len()) {
-                    let uids = range.map(|index| group.uid[index].to_native());
-                    mailbox.take_rows(uids);
-                    breathe().await;
-                }
+        for group in groups.get(&id).into_iter().flatten() {
+            mailbox.vanished.extend(group.vanished.iter().map(Vanished::from));
+            candidates.extend(group.changed.iter().map(|row| (row.uid.to_native(), row.uid.to_native())));
+            for range in pieces(0..group.uid.len()) {
+                let uids = range.map(|index| group.uid[index].to_native());
+                mailbox.take_rows(uids);
+                breathe().await;
             }
         }
+        // An account may have a hundred thousand mailboxes without a message.
+        breathe().await;
         mailbox.take_new(breathe).await;
         merge_ranges(&mut candidates);
         mailbox.take_changed(&candidates, &merged, breathe).await;
@@ -339,6 +330,16 @@ async fn fill<B: AsyncFn()>(plan: &mut Plan, breathe: &B) {
         trim_vanished(&mut mailbox.vanished, &plan.kept, id, VANISHED_MAX, breathe).await;
         mailbox.pin = None;
     }
+    merged.iter().try_for_each(|file| file.still_whole())
+}
+
+/// The groups of some files by their mailboxes, in the order of the files.
+pub(super) fn by_mailbox<'a>(indexes: &'a [IndexOf<'a>]) -> HashMap<u32, Vec<&'a GroupOf<'a>>> {
+    let mut groups: HashMap<u32, Vec<&GroupOf<'_>>> = HashMap::new();
+    for group in indexes.iter().flat_map(|index| &index.groups) {
+        groups.entry(group.mailbox).or_default().push(group);
+    }
+    groups
 }
 
 /// Leaves the newest `max` of those that no file of `kept` has any more, for clients that were away; without the others the
@@ -367,6 +368,9 @@ pub(super) async fn trim_vanished<B: AsyncFn()>(
                 }
                 breathe().await;
             }
+        }
+        if file.still_whole().is_err() {
+            return;
         }
     }
     let mut free: Vec<(u64, usize)> = vanished

@@ -36,6 +36,7 @@ mod manifest;
 mod map;
 mod map_archive;
 mod map_fault;
+mod map_index;
 #[cfg(test)]
 mod memory_disk;
 mod merge;

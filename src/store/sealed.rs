@@ -119,6 +119,7 @@ pub struct Group {
 
 /// The flags of a message of an older file, as they are now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
 pub struct Changed {
     /// The message.
     pub uid: u32,
@@ -130,8 +131,20 @@ pub struct Changed {
     pub modseq: u64,
 }
 
+impl From<&ArchivedChanged> for Changed {
+    fn from(row: &ArchivedChanged) -> Changed {
+        Changed {
+            uid: row.uid.to_native(),
+            flags: row.flags.to_native(),
+            keywords: row.keywords.to_native(),
+            modseq: row.modseq.to_native(),
+        }
+    }
+}
+
 /// A message that is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
 pub struct Vanished {
     /// What it was.
     pub uid: u32,
@@ -139,8 +152,15 @@ pub struct Vanished {
     pub modseq: u64,
 }
 
+impl From<&ArchivedVanished> for Vanished {
+    fn from(gone: &ArchivedVanished) -> Vanished {
+        Vanished { uid: gone.uid.to_native(), modseq: gone.modseq.to_native() }
+    }
+}
+
 /// Where a message's four pieces lie in the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
 pub struct Place {
     /// The record's archive.
     pub record_start: u64,
@@ -223,6 +243,8 @@ pub(super) struct Footer {
     pub table_start: u64,
     pub blocks: u32,
     pub table_crc: u32,
+    /// Of the index alone, so that it can be believed beside damaged messages. 0 in files from before there was one.
+    pub index_crc: u32,
 }
 
 impl Footer {
@@ -233,10 +255,16 @@ impl Footer {
         bytes[16..24].copy_from_slice(&self.table_start.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.blocks.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.table_crc.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.index_crc.to_le_bytes());
         bytes[48..56].copy_from_slice(FOOTER_MAGIC);
         let crc = crc32c::crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         bytes
+    }
+
+    /// Whether these are the octets of the index that was written; `None`: the footer does not say.
+    pub(super) fn knows(&self, index: &[u8]) -> Option<bool> {
+        (self.index_crc != 0).then(|| crc32c::crc32c(index) == self.index_crc)
     }
 
     /// Reads the footer of a file of `length` bytes and checks that what it says fits; what is wrong otherwise.
@@ -252,6 +280,7 @@ impl Footer {
             table_start: long(16),
             blocks: short(24),
             table_crc: short(28),
+            index_crc: short(32),
         };
         let fits = footer.index_start.is_multiple_of(ALIGNMENT)
             && footer.index_start.checked_add(footer.index_bytes).is_some_and(|end| end <= footer.table_start)
@@ -328,6 +357,7 @@ impl SealedWriter {
             table_start,
             blocks: (table.len() / 4) as u32,
             table_crc: crc32c::crc32c(&table),
+            index_crc: crc32c::crc32c(&archive),
         };
         self.pass(&table).await?;
         self.pass(&footer.encode()).await?;
@@ -367,7 +397,8 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(FileHeader::decode(&bytes).is_err(), "bit {bit}");
         }
-        let footer = Footer { index_start: 64, index_bytes: 100, table_start: 176, blocks: 1, table_crc: 5 };
+        let footer =
+            Footer { index_start: 64, index_bytes: 100, table_start: 176, blocks: 1, table_crc: 5, index_crc: 6 };
         assert_eq!(Footer::decode(&footer.encode(), 176 + 4 + 64), Ok(footer));
         assert!(Footer::decode(&footer.encode(), 176 + 4 + 65).is_err());
     }

@@ -58,6 +58,8 @@ def sealed(path):
         span.damaged(0, f"the file's hash is {found}")
     if index_start % 16 or index_start < 64 or index_start + index_bytes > table:
         footer.damaged(0, "the index is not where one can be")
+    if (crc := footer.number("I", 32)) and crc32c(span.part(index_start, index_bytes).octets) != crc:
+        span.damaged(index_start, "the index does not have the footer's checksum")
     index = INDEX.root(span.part(index_start, index_bytes))
     account, partition = span.number("Q", 16), span.number("H", 24)
     return SimpleNamespace(
@@ -142,7 +144,7 @@ class Segment:
         if at + 56 > len(octets):
             return None
         length, crc, epoch, incarnation, sequence = struct.unpack_from("<IIQQQ", octets, at)
-        if length < 56 or at + length > len(octets) or (epoch, incarnation) != (self.epoch, self.incarnation):
+        if not 56 <= length <= 2 << 20 or at + length > len(octets) or (epoch, incarnation) != (self.epoch, self.incarnation):
             return None
         if crc32c(octets[at + 8 : at + length], crc32c(octets[at : at + 4])) != crc:
             return None

@@ -2,8 +2,8 @@
 //!
 //! Invariants: a file whose bytes have its name for their hash is whole, and nothing else in it needs to be compared but what its
 //! writer may have got wrong; of a damaged one a piece is believed where its blocks have their checksums, and a raw message
-//! where its own hash is that of its record, wherever it lies. An index in a damaged block is not believed: it says what
-//! belongs to whom.
+//! where its own hash is that of its record, wherever it lies. An index is believed where it has its own checksum or its blocks
+//! have theirs: it says what belongs to whom.
 
 use std::rc::Rc;
 
@@ -167,8 +167,10 @@ impl FileScan {
         }
         self.health = Health::Blocks;
         let end = self.bytes.len() - FRAME_BYTES;
-        let index = Footer::decode(&self.bytes[end..], self.bytes.len() as u64);
-        let trusted = index.is_ok_and(|footer| self.is_sound((footer.index_start, footer.index_bytes as u32)));
+        let trusted = Footer::decode(&self.bytes[end..], self.bytes.len() as u64).is_ok_and(|footer| {
+            let extent = (footer.index_start, footer.index_bytes as u32);
+            self.is_sound(extent) || self.octets(extent).and_then(|index| footer.knows(index)) == Some(true)
+        });
         if trusted {
             self.open(map, account);
         } else {

@@ -8,8 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rkyv::rancor::Error as RkyvError;
-
 use super::super::change::{Change, Transfer};
 use super::super::disk::Disk;
 use super::super::record::{Date, Details, NewMessage, Record};
@@ -83,7 +81,7 @@ impl<D: Disk> Mender<'_, D> {
             && !matches!(file.health, Health::Missing)
             && account.names.contains(&file.name.to_string())
         {
-            self.put_aside(&account.folder, &file.name.to_string(), &account.names).await?;
+            self.put_file_aside(account, file).await?;
         }
         let header = FileHeader { kind: FileKind::Account, account: account.id, from_seq: slot.from, to_seq: slot.to };
         let put = self.segments.put(account.id).await?;
@@ -108,7 +106,7 @@ impl<D: Disk> Mender<'_, D> {
             let file = files::scan(&self.disk, (path, name), account.id, None).await?;
             let is_account = file.header.is_some_and(|header| header.kind == FileKind::Account);
             if !file.is_known() && !is_account {
-                self.put_aside(&account.folder, &name.to_string(), &account.names).await?;
+                self.put_aside(&account.folder, &name.to_string()).await?;
             }
             if let (Some(sealed), Some((hash, _))) = (&file.sealed, known_body(&file)) {
                 if let Health::Exact(bytes) = &file.health {
@@ -233,8 +231,7 @@ fn mailboxes(account: &AccountScan, at: usize) -> Vec<MailboxMeta> {
 
 fn metas(file: Option<&FileScan>) -> Vec<MailboxMeta> {
     let index = file.and_then(|file| file.sealed.as_ref()?.index().ok());
-    let metas = index.iter().flat_map(|index| index.mailboxes.iter());
-    metas.filter_map(|meta| rkyv::deserialize::<MailboxMeta, RkyvError>(meta).ok()).collect()
+    index.map_or(Vec::new(), |index| index.mailboxes)
 }
 
 /// The first UID that the log gives out in each mailbox.

@@ -9,12 +9,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use rkyv::rancor::Error as RkyvError;
-
 use super::super::columns;
 use super::super::map::{Map, Sealed};
+use super::super::map_index::GroupOf;
 use super::super::record::{Details, NewMessage, Record};
-use super::super::sealed::{APART, FileHeader, Index, LOST, Piece, Place, SealedWriter};
+use super::super::sealed::{APART, Changed, FileHeader, Group, Index, LOST, Piece, Place, SealedWriter, Vanished};
 use super::super::seams::SegmentPut;
 use super::super::spool::Body;
 use super::super::types::{Error, Flags, Hash};
@@ -164,7 +163,23 @@ fn encoded(archive: Option<rkyv::util::AlignedVec>) -> Content {
 
 /// The index of an open file as it may be changed.
 pub(super) fn index_of(sealed: &Sealed) -> Result<Index, Error> {
-    rkyv::deserialize::<Index, RkyvError>(&*sealed.index()?).map_err(|_| Error::corrupt(sealed.path(), 0, "index"))
+    let index = sealed.index()?;
+    let group = |group: &GroupOf<'_>| Group {
+        mailbox: group.mailbox,
+        first: group.first,
+        uid: group.uid.iter().map(|uid| uid.to_native()).collect(),
+        modseq: group.modseq.iter().map(|modseq| modseq.to_native()).collect(),
+        flags: group.flags.iter().map(|flags| flags.to_native()).collect(),
+        keywords: group.keywords.iter().map(|keywords| keywords.to_native()).collect(),
+        size: group.size.iter().map(|size| size.to_native()).collect(),
+        date_seconds: group.date_seconds.iter().map(|seconds| seconds.to_native()).collect(),
+        date_offset: group.date_offset.iter().map(|minutes| minutes.to_native()).collect(),
+        changed: group.changed.iter().map(Changed::from).collect(),
+        vanished: group.vanished.iter().map(Vanished::from).collect(),
+    };
+    // The places are those of the file that is written.
+    let groups = index.groups.iter().map(group).collect();
+    Ok(Index { mailboxes: index.mailboxes, groups, places: Vec::new() })
 }
 
 /// The columns of each message, in the order of their places.

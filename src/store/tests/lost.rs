@@ -143,7 +143,6 @@ fn a_lost_index_is_not_gone_through() {
         let index = file.index().unwrap();
         file.lose();
         assert!(is_unreadable(&file.index()));
-        // A copy is not lost.
         assert_eq!((index.places.len(), file.message_count()), (3, 3));
     });
 }

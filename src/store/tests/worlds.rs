@@ -241,7 +241,7 @@ impl ObjectLog {
             return true;
         }
         let there = state.putting.iter().take_while(|(put, _)| put.is_none()).count();
-        let Some((_, head)) = state.putting.drain(..there).last() else { return false };
+        let Some((_, head)) = state.putting.drain(..there).next_back() else { return false };
         let (objects, effect) = (self.objects.clone(), Effect::Head(self.stream, self.lsn(head)));
         objects.count_commit();
         state.moving = Some((Box::pin(async move { objects.make(effect).await }), head));
