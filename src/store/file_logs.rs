@@ -51,10 +51,14 @@ impl<D: Disk> FileLogs<D> {
         let newest = segments.iter().map(|segment| segment.epoch).max().unwrap_or(0);
         let epoch = last.max(newest) + 1;
         match replace(&self.disk, "log", "EPOCH", encode_epoch(epoch)).await.map_err(io) {
-            // Where there is no room, nothing is written in the epoch before a segment of it is there, whose name has its number.
-            Ok(()) | Err(Error::Full) => Ok(epoch),
-            Err(error) => Err(error),
+            // Where there is no room for another file there is that of this one, and a sector is written whole or not at all.
+            Err(Error::Full) if last > 0 => {
+                let file = self.disk.open(EPOCH_PATH, Open::Update).await.map_err(io)?;
+                self.disk.write_sync(&file, 0, encode_epoch(epoch)).await.0.map_err(io)?;
+            }
+            replaced => replaced?,
         }
+        Ok(epoch)
     }
 
     /// Writes the last batch of each stream's epochs once more, as it is: its sync may have failed, or never ended, and a sync alone may
@@ -72,6 +76,10 @@ impl<D: Disk> FileLogs<D> {
             let map = self.disk.map(&path).await.map_err(io)?;
             let Some(range) = last_batch(&map, *name) else { continue };
             let (start, bytes) = (range.start as u64, map[range].to_vec());
+            if map.is_lost() {
+                // Zeros are not to take the place of what the medium may still have.
+                return Err(Error::unreadable(&path));
+            }
             drop(map);
             let file = self.disk.open(&path, Open::Update).await.map_err(io)?;
             self.disk.write_sync(&file, start, bytes).await.0.map_err(io)?;

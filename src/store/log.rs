@@ -40,7 +40,7 @@ impl std::fmt::Debug for Secret {
 
 impl Secret {
     /// The segment that `number` is in a stream's epoch.
-    fn segment(&self, epoch: u64, stream: StreamId, number: u32) -> SegmentName {
+    pub(super) fn segment(&self, epoch: u64, stream: StreamId, number: u32) -> SegmentName {
         let place = [&epoch.to_le_bytes()[..], &stream.0.to_le_bytes(), &number.to_le_bytes()].concat();
         let hash = Hash::of(&[&self.0[..], &place].concat());
         let incarnation = u64::from_le_bytes(hash.0[..8].try_into().expect("eight"));

@@ -133,6 +133,9 @@ impl<D: Disk> Batches for FileReplay<D> {
     }
 }
 
+/// What is wrong with a log that is whole, and that a newer server wrote.
+pub(super) const OTHER_PAYLOAD: &str = "a log record of another version";
+
 /// A header that is whole must be one that this version reads. One that is torn says nothing: the segment had no records.
 pub(super) fn check_header(map: &Map, path: &str) -> Result<(), Error> {
     let Some(header) = map.get(..LOG_HEADER_BYTES) else { return Ok(()) };
@@ -165,7 +168,7 @@ pub(super) fn read_records(map: &Map, name: SegmentName, follows: Option<u64>) -
             return Err(Error::corrupt(&name.path(), at as u64, "log records are missing before this one"));
         }
         if header.version != PAYLOAD_VERSION {
-            return Err(Error::corrupt(&name.path(), at as u64, "a log record of another version"));
+            return Err(Error::corrupt(&name.path(), at as u64, OTHER_PAYLOAD));
         }
         if header.place == 0 || read.batches.is_empty() {
             read.batches.push(Vec::new());

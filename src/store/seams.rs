@@ -5,8 +5,8 @@
 //! durable before `poll_durable` said so, in order; a segment is named by its content; an operation that failed may have
 //! happened. The signatures are those of design.md, with these turns: futures are boxed, so that a store is the same type
 //! whatever it stands on; methods take `&self`, because the writer's and the checkpoint's futures live side by side on one
-//! thread; [`Logs`] is what one stream's log can't say of all; `replay` answers a cursor, std has no `Stream`, and says
-//! where epochs end; `put` is cut in two, so that a segment is never in memory whole, and answers the hash that it made on
+//! thread; [`Logs`] is what one stream's log can't say of all; `replay` answers a cursor, std has no `Stream`, and nobody
+//! asks where epochs end; `put` is cut in two, so that a segment is never in memory whole, and answers the hash that it made on
 //! the way; an account's manifest and what is arriving lie with the segments; an expiry is an `Option`, `None` is never.
 
 use std::future::Future;

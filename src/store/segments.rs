@@ -199,8 +199,9 @@ impl<D: Disk> SegmentStore for FileSegments<D> {
             let aside = format!("{path}.corrupt");
             let renamed = async {
                 // What was put aside before may be the better one.
-                if self.disk.open(&aside, Open::Read).await.is_ok() {
-                    return Err(io::ErrorKind::AlreadyExists.into());
+                match self.disk.open(&aside, Open::Read).await {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    opened => return opened.and(Err(io::ErrorKind::AlreadyExists.into())),
                 }
                 self.disk.rename(&path, &aside).await?;
                 self.disk.sync_folder(&account_folder(account)).await

@@ -18,7 +18,7 @@ use crate::directory::{self, Directory, Inspected};
 use crate::io::{Ring, Sizes, block_on};
 use crate::limits::FSCK_PROGRESS_PAUSE;
 use crate::store::fsck::{self, Finding, Grade, Job, Progress, Repaired, Report};
-use crate::store::{AccountId, RingDisk, survive_lost_pages};
+use crate::store::{AccountId, RingDisk, Secret, survive_lost_pages};
 
 #[derive(Args, Debug)]
 pub struct FsckOptions {
@@ -123,7 +123,10 @@ impl Work<'_> {
 
     fn repair(&mut self) -> Result<Repaired, Failure> {
         let disk = RingDisk::new(self.ring, self.folder.path());
-        let done = block_on(self.ring, fsck::repair(&disk, self.job, &mut |now| self.bar.show("mended", now)));
+        let octets = directory::credential::random();
+        let secret = octets.ok_or_else(|| Failure::Other("the system has no random numbers".to_owned()))?;
+        let secret = Secret(secret);
+        let done = block_on(self.ring, fsck::repair(&disk, self.job, secret, &mut |now| self.bar.show("mended", now)));
         self.bar.clear();
         done.map_err(|error| Failure::Io("write to the data folder", error))?.map_err(refused)
     }

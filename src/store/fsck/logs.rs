@@ -15,7 +15,7 @@ use super::super::log::LOG_HEADER_BYTES;
 use super::super::log_record::{
     Batch, Payload, RECORD_ALIGNMENT, RECORD_HEADER_BYTES, RECORD_MARK_START, RecordHeader, padded, parse, peek,
 };
-use super::super::log_replay::{SegmentName, check_header, read_records};
+use super::super::log_replay::{OTHER_PAYLOAD, SegmentName, check_header, read_records};
 use super::super::map::Map;
 use super::super::message::Content;
 use super::super::types::{AccountId, Error, Hash};
@@ -52,6 +52,8 @@ pub(super) enum Epoch {
     Known(u64),
     Missing,
     Damaged,
+    /// Whole, and of another version.
+    Foreign,
 }
 
 pub(super) struct LogScan {
@@ -82,7 +84,11 @@ pub(super) async fn scan<D: Disk>(disk: &D) -> Result<LogScan, Error> {
     let names = disk.list("log").await.map_err(io)?;
     let epoch = match read_whole(disk, "log/EPOCH").await.map_err(|error| Error::io("log/EPOCH", &error))? {
         None => Epoch::Missing,
-        Some(bytes) => decode_epoch(&bytes).map_or(Epoch::Damaged, Epoch::Known),
+        Some(bytes) => match decode_epoch(&bytes) {
+            Some(epoch) => Epoch::Known(epoch),
+            None if is_other_epoch(&bytes) => Epoch::Foreign,
+            None => Epoch::Damaged,
+        },
     };
     let mut log = LogScan { epoch, segments: Vec::new(), records: HashMap::new(), octets: 0 };
     let mut segments: Vec<SegmentName> = names.iter().filter_map(|name| SegmentName::parse(name)).collect();
@@ -90,10 +96,7 @@ pub(super) async fn scan<D: Disk>(disk: &D) -> Result<LogScan, Error> {
     for name in segments {
         let Some(read) = contents::read(disk, &name.path()).await? else { continue };
         log.octets += read.map.len() as u64;
-        let before =
-            log.segments.last().filter(|last| last.name.stream == name.stream && last.name.epoch == name.epoch);
-        let follows = before.filter(|last| last.damage.is_none() && last.name.number + 1 == name.number);
-        let last = follows.and_then(|last| last.records.last()).map(|(header, _)| header.seq);
+        let last = log.follows(name);
         let mut segment = read_segment(&read.map, name, last);
         if segment.damage.is_some() && last.is_some() {
             let alone = read_segment(&read.map, name, None);
@@ -108,6 +111,7 @@ pub(super) async fn scan<D: Disk>(disk: &D) -> Result<LogScan, Error> {
         }
         if let Some(range) = read.unread.first() {
             segment.damage = Some((range.start as u64, format!("the disk does not give {} octets", range.len())));
+            segment.is_cut = true;
         }
         log.segments.push(segment);
     }
@@ -115,7 +119,29 @@ pub(super) async fn scan<D: Disk>(disk: &D) -> Result<LogScan, Error> {
     Ok(log)
 }
 
+/// Whether it is what a server writes whose format is not known here.
+fn is_other_epoch(bytes: &[u8]) -> bool {
+    let Some((said, crc)) = bytes.split_last_chunk::<4>() else { return false };
+    said.starts_with(b"RPEPOCH") && crc32c::crc32c(said).to_le_bytes() == *crc
+}
+
 impl LogScan {
+    /// The last record of the segments before this one, where none is missing between them: an empty one breaks no order.
+    fn follows(&self, name: SegmentName) -> Option<u64> {
+        let mut number = name.number;
+        for before in self.segments.iter().rev() {
+            let is_next = (before.name.stream, before.name.epoch) == (name.stream, name.epoch);
+            if !is_next || before.damage.is_some() || before.name.number + 1 != number {
+                return None;
+            }
+            if let Some((header, _)) = before.records.last() {
+                return Some(header.seq);
+            }
+            number = before.name.number;
+        }
+        None
+    }
+
     fn sort(&mut self) {
         for (header, payload) in self.segments.iter().flat_map(|segment| &segment.records) {
             let (seq, kind, payload) = (header.account_seq, header.kind, payload.clone());
@@ -129,10 +155,12 @@ impl LogScan {
 }
 
 fn read_segment(map: &Map, name: SegmentName, follows: Option<u64>) -> SegmentScan {
-    let mut walk = Walk { map, name, last: follows, records: Vec::new(), corrected: 0, cut: None };
+    let mut walk = Walk { map, name, last: follows, records: Vec::new(), corrected: 0, cut: None, before_cut: None };
     walk.read();
-    let foreign = check_header(map, &name.path()).is_err();
-    let damage = match read_records(map, name, follows) {
+    let read = read_records(map, name, follows);
+    let foreign =
+        check_header(map, &name.path()).is_err() || matches!(read, Err(Error::Corrupt { what: OTHER_PAYLOAD, .. }));
+    let damage = match read {
         _ if foreign => Some((8, "written in a format of another version".to_owned())),
         Err(Error::Corrupt { offset, what, .. }) => Some((offset, what.to_owned())),
         // A start would cut what one bit makes whole.
@@ -140,7 +168,11 @@ fn read_segment(map: &Map, name: SegmentName, follows: Option<u64>) -> SegmentSc
         _ => None,
     };
     let torn = walk.torn();
-    let is_cut = damage.is_some() && walk.misses();
+    let is_cut = damage.is_some() && walk.misses(follows);
+    if damage.is_none() {
+        // A start cuts there, and what a torn batch has behind it was never acknowledged.
+        walk.records.truncate(walk.before_cut.unwrap_or(usize::MAX));
+    }
     SegmentScan { name, records: walk.records, damage, torn, is_cut, foreign }
 }
 
@@ -153,6 +185,8 @@ struct Walk<'a> {
     corrected: usize,
     /// Where the first record is missing.
     cut: Option<usize>,
+    /// How many records lie before that.
+    before_cut: Option<usize>,
 }
 
 impl Walk<'_> {
@@ -166,6 +200,7 @@ impl Walk<'_> {
                 continue;
             }
             self.cut = self.cut.or(Some(at));
+            self.before_cut = self.before_cut.or(Some(self.records.len()));
             if let Some((header, record)) = self.one_bit(at) {
                 self.records.extend(Batch::read(record, 0, vec![(header.partition, 0)]).records());
                 self.corrected += 1;
@@ -180,9 +215,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether there is a gap between the records that count.
-    fn misses(&self) -> bool {
-        self.records.windows(2).any(|pair| pair[0].0.seq + 1 != pair[1].0.seq) || self.records.is_empty()
+    /// Whether there is a gap between the records that count, or before them: the first of a stream is 1.
+    fn misses(&self, follows: Option<u64>) -> bool {
+        let before = follows.or((self.name.number == 1).then_some(0));
+        let first = self.records.first().map(|(header, _)| header.seq);
+        first.is_none()
+            || before.is_some_and(|before| first != Some(before + 1))
+            || self.records.windows(2).any(|pair| pair[0].0.seq + 1 != pair[1].0.seq)
     }
 
     /// Whether a record is of this incarnation of the segment, and behind those before it.

@@ -32,6 +32,8 @@ pub(super) struct Mender<'a, D: Disk> {
     pub segments: FileSegments<D>,
     pub job: Job<'a>,
     pub elsewhere: Elsewhere,
+    /// Names of files of an account that are kept under others, and go when the manifest no longer has them.
+    replaced: Vec<String>,
     /// Records of the log that say something else from now on: their payloads, by account and number.
     pub instead: HashMap<(AccountId, u64), Vec<u8>>,
     /// What was done, in words.
@@ -51,16 +53,16 @@ impl<'a, D: Disk> Mender<'a, D> {
     pub fn new(disk: D, job: Job<'a>) -> Mender<'a, D> {
         let segments = FileSegments::new(disk.clone());
         let (elsewhere, instead, done) = (Elsewhere::default(), HashMap::new(), Vec::new());
-        Mender { disk, segments, job, elsewhere, instead, done, lost: Vec::new() }
+        Mender { disk, segments, job, elsewhere, instead, replaced: Vec::new(), done, lost: Vec::new() }
     }
 
     /// Writes the epoch anew where it can't be read. `used`: there is something that has one.
     pub async fn mend_epoch(&mut self, log: &LogScan, used: bool) -> Result<(), Error> {
         let io = |error: std::io::Error| Error::io("log/EPOCH", &error);
         match log.epoch {
-            Epoch::Damaged => self.put_aside("log", "EPOCH", &BTreeSet::new()).await?,
+            Epoch::Damaged => self.keep_aside("log", "EPOCH").await?,
             Epoch::Missing if used => self.disk.create_folder("log").await.map_err(io)?,
-            Epoch::Missing | Epoch::Known(_) => return Ok(()),
+            Epoch::Missing | Epoch::Known(_) | Epoch::Foreign => return Ok(()),
         }
         let epoch = super::super::file_logs::encode_epoch(log.newest() + FSCK_EPOCHS_SKIPPED);
         replace(&self.disk, "log", "EPOCH", epoch).await.map_err(io)?;
@@ -69,10 +71,18 @@ impl<'a, D: Disk> Mender<'a, D> {
     }
 
     /// Moves the files of an account to where the server looks for them; the manifest last, which says that they are all there.
-    pub async fn move_home(&mut self, id: AccountId, folders: &[String]) -> Result<(), Error> {
+    pub async fn move_home(&mut self, id: AccountId, folders: &[String], log: &LogScan) -> Result<(), Error> {
         let home = account_folder(id);
         for folder in folders.iter().filter(|folder| **folder != home) {
             let io = |error: std::io::Error| Error::io(folder, &error);
+            // What a server would sweep, or take for older than what it has, stays where nobody touches it.
+            let began_anew =
+                log.records.get(&id).and_then(|records| records.first()).is_some_and(|first| first.seq == 1);
+            if began_anew || self.is_in_use(&home, folder).await? {
+                self.lost
+                    .push(format!("{folder}: it is not moved, the account has other mail in {home} or in the log"));
+                continue;
+            }
             self.segments.create(id).await?;
             let mut names = self.disk.list(folder).await.map_err(io)?;
             names.sort_by_key(|name| name == MANIFEST);
@@ -96,6 +106,21 @@ impl<'a, D: Disk> Mender<'a, D> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a folder has files of an account that another one does not have as well: a move may have been interrupted.
+    async fn is_in_use(&self, home: &str, other: &str) -> Result<bool, Error> {
+        for name in self.disk.list(home).await.map_err(|error| Error::io(home, &error))? {
+            if name == MANIFEST || Hash::parse(&name).is_some() {
+                let (here, there) = (format!("{home}/{name}"), format!("{other}/{name}"));
+                let (here, there) =
+                    (contents::read(&self.disk, &here).await?, contents::read(&self.disk, &there).await?);
+                if here.zip(there).is_none_or(|(here, there)| *here.map != *there.map) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Gives a file a second name, or another one where it can't have two; false: something else has it.
@@ -174,6 +199,11 @@ impl<'a, D: Disk> Mender<'a, D> {
             files.push(named);
         }
         self.mend_manifest(account, files, numbers).await?;
+        for path in std::mem::take(&mut self.replaced) {
+            self.lose(&path).await?;
+        }
+        let folder = &account.folder;
+        self.disk.sync_folder(folder).await.map_err(|error| Error::io(folder, &error))?;
         self.mend_records(account, &bodies).await
     }
 
@@ -192,7 +222,7 @@ impl<'a, D: Disk> Mender<'a, D> {
             return Ok(());
         }
         if matches!(account.said, Said::Damaged(_)) {
-            self.put_aside(&account.folder, MANIFEST, &account.names).await?;
+            self.keep_aside(&account.folder, MANIFEST).await?;
         }
         let written = replace(&self.disk, &account.folder, MANIFEST, manifest.encode(account.id)).await;
         written.map_err(|error| Error::io(&account.folder, &error))?;
@@ -201,36 +231,43 @@ impl<'a, D: Disk> Mender<'a, D> {
         Ok(())
     }
 
-    /// Keeps a damaged file under another name, durably.
-    pub async fn put_aside(&mut self, folder: &str, name: &str, taken: &BTreeSet<String>) -> Result<(), Error> {
+    /// Gives a damaged file another name as well, durably: its own goes to what takes its place, at one moment.
+    async fn keep_aside(&mut self, folder: &str, name: &str) -> Result<(), Error> {
+        let path = format!("{folder}/{name}");
         let mut aside = format!("{name}{ASIDE}");
         let mut number = 1;
-        while taken.contains(&aside) {
+        while !self.double(&path, &format!("{folder}/{aside}")).await? {
             number += 1;
             aside = format!("{name}.{number}{ASIDE}");
         }
-        let io = |error: std::io::Error| Error::io(folder, &error);
-        let path = format!("{folder}/{name}");
-        // The new name is on the medium before the old one goes.
-        self.double(&path, &format!("{folder}/{aside}")).await?;
-        self.disk.sync_folder(folder).await.map_err(io)?;
-        self.lose(&path).await?;
-        self.disk.sync_folder(folder).await.map_err(io)?;
+        self.disk.sync_folder(folder).await.map_err(|error| Error::io(folder, &error))?;
         self.done.push(format!("{folder}/{name} is kept as {aside}"));
         Ok(())
     }
 
-    async fn put_file_aside(&mut self, account: &AccountScan, file: &FileScan) -> Result<(), Error> {
+    /// Keeps a damaged file under another name alone, durably.
+    pub async fn put_aside(&mut self, folder: &str, name: &str) -> Result<(), Error> {
+        self.keep_aside(folder, name).await?;
+        self.lose(&format!("{folder}/{name}")).await?;
+        self.disk.sync_folder(folder).await.map_err(|error| Error::io(folder, &error))
+    }
+
+    /// Keeps a damaged file of an account; its own name goes when the manifest names what takes its place.
+    pub async fn put_file_aside(&mut self, account: &AccountScan, file: &FileScan) -> Result<(), Error> {
         let name = file.name.to_string();
         if account.names.contains(&name) {
-            self.put_aside(&account.folder, &name, &account.names).await?;
+            self.keep_aside(&account.folder, &name).await?;
+            self.replaced.push(format!("{}/{name}", account.folder));
         }
         Ok(())
     }
 
     /// Writes a file again exactly as it was.
     pub async fn restore(&mut self, account: &AccountScan, file: &FileScan, bytes: &[u8]) -> Result<(), Error> {
-        self.put_file_aside(account, file).await?;
+        let name = file.name.to_string();
+        if account.names.contains(&name) {
+            self.keep_aside(&account.folder, &name).await?;
+        }
         let mut put = self.segments.put(account.id).await?;
         for piece in bytes.chunks(STORE_WRITE_BYTES) {
             put.write(piece).await?;
@@ -253,6 +290,8 @@ impl<'a, D: Disk> Mender<'a, D> {
             if let Some(file) = account.bodies.broken.get(&name) {
                 self.offer(file);
                 if !self.mend_body(account, file).await? {
+                    // What nobody names from now on a server would sweep.
+                    self.put_file_aside(account, file).await?;
                     continue;
                 }
             }
@@ -285,7 +324,10 @@ impl<'a, D: Disk> Mender<'a, D> {
             let from = format!("{folder}/{}", file.name);
             let whole = contents::read(&self.disk, &from).await?.filter(|read| Hash::of(&read.map) == file.name);
             let Some(whole) = whole.filter(|_| other != account.id) else { continue };
-            self.put_file_aside(account, file).await?;
+            let name = file.name.to_string();
+            if account.names.contains(&name) {
+                self.put_aside(&account.folder, &name).await?;
+            }
             if self.segments.share(other, file.name, account.id).await? {
                 self.done.push(format!("{} is had from {}", file.path, self.job.name(other)));
             } else {

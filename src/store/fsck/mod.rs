@@ -31,6 +31,8 @@ mod words;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::disk::Disk;
+use super::file_logs::EPOCH_PATH;
+use super::log::Secret;
 use super::segments::account_folder;
 use super::types::{AccountId, Error};
 use logs::LogScan;
@@ -134,15 +136,24 @@ pub struct Repaired {
 }
 
 /// Mends what can be mended. What is left is for another [`check`] to say, but for [`Repaired::lost`].
-pub async fn repair<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Repaired, Error> {
+/// What another version wrote is not touched. `secret`: what the incarnations of new log segments are made of.
+pub async fn repair<D: Disk>(
+    disk: &D,
+    job: Job<'_>,
+    secret: Secret,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Repaired, Error> {
     let mut mender = Mender::new(disk.clone(), job);
     // The accounts need the log that they are mended with, and it what became of the files that its records name.
     let log = logs::scan(disk).await?;
+    if log.epoch == logs::Epoch::Foreign {
+        return Err(Error::corrupt(EPOCH_PATH, 0, "another version of Ringpost wrote it, which is to repair it"));
+    }
     let places_before = places(disk, &log).await?;
     mender.mend_epoch(&log, !log.segments.is_empty() || !places_before.is_empty()).await?;
     for (id, folders) in places_before {
         if job.includes(id) {
-            mender.move_home(id, &folders).await?;
+            mender.move_home(id, &folders, &log).await?;
         }
     }
     let places = places(disk, &log).await?;
@@ -167,7 +178,7 @@ pub async fn repair<D: Disk>(disk: &D, job: Job<'_>, progress: &mut dyn FnMut(Pr
         looked.accounts += 1;
         progress(looked);
     }
-    mender.mend_log(&log).await?;
+    mender.mend_log(&log, secret).await?;
     Ok(Repaired { done: mender.done, lost: mender.lost })
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::super::disk::{Disk, replace};
-use super::super::log::segment_header;
+use super::super::log::{Secret, segment_header};
 use super::super::log_record::{Batch, RECORD_HEADER_BYTES};
 use super::super::log_replay::SegmentName;
 use super::super::seams::StreamId;
@@ -19,7 +19,7 @@ use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_SEGMENT_BYTES};
 
 impl<D: Disk> Mender<'_, D> {
     /// Puts the records of damaged segments, and those that say something else from now on, into new ones.
-    pub async fn mend_log(&mut self, log: &LogScan) -> Result<(), Error> {
+    pub async fn mend_log(&mut self, log: &LogScan, secret: Secret) -> Result<(), Error> {
         let damaged = |index: usize| log.segments[index].damage.is_some() && !log.segments[index].foreign;
         let mut moved: BTreeSet<usize> = (0..log.segments.len()).filter(|&index| damaged(index)).collect();
         for (index, segment) in log.segments.iter().enumerate() {
@@ -38,7 +38,7 @@ impl<D: Disk> Mender<'_, D> {
             .flat_map(|(_, segment)| segment.records.iter().map(|(header, _)| (header.account, header.account_seq)))
             .collect();
         let mut writer =
-            Segments { epoch: log.newest() + 1, number: 1, seq: 1, bytes: Vec::new(), batch: Batch::default() };
+            Segments { secret, epoch: log.newest() + 1, number: 1, seq: 1, bytes: Vec::new(), batch: Batch::default() };
         let mut records = 0;
         for (header, payload) in moved.iter().flat_map(|&index| &log.segments[index].records) {
             let key = (header.account, header.account_seq);
@@ -50,13 +50,12 @@ impl<D: Disk> Mender<'_, D> {
         }
         writer.end(&self.disk).await?;
         self.done.push(format!("{} of the log in new segments", count(records, "record")));
-        let names = self.disk.list("log").await.map_err(|error| Error::io("log", &error))?.into_iter().collect();
         for index in moved {
             if log.segments[index].is_cut {
                 self.lost.push(format!("{}: records that can't be read", log.segments[index].name.path()));
             }
             let path = log.segments[index].name.path();
-            self.put_aside("log", path.trim_start_matches("log/"), &names).await?;
+            self.put_aside("log", path.trim_start_matches("log/")).await?;
         }
         Ok(())
     }
@@ -64,6 +63,7 @@ impl<D: Disk> Mender<'_, D> {
 
 /// Segments that are being written.
 struct Segments {
+    secret: Secret,
     epoch: u64,
     number: u32,
     /// Of the batch's first record.
@@ -73,9 +73,9 @@ struct Segments {
 }
 
 impl Segments {
-    /// The segment that is being filled. It is no recycled file: there is nothing in it that could be taken for a record.
+    /// The segment that is being filled.
     fn name(&self) -> SegmentName {
-        SegmentName { epoch: self.epoch, stream: StreamId(0), number: self.number, incarnation: self.number.into() }
+        self.secret.segment(self.epoch, StreamId(0), self.number)
     }
 
     async fn push<D: Disk>(

@@ -55,8 +55,12 @@ pub(super) fn of_log(log: &LogScan, places: &BTreeMap<AccountId, Vec<String>>, j
     let what = match log.epoch {
         Epoch::Missing if used => Some("it is missing"),
         Epoch::Damaged => Some("it has another checksum than it says"),
-        Epoch::Missing | Epoch::Known(_) => None,
+        Epoch::Missing | Epoch::Known(_) | Epoch::Foreign => None,
     };
+    if log.epoch == Epoch::Foreign {
+        let finding = Finding::new(Grade::Lost, EPOCH_PATH, "another version of Ringpost wrote it");
+        out.push(finding.means("this one neither starts on the folder nor mends it").cure("use the one that wrote it"));
+    }
     if let Some(what) = what {
         let means = "no server starts on this folder, or it counts from 1 again; no mail is in this file";
         let finding = Finding::new(Grade::Damaged, EPOCH_PATH, what);
@@ -172,9 +176,9 @@ fn misplaced(account: &AccountScan, name: &str, folders: &[String]) -> Finding {
     let finding = Finding::new(Grade::Damaged, &*account.folder, format!("it belongs under {right}")).of(account.id);
     let finding = finding.means(format!("the server does not find {} of {name} there", mail(account)));
     if folders.contains(&right) {
-        finding.cure("its files go there as well, where nothing is in their way")
+        finding.cure("nothing: the account has other files there; look which of them are to stay")
     } else {
-        finding.cure("it is moved")
+        finding.cure("it is moved, unless the log shows that the account began anew")
     }
 }
 
